@@ -1,0 +1,42 @@
+// A place that computes: its memory (every byte passes here, libraries' scratchpads too), its streams, its kernels.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "backend/ops.h"
+#include "backend/stream.h"
+#include "tensor/buffer.h"
+
+namespace shardlora {
+
+// Bytes of one tier, by purpose.
+struct MemoryUse {
+  std::array<std::size_t, static_cast<std::size_t>(Purpose::kCount)> now{}, peak{};  // peak: of each purpose by itself
+  std::size_t total_now = 0, total_peak = 0;
+  std::size_t limit = 0;            // 0: none
+  std::uint64_t allocations = 0;    // calls so far: stays still from the second step on
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  // Uninitialised memory, aligned to 4 KiB. Throws an Error that names need, have and the peak by purpose when the tier's limit is passed.
+  virtual Buffer allocate(std::size_t bytes, Tier tier, Purpose purpose) = 0;
+  virtual MemoryUse memory(Tier tier) const = 0;
+  virtual std::unique_ptr<Stream> make_stream(const std::string& name) = 0;
+  // The stream that all Ops run on.
+  virtual Stream& compute() = 0;
+  virtual Ops& ops() = 0;
+  // Copies in the order of `stream`; both ranges must stay valid until then.
+  virtual void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) = 0;
+  // Overwrites with a pattern that reads as NaN in every float type: makes use after release show.
+  virtual void poison(std::byte* data, std::size_t bytes, Stream& stream) = 0;
+  // The dtype that layers compute in when asked for bf16: bf16 where the hardware has it, else f32.
+  virtual DType compute_dtype(bool bf16) const = 0;
+  virtual std::string description() const = 0;  // "CPU: 2 threads, AVX512_BF16"
+};
+
+}  // namespace shardlora

@@ -1,0 +1,46 @@
+// A unit's flat bytes. Frozen parameters: three parts (codes, quantisation metadata, dense values), each padded to 4 KiB; a
+// rank's share is a run of whole 4 KiB pages, never decoded alone. Trainable parameters: f32 elements one tensor after the
+// other, cut at multiples of 4,096 elements. Metadata is part of the flat bytes: it is sharded too, never replicated.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "param/spec.h"
+
+namespace shardlora {
+
+inline constexpr std::size_t kPage = 4096;             // bytes: frozen shares are cut here
+inline constexpr std::int64_t kElementBlock = 4096;    // elements: gradients and optimiser state are cut here, norms summed
+inline constexpr std::size_t kSectionAlignment = 64;   // bytes: every section starts here
+
+// Where rank r's share of `total` ends and begins: W + 1 offsets, multiples of `grain` but the last, as equal as that allows.
+std::vector<std::size_t> even_cuts(std::size_t total, std::size_t grain, int ranks);
+
+class UnitLayout {
+ public:
+  explicit UnitLayout(const UnitSpec& spec);
+
+  std::size_t frozen_bytes() const { return frozen_bytes_; }
+  std::int64_t trainable_elements() const { return trainable_elements_; }
+
+  // Views of all parameters in the order of the spec: frozen ones from flat bytes at `frozen`, trainable ones as dense
+  // values of `trainable_dtype` at `trainable` (either may be null if the unit has none).
+  std::vector<PackedTensor> views(const std::byte* frozen, const std::byte* trainable, DType trainable_dtype) const;
+  // One f32 view per trainable parameter of flat f32 elements.
+  std::vector<Tensor> trainable_views(std::byte* elements) const;
+  // Byte offset of section `s` of frozen parameter `param`.
+  std::size_t section_offset(std::size_t param, int s) const { return offsets_[param][static_cast<std::size_t>(s)]; }
+  // Element offset of trainable parameter `param` (an index into the spec).
+  std::int64_t element_offset(std::size_t param) const { return element_offsets_[param]; }
+  const UnitSpec& spec() const { return *spec_; }
+
+ private:
+  const UnitSpec* spec_;
+  std::vector<std::array<std::size_t, kSections>> offsets_;
+  std::vector<std::int64_t> element_offsets_;
+  std::size_t frozen_bytes_ = 0;
+  std::int64_t trainable_elements_ = 0;
+};
+
+}  // namespace shardlora

@@ -1,0 +1,39 @@
+// The words that storage and model share. A unit is what travels together: an embedding, a decoder layer, a head.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "quant/format.h"
+#include "tensor/buffer.h"
+
+namespace shardlora {
+
+struct ParamSpec {
+  std::string name;  // Hugging Face's, e.g. "model.layers.0.self_attn.q_proj.weight"
+  Shape shape;
+  Format format;     // of a frozen parameter at rest; trainable ones rest as f32 masters and travel in the compute dtype
+  bool trainable = false;
+};
+
+struct UnitSpec {
+  std::string name;  // "model.layers.0"
+  std::vector<ParamSpec> params;
+};
+
+// A borrowed unit as the model sees it.
+struct UnitView {
+  std::span<const PackedTensor> params;  // in the order of UnitSpec::params
+  std::span<const Tensor> grads;         // f32, one per trainable parameter, overwritten by backward; empty unless training
+};
+
+enum class Sharding : std::uint8_t { kReplicated, kSharded };
+
+// Where a unit's frozen bytes rest between visits.
+struct Residence {
+  Tier tier = Tier::kDevice;
+  Sharding sharding = Sharding::kSharded;
+};
+
+}  // namespace shardlora

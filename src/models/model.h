@@ -2,7 +2,6 @@
 // parameters and never learns where they rest. All calls are submitted to the device's compute stream and return at once.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +21,8 @@ struct GgufName {
   std::int64_t permuted_heads = 0;  // > 0: rows are stored in rotary-pair order per head and have to be put back
 };
 
+enum class InputGradient : std::uint8_t { kNo, kYes };
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -36,25 +37,33 @@ class Model {
   std::size_t head_unit() const { return config_.tied_embeddings ? 0 : units_.size() - 1; }
   virtual GgufName gguf_name(const ParamSpec& param) const = 0;
 
+  // Workspaces are passed by value: every call takes what it needs from their beginning.
+
   // x (N, hidden) = the embeddings of the micro-batch's tokens.
   virtual void embed(const UnitView& unit, const MicroBatch& batch, Tensor x) = 0;
-  // y = one decoder layer of x (N, hidden). What backward needs is put into `saved`, taken from its free space.
-  virtual void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Workspace& saved) = 0;
-  // dy (N, hidden) becomes the gradient of x; unit.grads get the adapters'. `saved` as forward on the same x left it; its
-  // free space is used as scratch. With `input_gradient` false (nothing trainable below) dy is left undefined.
-  virtual void backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace& saved, Tensor dy, bool input_gradient) = 0;
+  // y = one decoder layer of x, both (N, hidden). What backward needs of it is left in `saved`.
+  virtual void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Workspace saved, Workspace scratch) = 0;
+  // Fills `saved` as forward does, without the work that only the output needs.
+  virtual void recompute(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace saved, Workspace scratch) = 0;
+  // dy (N, hidden) becomes the gradient of x; unit.grads get the adapters'. Without InputGradient::kYes (nothing trainable
+  // below) dy is left undefined.
+  virtual void backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy, InputGradient input_gradient,
+                        Workspace saved, Workspace scratch) = 0;
   // Losses (K) f32 of the labelled rows of the last layer's output x; dx (N, hidden) = gradient_scale times the gradient
-  // of their sum. dx may be empty: losses only. Works through the rows in chunks: the logits are never all there at once.
-  virtual void loss(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor losses, Tensor dx, float gradient_scale,
-                    Workspace& scratch) = 0;
-  // logits (K, vocab) f32 of rows `rows` (K) i32 of x.
-  virtual void logits(const UnitView& unit, ConstTensor x, ConstTensor rows, Tensor logits, Workspace& scratch) = 0;
-  // One new token a sample: x, y (S, hidden), lengths (S) i32 = tokens already in the cache.
-  virtual void decode(const UnitView& unit, ConstTensor lengths, ConstTensor x, Tensor y, KvCache cache, Workspace& scratch) = 0;
-  // forward without keeping anything but keys and values, which go to the cache.
-  virtual void prefill(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, KvCache cache, Workspace& scratch) = 0;
+  // of their sum. dx may be empty: losses only.
+  virtual void loss(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor losses, Tensor dx,
+                    float gradient_scale, Workspace scratch) = 0;
 
-  // Bytes of workspace that a call with `rows` tokens takes: what forward keeps, and the most that any pass uses beside it.
+  // Generation. logits (K, vocab) f32 of rows `rows` (K) i32 of the last layer's output x.
+  virtual void logits(const UnitView& unit, ConstTensor x, ConstTensor rows, Tensor logits, Workspace scratch) = 0;
+  // y = the layer of x, keys and values of every sample put at the start of its line of the cache.
+  virtual void prefill(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, KvCache cache, Workspace saved,
+                       Workspace scratch) = 0;
+  // One new token a sample: x, y (S, hidden), lengths (S) i32 = tokens already in the cache.
+  virtual void decode(const UnitView& unit, ConstTensor lengths, ConstTensor x, Tensor y, KvCache cache, Workspace saved,
+                      Workspace scratch) = 0;
+
+  // Bytes of workspace for `rows` tokens: what forward leaves, what any layer pass uses beside it, and what the head uses.
   virtual std::size_t saved_bytes(std::int64_t rows) const = 0;
   virtual std::size_t scratch_bytes(std::int64_t rows) const = 0;
   virtual std::size_t head_bytes(std::int64_t labelled) const = 0;

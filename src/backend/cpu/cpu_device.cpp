@@ -1,0 +1,94 @@
+#include "backend/cpu/cpu_device.h"
+
+#include <omp.h>
+#include <sched.h>
+
+#include <cstring>
+
+#if __has_include("backend/cpu/cpu_ops.h")
+#include "backend/cpu/cpu_features.h"
+#include "backend/cpu/cpu_ops.h"
+#define HAVE_OPS
+#endif
+
+namespace shardlora {
+
+namespace {
+
+// Cores that this process may use: mpirun binds each rank to some of them.
+int usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+int thread_count(int asked) {
+#ifdef __SANITIZE_THREAD__
+  return 1;  // ThreadSanitizer does not see the barriers inside libgomp
+#else
+  return asked > 0 ? asked : usable_cores();
+#endif
+}
+
+}  // namespace
+
+CpuDevice::CpuDevice(const CpuDeviceOptions& options)
+    : options_(options),
+      threads_(thread_count(options.threads)),
+      device_memory_(Tier::kDevice, options.device_limit, options.poison),
+      host_memory_(Tier::kPinned, options.host_limit, options.poison),
+      compute_("compute", options.mode, options.seed) {
+  compute_.submit([threads = threads_] { omp_set_num_threads(threads); });  // holds for the thread that runs it only
+#ifdef HAVE_OPS
+  ops_ = std::make_unique<CpuOps>(compute_, *this);
+#endif
+}
+
+CpuDevice::~CpuDevice() {
+  try {
+    compute_.synchronize();  // queued kernels use ops_, which goes before the stream does
+  } catch (...) {            // nobody is left who could be told
+  }
+}
+
+Buffer CpuDevice::allocate(std::size_t bytes, Tier tier, Purpose purpose) {
+  DCHECK(tier != Tier::kDisk, "a device has no disk");
+  return (tier == Tier::kDevice ? device_memory_ : host_memory_).allocate(bytes, purpose);
+}
+
+MemoryUse CpuDevice::memory(Tier tier) const {
+  DCHECK(tier != Tier::kDisk, "a device has no disk");
+  return (tier == Tier::kDevice ? device_memory_ : host_memory_).use();
+}
+
+std::unique_ptr<Stream> CpuDevice::make_stream(const std::string& name) {
+  const StreamMode mode = options_.mode == StreamMode::kDelayed ? StreamMode::kDelayed : StreamMode::kQueued;
+  return std::make_unique<CpuStream>(name, mode, options_.seed);
+}
+
+void CpuDevice::copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) {
+  if (bytes == 0) return;
+  static_cast<CpuStream&>(stream).submit([=] { std::memcpy(to, from, bytes); });
+}
+
+void CpuDevice::poison(std::byte* data, std::size_t bytes, Stream& stream) {
+  if (bytes == 0) return;
+  static_cast<CpuStream&>(stream).submit([=] { std::memset(data, 0xff, bytes); });
+}
+
+DType CpuDevice::compute_dtype(bool bf16) const {
+#ifdef HAVE_OPS
+  return bf16 && has_bf16() ? DType::kBF16 : DType::kF32;
+#else
+  return bf16 ? DType::kF32 : DType::kF32;
+#endif
+}
+
+std::string CpuDevice::description() const {
+  const bool bf16 = compute_dtype(true) == DType::kBF16;
+  return fmt::format("CPU: {} thread{}{}", threads_, threads_ == 1 ? "" : "s", bf16 ? ", AVX512_BF16" : "");
+}
+
+std::unique_ptr<Device> make_cpu_device(const CpuDeviceOptions& options) { return std::make_unique<CpuDevice>(options); }
+
+}  // namespace shardlora

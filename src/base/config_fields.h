@@ -1,0 +1,116 @@
+// What the values of a config mean: readers of one value each, whose Errors say place, key, what was expected and what was
+// there; the nearest known name for a misspelt one; and the table that ties names to readers and writers.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/config_document.h"
+#include "base/error.h"
+
+namespace shardlora {
+
+// A value together with the key as the user wrote it.
+struct ConfigValue {
+  std::string name;
+  ConfigNode node;
+  bool from_command_line = false;
+};
+
+// "recipe.yaml:3: lora_r: expected a whole number from 1 to 65536, got "many"".
+[[noreturn]] void expected(const ConfigValue& value, const std::string& what);
+
+bool to_bool(const ConfigValue& value);
+std::int64_t to_integer(const ConfigValue& value, std::int64_t min, std::int64_t max);
+double to_number(const ConfigValue& value, double min, double max);
+std::string to_text(const ConfigValue& value);
+std::vector<std::string> to_words(const ConfigValue& value);  // a sequence, or one word
+// "24GiB", "1.5 GB", "512MiB" or bytes.
+std::uint64_t to_bytes(const ConfigValue& value);
+std::string bytes_text(std::uint64_t bytes);  // what to_bytes reads back to the same number
+// Quoted where YAML would read it as something else.
+std::string yaml_text(std::string_view text);
+
+// The name at the smallest edit distance, or "" if none is near enough to be meant.
+std::string nearest_name(std::string_view word, std::span<const std::string> names);
+// "; did you mean "lora_r"?", or "".
+std::string did_you_mean(std::string_view word, std::span<const std::string> names);
+
+template <typename T>
+using Choices = std::vector<std::pair<std::string, T>>;  // the first name of a value is the one that is written
+
+template <typename T>
+T to_choice(const ConfigValue& value, const Choices<T>& choices) {
+  const std::string word = to_text(value);
+  std::string list;
+  std::vector<std::string> names;
+  for (const auto& [name, choice] : choices) {
+    if (name == word) return choice;
+    list += (list.empty() ? "" : ", ") + name;
+    names.push_back(name);
+  }
+  fail("{}: {}: unknown value \"{}\"{}; one of: {}", value.node.place, value.name, word, did_you_mean(word, names), list);
+}
+
+template <typename T>
+std::string choice_name(T value, const Choices<T>& choices) {
+  for (const auto& [name, choice] : choices) {
+    if (choice == value) return name;
+  }
+  DCHECK(false, "a choice without a name");
+  return {};
+}
+
+// One key. Keys inside a mapping are written with dots.
+template <typename Config>
+struct ConfigField {
+  std::string name;
+  std::vector<std::string> aliases;
+  std::function<void(Config&, const ConfigValue&)> read;
+  std::function<std::string(const Config&)> write;  // null or "": not written
+};
+
+// A key that other trainers know. Passes with these values (and with none), which ask for nothing.
+struct UnsupportedKey {
+  std::string name;
+  std::vector<std::string> harmless;
+  std::string advice = "remove it";
+};
+
+// The keys that a file and the overrides give, under their canonical names, later overrides before earlier ones and all of them
+// before the file. `names`: canonical names with their aliases. Keys with an empty value count as not given.
+class GivenKeys {
+ public:
+  struct Name {
+    std::string name;
+    std::vector<std::string> aliases;
+  };
+  GivenKeys(std::vector<Name> names, std::vector<UnsupportedKey> unsupported);
+  void read_file(const ConfigNode& root);
+  void read_override(const ConfigMember& member);
+  const ConfigValue* find(const std::string& name) const;  // null: not given
+  // At most one of the two may be given; one from the command line takes the place of one from the file.
+  void exclude(const std::string& a, const std::string& b);
+
+ private:
+  struct Given {
+    std::string name;
+    ConfigValue value;
+  };
+  void read(const ConfigMember& member, const std::string& prefix, bool from_command_line);
+  const Name* known(const std::string& written) const;
+  bool is_group(const std::string& written) const;
+  void check_unsupported(const ConfigMember& member, const std::string& written) const;
+  std::vector<Name> names_;
+  std::vector<UnsupportedKey> unsupported_;
+  std::vector<std::string> all_names_;  // what a misspelt key may have meant
+  std::vector<Given> given_;
+};
+
+}  // namespace shardlora

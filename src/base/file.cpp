@@ -1,0 +1,156 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+
+namespace shardlora {
+namespace {
+
+std::string reason(int error) { return std::strerror(error); }
+
+// A new file beside `path`; unlinked again unless it was renamed.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::filesystem::path& path) {
+    for (int attempt = 0; descriptor_ < 0; ++attempt) {
+      path_ = path;
+      path_.replace_filename(fmt::format(".{}.{}.{}.tmp", path.filename().string(), ::getpid(), attempt));
+      descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+      if (descriptor_ < 0 && (errno != EEXIST || attempt == 1000))
+        fail("{}: cannot be written: {}; check that the directory exists, is writable and has room", path.string(),
+             reason(errno));
+    }
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+
+  void write(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = ::write(descriptor_, bytes.data(), std::min(bytes.size(), std::size_t{1} << 30));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) fail("{}: cannot be written: {}", path_.string(), reason(errno));
+      bytes = bytes.subspan(static_cast<std::size_t>(n));
+    }
+  }
+  void rename_to(const std::filesystem::path& path) {
+    // Some file systems report a full disk only here.
+    if (::fsync(descriptor_) != 0) fail("{}: cannot be written: {}", path.string(), reason(errno));
+    if (::close(std::exchange(descriptor_, -1)) != 0) fail("{}: cannot be written: {}", path.string(), reason(errno));
+    if (::rename(path_.c_str(), path.c_str()) != 0) fail("{}: cannot be replaced: {}", path.string(), reason(errno));
+    path_.clear();
+  }
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+void sync_directory_of(const std::filesystem::path& path) {
+  const std::filesystem::path directory = path.has_parent_path() ? path.parent_path() : ".";
+  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int error = descriptor < 0 || ::fsync(descriptor) != 0 ? errno : 0;
+  if (descriptor >= 0) ::close(descriptor);
+  // EINVAL: a file system that has no such operation (some network mounts).
+  if (error != 0 && error != EINVAL) fail("{}: cannot be synced: {}", directory.string(), reason(error));
+}
+
+}  // namespace
+
+File::File(std::filesystem::path path) : path_(std::move(path)) {
+  // O_NONBLOCK: opening a FIFO would otherwise wait for its writer.
+  descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor_ < 0) fail("{}: cannot be opened: {}", path_.string(), reason(errno));
+  struct stat status {};
+  const bool known = ::fstat(descriptor_, &status) == 0;
+  if (!known || !S_ISREG(status.st_mode)) {
+    ::close(std::exchange(descriptor_, -1));
+    fail("{}: not a regular file", path_.string());
+  }
+  size_ = static_cast<std::uint64_t>(status.st_size);
+}
+
+File::File(File&& other) noexcept
+    : path_(std::move(other.path_)), size_(other.size_), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+File& File::operator=(File&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(size_, other.size_);
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+File::~File() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
+  if (offset > size_ || out.size() > size_ - offset)
+    fail("{}: has {} bytes, {} at offset {} were wanted; the file is cut short", path_.string(), size_, out.size(), offset);
+  while (!out.empty()) {
+    const ssize_t n = ::pread(descriptor_, out.data(), std::min(out.size(), std::size_t{1} << 30), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail("{}: cannot be read at offset {}: {}", path_.string(), offset, reason(errno));
+    if (n == 0) fail("{}: became shorter while it was read", path_.string());
+    offset += static_cast<std::uint64_t>(n);
+    out = out.subspan(static_cast<std::size_t>(n));
+  }
+}
+
+std::string read_text(const std::filesystem::path& path, std::uint64_t max_bytes) {
+  const File file(path);
+  if (file.size() > max_bytes) fail("{}: has {} bytes, at most {} are read", path.string(), file.size(), max_bytes);
+  std::string text(file.size(), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::span<const std::byte>> pieces) {
+  TemporaryFile file(path);
+  for (const auto& piece : pieces) file.write(piece);
+  file.rename_to(path);
+  sync_directory_of(path);
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  write_file_atomically(path, std::span<const std::span<const std::byte>>(&bytes, 1));
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
+  write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+std::string sha256_of_file(const std::filesystem::path& path) {
+  const File file(path);
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  bool done = context != nullptr && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
+  std::vector<std::byte> chunk(std::size_t{1} << 20);
+  for (std::uint64_t at = 0; done && at < file.size(); at += chunk.size()) {
+    const std::span<std::byte> part(chunk.data(), std::min<std::uint64_t>(chunk.size(), file.size() - at));
+    file.read_at(at, part);
+    done = EVP_DigestUpdate(context.get(), part.data(), part.size()) == 1;
+  }
+  std::array<unsigned char, 32> digest{};
+  if (!done || EVP_DigestFinal_ex(context.get(), digest.data(), nullptr) != 1)
+    fail("{}: OpenSSL cannot compute SHA-256 on this machine", path.string());
+  std::string text;
+  for (const unsigned char byte : digest) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+}  // namespace shardlora

@@ -1,0 +1,46 @@
+// Files on disk: read by pread with full-read loops, written so that a reader sees the old content or the new one and
+// never half of it. Only regular files are opened; every error names the path and the system's reason.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace shardlora {
+
+// A file open for reading. Reads carry their own offset, so any number of threads may read at once.
+class File {
+ public:
+  explicit File(std::filesystem::path path);
+  File(File&& other) noexcept;
+  File& operator=(File&& other) noexcept;
+  ~File();
+
+  const std::filesystem::path& path() const { return path_; }
+  std::uint64_t size() const { return size_; }  // when it was opened
+  // Fills all of `out` from byte `offset` on; a file that ends earlier is an Error.
+  void read_at(std::uint64_t offset, std::span<std::byte> out) const;
+
+ private:
+  std::filesystem::path path_;
+  std::uint64_t size_ = 0;
+  int descriptor_ = -1;
+};
+
+// The whole file; one larger than `max_bytes` is an Error.
+std::string read_text(const std::filesystem::path& path, std::uint64_t max_bytes);
+
+// Writes a temporary file beside `path`, fsyncs it, renames it over `path` and fsyncs the directory. After an Error
+// `path` holds what it held before and the temporary file is gone.
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
+void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+// The pieces one after the other.
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::span<const std::byte>> pieces);
+
+// 64 lower-case hexadecimal digits.
+std::string sha256_of_file(const std::filesystem::path& path);
+
+}  // namespace shardlora

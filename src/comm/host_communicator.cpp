@@ -1,0 +1,64 @@
+#include "comm/host_communicator.h"
+
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+
+namespace shardlora {
+
+namespace {
+
+std::unique_ptr<CpuStream> host_stream(Device& device, const std::string& name) {
+  std::unique_ptr<Stream> stream = device.make_stream(name);
+  auto* const host = dynamic_cast<CpuStream*>(stream.get());
+  DCHECK(host != nullptr, "communicator {}: the streams of this device are not host threads", name);
+  stream.release();
+  return std::unique_ptr<CpuStream>(host);
+}
+
+std::vector<std::size_t> copied(std::span<const std::size_t> offsets, int ranks) {
+  DCHECK(offsets.size() == static_cast<std::size_t>(ranks) + 1, "{} offsets for {} ranks", offsets.size(), ranks);
+  return {offsets.begin(), offsets.end()};
+}
+
+}  // namespace
+
+HostCommunicator::HostCommunicator(std::unique_ptr<Transport> transport, Device& device, const std::string& name)
+    : unwinding_at_start_(std::uncaught_exceptions()), transport_(std::move(transport)), stream_(host_stream(device, name)) {}
+
+HostCommunicator::~HostCommunicator() {
+  if (std::uncaught_exceptions() > unwinding_at_start_) transport_->abort();
+}
+
+template <typename Collective>
+Event HostCommunicator::issue(Event after, Collective collective) {
+  stream_->wait(after);
+  stream_->submit([transport = transport_.get(), collective = std::move(collective)] {
+    try {
+      collective(*transport);
+    } catch (...) {
+      transport->abort();
+      throw;
+    }
+  });
+  return stream_->record();
+}
+
+Event HostCommunicator::all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets, Event after) {
+  return issue(after, [out, mine, offsets = copied(offsets, size())](Transport& t) { t.all_gather(out, mine, offsets); });
+}
+
+Event HostCommunicator::all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
+                                   std::span<const std::size_t> send, Event after) {
+  return issue(after, [out, in, receive = copied(receive, size()), send = copied(send, size())](Transport& t) {
+    t.all_to_all(out, receive, in, send);
+  });
+}
+
+void HostCommunicator::barrier() {
+  synchronize(issue({}, [](Transport& t) { t.barrier(); }));
+}
+
+}  // namespace shardlora

@@ -1,0 +1,31 @@
+// What moves bytes between ranks, as blocking calls: a HostCommunicator runs them on its stream, one at a time. Every rank
+// must make the same calls in the same order. Only `abort` may be called from another thread.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace shardlora {
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  // As in Communicator. When they return, this rank's buffers are free again. PeerFailed when another rank stopped.
+  virtual void all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets) = 0;
+  virtual void all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
+                          std::span<const std::size_t> send) = 0;
+  virtual void barrier() = 0;
+  virtual void abort() noexcept = 0;
+};
+
+// Everybody's string, by rank.
+std::vector<std::string> exchange_strings(Transport& transport, const std::string& mine);
+
+// What PeerFailed says.
+std::string stopped(int rank);
+
+}  // namespace shardlora

@@ -1,0 +1,59 @@
+// safetensors files: a JSON header, then the tensors' bytes, row-major and little endian. The reader refuses every file
+// whose ranges do not tile the data exactly; the writer keeps the reference writer's order (alignment of the dtype
+// descending, then name) and always writes `format: pt`, without which Hugging Face's loaders refuse a file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/file.h"
+#include "tensor/tensor.h"
+
+namespace shardlora {
+
+struct SafetensorsEntry {
+  std::string name;
+  std::string dtype;  // as the file spells it: "F32", "BF16", "U8", ...
+  Shape shape;        // row-major, outermost first; rank 0 is one value
+  std::uint64_t offset;  // from the start of the file
+  std::uint64_t bytes;
+};
+
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return file_.path(); }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const std::vector<SafetensorsEntry>& tensors() const { return tensors_; }  // in the order of their bytes
+  const SafetensorsEntry* find(std::string_view name) const;                // nullptr where there is none
+  const SafetensorsEntry& tensor(std::string_view name) const;              // an Error where there is none
+
+  // out.size() values from the row-major position `first` on; F32, F16 and BF16, another dtype is an Error.
+  void read_f32(const SafetensorsEntry& tensor, std::span<float> out, std::int64_t first = 0) const;
+  // The bytes as they lie in the file; out.size() of them from byte `first` of the tensor on.
+  void read_bytes(const SafetensorsEntry& tensor, std::span<std::byte> out, std::uint64_t first = 0) const;
+
+ private:
+  File file_;
+  std::map<std::string, std::string> metadata_;
+  std::vector<SafetensorsEntry> tensors_;
+  std::unordered_map<std::string, std::size_t> by_name_;
+};
+
+struct NamedTensor {
+  std::string name;
+  ConstTensor values;
+};
+
+// Atomically. `metadata` may add to `format: pt`. Names must differ.
+void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace shardlora

@@ -1,0 +1,69 @@
+#include "nn/head.h"
+
+#include <algorithm>
+
+namespace shardlora {
+namespace {
+
+// Rows of logits at a time: enough for a good matrix product, about 50 MB of f32 whatever the vocabulary.
+std::int64_t chunk_rows(std::int64_t vocab) {
+  constexpr std::int64_t kLogits = 12 << 20, kGrain = 64;
+  return std::clamp(kLogits / vocab / kGrain * kGrain, kGrain, std::int64_t{1024});
+}
+
+// What the labelled rows need throughout, and one chunk's logits.
+struct HeadBuffers {
+  HeadBuffers(Workspace& space, std::int64_t labelled, std::int64_t hidden, std::int64_t vocab, DType dtype)
+      : rows(std::min(labelled, chunk_rows(vocab))),
+        x(space.take(dtype, {labelled, hidden})),
+        normed(space.take(dtype, {labelled, hidden})),
+        dnormed(space.take(dtype, {labelled, hidden})),
+        inv_rms(space.take(DType::kF32, {labelled})),
+        logits(space.take(DType::kF32, {rows, vocab})),
+        dlogits(space.take(dtype, {rows, vocab})) {}
+  std::int64_t rows;
+  Tensor x, normed, dnormed, inv_rms, logits, dlogits;
+};
+
+}  // namespace
+
+void head_loss(Ops& ops, Tensor losses, Tensor dx, ConstTensor x, const MicroBatch& batch, const HeadWeights& head,
+               float gradient_scale, Workspace scratch) {
+  const std::int64_t labelled = batch.labelled.dim(0);
+  if (labelled == 0) {
+    if (dx) ops.zero(dx);
+    return;
+  }
+  const HeadBuffers b(scratch, labelled, x.dim(1), head.table.dim(0), x.dtype);
+  ops.gather_rows(b.x, x, batch.labelled);
+  ops.rms_norm(b.normed, b.inv_rms, b.x, head.norm, head.norm_eps);
+  for (std::int64_t begin = 0; begin < labelled; begin += b.rows) {
+    const std::int64_t end = std::min(begin + b.rows, labelled);
+    const Tensor logits = b.logits.rows(0, end - begin);
+    const Tensor dlogits = dx ? b.dlogits.rows(0, end - begin) : Tensor{};
+    ops.matmul(logits, b.normed.rows(begin, end), Op::kNone, head.table, Op::kTranspose, Accumulate::kNo);
+    ops.cross_entropy(losses.rows(begin, end), dlogits, logits, batch.targets.rows(begin, end), gradient_scale);
+    if (dx) ops.matmul(b.dnormed.rows(begin, end), dlogits, Op::kNone, head.table, Op::kNone, Accumulate::kNo);
+  }
+  if (!dx) return;
+  ops.rms_norm_backward(b.normed, b.dnormed, b.x, b.inv_rms, head.norm, Accumulate::kNo);
+  ops.scatter_rows(dx, b.normed, batch.labelled);
+}
+
+void head_logits(Ops& ops, Tensor logits, ConstTensor x, ConstTensor rows, const HeadWeights& head, Workspace scratch) {
+  const std::int64_t count = rows.dim(0);
+  const Tensor picked = scratch.take(x.dtype, {count, x.dim(1)});
+  const Tensor normed = scratch.take(x.dtype, {count, x.dim(1)});
+  const Tensor inv_rms = scratch.take(DType::kF32, {count});
+  ops.gather_rows(picked, x, rows);
+  ops.rms_norm(normed, inv_rms, picked, head.norm, head.norm_eps);
+  ops.matmul(logits, normed, Op::kNone, head.table, Op::kTranspose, Accumulate::kNo);
+}
+
+std::size_t head_scratch_bytes(std::int64_t labelled, std::int64_t hidden, std::int64_t vocab, DType dtype) {
+  Workspace measured;
+  HeadBuffers(measured, labelled, hidden, vocab, dtype);
+  return measured.peak();
+}
+
+}  // namespace shardlora

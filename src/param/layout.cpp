@@ -1,0 +1,80 @@
+#include "param/layout.h"
+
+namespace shardlora {
+namespace {
+
+constexpr std::size_t round_up(std::size_t n, std::size_t grain) { return (n + grain - 1) / grain * grain; }
+
+// The three parts of frozen flat bytes: which sections of a format lie in which.
+enum class Part : int { kCodes, kMetadata, kDense, kCount };
+
+Part part_of(const Format& format, std::size_t section) {
+  if (format.dense()) return Part::kDense;
+  return section == 0 ? Part::kCodes : Part::kMetadata;
+}
+
+}  // namespace
+
+std::vector<std::size_t> even_cuts(std::size_t total, std::size_t grain, int ranks) {
+  DCHECK(ranks > 0 && grain > 0, "{} ranks, grain {}", ranks, grain);
+  const std::size_t grains = (total + grain - 1) / grain, parts = static_cast<std::size_t>(ranks);
+  std::vector<std::size_t> cuts(parts + 1);
+  // Rank r gets one grain more than another only if it comes first, so shares differ by at most one grain.
+  for (std::size_t r = 0; r <= parts; ++r) cuts[r] = std::min(total, (r * (grains / parts) + std::min(r, grains % parts)) * grain);
+  return cuts;
+}
+
+UnitLayout::UnitLayout(const UnitSpec& spec)
+    : spec_(&spec), offsets_(spec.params.size()), element_offsets_(spec.params.size()) {
+  for (std::size_t p = 0; p < spec.params.size(); ++p) {
+    if (!spec.params[p].trainable) continue;
+    element_offsets_[p] = trainable_elements_;
+    trainable_elements_ += spec.params[p].shape.numel();
+  }
+  for (int part = 0; part < static_cast<int>(Part::kCount); ++part) {
+    for (std::size_t p = 0; p < spec.params.size(); ++p) {
+      const ParamSpec& param = spec.params[p];
+      if (param.trainable) continue;
+      const SectionBytes bytes = section_bytes(param.format, param.shape.numel());
+      for (std::size_t s = 0; s < bytes.size(); ++s) {
+        if (bytes[s] == 0 || static_cast<int>(part_of(param.format, s)) != part) continue;
+        offsets_[p][s] = round_up(frozen_bytes_, kSectionAlignment);
+        frozen_bytes_ = offsets_[p][s] + bytes[s];
+      }
+    }
+    frozen_bytes_ = round_up(frozen_bytes_, kPage);
+  }
+}
+
+std::vector<PackedTensor> UnitLayout::views(const std::byte* frozen, const std::byte* trainable,
+                                            DType trainable_dtype) const {
+  std::vector<PackedTensor> views;
+  views.reserve(spec_->params.size());
+  for (std::size_t p = 0; p < spec_->params.size(); ++p) {
+    const ParamSpec& param = spec_->params[p];
+    PackedTensor view{.format = param.trainable ? dense_format(trainable_dtype) : param.format, .shape = param.shape};
+    if (param.trainable) {
+      if (trainable != nullptr)
+        view.sections[0] = trainable + static_cast<std::size_t>(element_offsets_[p]) * size_of(trainable_dtype);
+    } else if (frozen != nullptr) {
+      const SectionBytes bytes = section_bytes(param.format, param.shape.numel());
+      for (std::size_t s = 0; s < bytes.size(); ++s) {
+        if (bytes[s] != 0) view.sections[s] = frozen + offsets_[p][s];
+      }
+    }
+    views.push_back(view);
+  }
+  return views;
+}
+
+std::vector<Tensor> UnitLayout::trainable_views(std::byte* elements) const {
+  std::vector<Tensor> views;
+  for (std::size_t p = 0; p < spec_->params.size(); ++p) {
+    if (!spec_->params[p].trainable) continue;
+    views.push_back({elements + static_cast<std::size_t>(element_offsets_[p]) * sizeof(float), DType::kF32,
+                     spec_->params[p].shape});
+  }
+  return views;
+}
+
+}  // namespace shardlora

@@ -1,0 +1,124 @@
+#include "shard/gradient_reducer.h"
+
+#include <algorithm>
+
+namespace shardlora {
+namespace {
+
+// Nodes that leaves of one rank can leave behind in a step of `leaves` or fewer micro-batches, and slots while adding them.
+struct MostNodes {
+  std::size_t slots = 0, own = 0, all = 0;
+};
+
+MostNodes most_nodes(std::int64_t leaves, int rank, int ranks) {
+  MostNodes most;
+  for (std::int64_t m = 1; m <= leaves; ++m) {
+    const std::vector<std::int64_t> cuts = deal_micro_batches(m, ranks);
+    std::size_t all = 0;
+    for (std::size_t r = 0; r < static_cast<std::size_t>(ranks); ++r) {
+      const std::size_t nodes = complete_subtrees(cuts[r], cuts[r + 1]).size();
+      all += nodes;
+      if (r != static_cast<std::size_t>(rank)) continue;
+      most.own = std::max(most.own, nodes);
+      most.slots = std::max(most.slots, slots_needed(cuts[r], cuts[r + 1]));
+    }
+    most.all = std::max(most.all, all);
+  }
+  return most;
+}
+
+}  // namespace
+
+GradientReducer::GradientReducer(Device& device, ParamStore& store, Communicator& comm, std::int64_t most_leaves, Waves waves)
+    : device_(device), store_(store), comm_(comm), waves_(waves) {
+  const MostNodes most = most_nodes(most_leaves, comm.rank(), comm.size());
+  std::size_t largest = 0, largest_share = 0;
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    largest = std::max(largest, static_cast<std::size_t>(elements(u)) * sizeof(float));
+    largest_share = std::max(largest_share, store.trainable(u).master.bytes());
+  }
+  for (std::size_t u = 0; u < (waves == Waves::kOne ? 1 : store.units()); ++u) {
+    const std::size_t bytes = waves == Waves::kOne ? largest : static_cast<std::size_t>(elements(u)) * sizeof(float);
+    sums_.push_back({device.allocate(most.slots * bytes, Tier::kDevice, Purpose::kGradients), {}});
+  }
+  if (comm.size() == 1) return;
+  send_ = device.allocate(most.own * largest, Tier::kDevice, Purpose::kCommunication);
+  receive_ = device.allocate(most.all * largest_share, Tier::kDevice, Purpose::kCommunication);
+}
+
+void GradientReducer::begin_step(std::vector<std::int64_t> cuts) {
+  DCHECK(!pending_, "a step began before the last one's gradients were finished");
+  cuts_ = std::move(cuts);
+  for (Sums& s : sums_) s.tree.clear();
+}
+
+std::byte* GradientReducer::leaf(std::size_t unit) {
+  Sums& s = sums(unit);
+  return s.slots.data() + s.tree.depth() * static_cast<std::size_t>(elements(unit)) * sizeof(float);
+}
+
+GradientTree::Add GradientReducer::adder(std::byte* slots, std::int64_t elements) {
+  return [this, slots, elements](std::size_t to, std::size_t from) {
+    const std::size_t bytes = static_cast<std::size_t>(elements) * sizeof(float);
+    const Tensor left{slots + to * bytes, DType::kF32, {elements}};
+    device_.ops().add(left, left, Tensor{slots + from * bytes, DType::kF32, {elements}});
+  };
+}
+
+void GradientReducer::push(std::size_t unit, std::int64_t leaf) {
+  Sums& s = sums(unit);
+  s.tree.push({0, leaf}, adder(s.slots.data(), elements(unit)));
+}
+
+void GradientReducer::reduce(std::size_t unit) {
+  finish();  // the send and receive buffers are free again
+  if (elements(unit) == 0) return;
+  Sums& s = sums(unit);
+  const auto rank = static_cast<std::size_t>(comm_.rank()), ranks = static_cast<std::size_t>(comm_.size());
+  DCHECK(s.tree.nodes() == complete_subtrees(cuts_[rank], cuts_[rank + 1]), "unit {} is reduced before all its leaves are in", unit);
+
+  if (ranks == 1) return finish_unit(unit);
+  // To every owner its slice of each of our nodes; from every rank our slice of each of its nodes.
+  const std::vector<std::size_t>& cuts = store_.element_cuts(unit);
+  const std::size_t whole = static_cast<std::size_t>(elements(unit)) * sizeof(float);
+  std::vector<std::size_t> send{0}, receive{0};
+  std::size_t packed = 0;
+  for (std::size_t r = 0; r < ranks; ++r) {
+    const std::size_t begin = cuts[r] * sizeof(float), slice = (cuts[r + 1] - cuts[r]) * sizeof(float);
+    for (std::size_t node = 0; node < s.tree.depth(); ++node, packed += slice)
+      device_.copy(send_.data() + packed, s.slots.data() + node * whole + begin, slice, device_.compute());
+    send.push_back(packed);
+    receive.push_back(receive.back() + complete_subtrees(cuts_[r], cuts_[r + 1]).size() * store_.trainable(unit).master.bytes());
+  }
+  pending_ = Pending{unit, comm_.all_to_all(receive_.data(), receive, send_.data(), send, device_.compute().record())};
+  s.tree.clear();
+}
+
+void GradientReducer::finish() {
+  if (!pending_) return;
+  device_.compute().wait(pending_->done);
+  finish_unit(pending_->unit);
+  pending_.reset();
+}
+
+void GradientReducer::finish_unit(std::size_t unit) {
+  const Tensor gradient = store_.trainable(unit).gradient;
+  std::byte* slots = comm_.size() == 1 ? sums(unit).slots.data() : receive_.data();
+  // Nodes arrive in slots of their own; the tree wants them packed to the left, so a node is moved down before it is pushed.
+  GradientTree tree;
+  const GradientTree::Add add = adder(slots, gradient.numel());
+  std::size_t arrived = 0;
+  for (std::size_t r = 0; r + 1 < cuts_.size(); ++r) {
+    for (const TreeNode& node : complete_subtrees(cuts_[r], cuts_[r + 1])) {
+      if (arrived != tree.depth())
+        device_.copy(slots + tree.depth() * gradient.bytes(), slots + arrived * gradient.bytes(), gradient.bytes(), device_.compute());
+      tree.push(node, add);
+      ++arrived;
+    }
+  }
+  tree.fold(add);
+  device_.copy(gradient.data, slots, gradient.bytes(), device_.compute());
+  if (comm_.size() == 1) sums(unit).tree.clear();
+}
+
+}  // namespace shardlora

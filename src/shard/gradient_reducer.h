@@ -1,0 +1,58 @@
+// Gradients of the trainable parameters on their way from micro-batches to the owners of the shards. Backward writes a leaf, `push` adds
+// it into this rank's part of the gradient tree; `reduce` sends the unit's complete subtrees to the owners while the next unit
+// computes; the owner finishes the tree one unit later.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "backend/device.h"
+#include "comm/communicator.h"
+#include "shard/gradient_tree.h"
+#include "shard/param_store.h"
+
+namespace shardlora {
+
+// Whether a step is one wave, so that a unit's sums are complete when its lease ends, or several, so that they have to be kept.
+enum class Waves : std::uint8_t { kOne, kSeveral };
+
+class GradientReducer {
+ public:
+  // `most_leaves`: micro-batches of the largest step.
+  GradientReducer(Device& device, ParamStore& store, Communicator& comm, std::int64_t most_leaves, Waves waves);
+
+  // The micro-batches of the step that begins: rank r has leaves [cuts[r], cuts[r + 1]).
+  void begin_step(std::vector<std::int64_t> cuts);
+  // Where the next leaf of `unit` is written: its trainable parameters' gradients as flat f32 elements.
+  std::byte* leaf(std::size_t unit);
+  void push(std::size_t unit, std::int64_t leaf);
+  // All leaves of this rank are in. Collective, in the order of the visits.
+  void reduce(std::size_t unit);
+  // Ends what is still on its way: from here on (in stream order) the store's gradients are complete.
+  void finish();
+
+ private:
+  struct Sums {
+    Buffer slots;
+    GradientTree tree;
+  };
+  Sums& sums(std::size_t unit) { return sums_[waves_ == Waves::kOne ? 0 : unit]; }
+  std::int64_t elements(std::size_t unit) const { return store_.layout(unit).trainable_elements(); }
+  GradientTree::Add adder(std::byte* slots, std::int64_t elements);
+  void finish_unit(std::size_t unit);
+
+  Device& device_;
+  ParamStore& store_;
+  Communicator& comm_;
+  Waves waves_;
+  std::vector<std::int64_t> cuts_;
+  std::vector<Sums> sums_;
+  Buffer send_, receive_;
+  struct Pending {
+    std::size_t unit;
+    Event done;
+  };
+  std::optional<Pending> pending_;
+};
+
+}  // namespace shardlora

@@ -1,0 +1,167 @@
+#include "shard/layer_streamer.h"
+
+#include <algorithm>
+
+namespace shardlora {
+namespace {
+
+std::size_t rounded(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+// Weights that have to be decoded before layers can compute with them. Norm weights stay f32.
+bool needs_decoding(const ParamSpec& param, DType compute) {
+  if (param.trainable) return false;
+  return !param.format.dense() || (param.shape.rank() > 1 && dtype_of(param.format.codec) != compute);
+}
+
+std::size_t decoded_bytes(const UnitSpec& unit, DType compute) {
+  std::size_t bytes = 0;
+  for (const ParamSpec& param : unit.params)
+    if (needs_decoding(param, compute)) bytes += rounded(static_cast<std::size_t>(param.shape.numel()) * size_of(compute));
+  return bytes;
+}
+
+}  // namespace
+
+Lease::~Lease() {
+  if (streamer_ != nullptr) streamer_->release();
+}
+
+UnitView Lease::view() const { return {streamer_->params_, {}}; }
+
+UnitView Lease::training_view() {
+  LayerStreamer& s = *streamer_;
+  s.grads_ = s.store_.layout(unit_).trainable_views(s.reducer_->leaf(unit_));
+  return {s.params_, s.grads_};
+}
+
+void Lease::add_leaf(std::int64_t leaf) { streamer_->reducer_->push(unit_, leaf); }
+
+LayerStreamer::LayerStreamer(Device& device, ParamStore& store, Communicator& gathers, GradientReducer* reducer,
+                             std::vector<std::vector<std::size_t>> schedules, const StreamerOptions& options)
+    : device_(device), store_(store), gathers_(gathers), reducer_(reducer), options_(options), schedules_(std::move(schedules)) {
+  std::size_t neighbours = 0, dense = 0;
+  for (const auto& visits : schedules_) {
+    for (std::size_t i = 0; i < visits.size(); ++i)
+      neighbours = std::max(neighbours, slot_bytes(visits[i]) + slot_bytes(visits[(i + 1) % visits.size()]));
+  }
+  for (std::size_t u = 0; u < store.units(); ++u) dense = std::max(dense, decoded_bytes(store.layout(u).spec(), options.dtype));
+  memory_ = device.allocate(neighbours, Tier::kDevice, Purpose::kStreaming);
+  dense_ = device.allocate(dense, Tier::kDevice, Purpose::kStreaming);
+}
+
+LayerStreamer::~LayerStreamer() = default;
+
+void LayerStreamer::run(std::size_t schedule) {
+  DCHECK(!leased_, "a schedule was started during a lease");
+  schedule_ = schedule;
+  cursor_ = 0;
+  for (Slot& slot : slots_) {
+    // What is still on its way to the slot has to land before the slot is used again.
+    device_.compute().wait(slot.frozen);
+    device_.compute().wait(slot.trainable);
+    slot = Slot{};
+    slot.released = device_.compute().record();
+  }
+}
+
+std::size_t LayerStreamer::frozen_slot_bytes(std::size_t unit) const {
+  return store_.whole(unit) ? 0 : store_.layout(unit).frozen_bytes();
+}
+
+std::size_t LayerStreamer::slot_bytes(std::size_t unit) const {
+  const auto elements = static_cast<std::size_t>(store_.layout(unit).trainable_elements());
+  return rounded(frozen_slot_bytes(unit)) + rounded(elements * size_of(options_.dtype));
+}
+
+void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
+  slot.unit = unit;
+  slot.data = &slot == &slots_[0] ? memory_.data() : memory_.data() + memory_.bytes() - slot_bytes(unit);
+  slot.trainable_current = false;
+  slot.frozen = store_.whole(unit) ? Event{}
+                                   : gathers_.all_gather(slot.data, store_.frozen(unit), store_.frozen_cuts(unit), slot.released);
+}
+
+void LayerStreamer::fetch_trainable(Slot& slot) {
+  slot.trainable_current = true;
+  const std::size_t unit = *slot.unit, width = size_of(options_.dtype);
+  if (store_.layout(unit).trainable_elements() == 0) return;
+  // Every rank rounds its masters to the compute dtype in place, then the rounded values travel.
+  std::vector<std::size_t> offsets = store_.element_cuts(unit);
+  for (std::size_t& o : offsets) o *= width;
+  std::byte* const out = slot.data + rounded(frozen_slot_bytes(unit));
+  std::byte* const mine = out + offsets[static_cast<std::size_t>(gathers_.rank())];
+  const Tensor master = store_.trainable(unit).master;
+  device_.ops().cast({mine, options_.dtype, master.shape}, master);
+  slot.trainable = gathers_.size() == 1 ? Event{} : gathers_.all_gather(out, mine, offsets, device_.compute().record());
+}
+
+// Fetches what the schedule visits after the current unit into the other slot, unless it is there already.
+void LayerStreamer::prefetch() {
+  const std::size_t unit = *slots_[current_].unit;
+  std::size_t visit = cursor_;
+  while (visit < schedule().size() && schedule()[visit] == unit) ++visit;
+  const bool wraps = visit >= schedule().size();
+  const std::size_t next = schedule()[wraps ? 0 : visit];
+  if (next == unit) return;
+  Slot& other = slots_[1 - current_];
+  if (other.unit != next) fetch_frozen(other, next);
+  if (!wraps && !other.trainable_current) fetch_trainable(other);
+}
+
+Lease LayerStreamer::borrow(std::size_t unit) {
+  DCHECK(!leased_, "unit {} is borrowed before the last lease ended", unit);
+  DCHECK(schedule()[cursor_] == unit, "unit {} is borrowed, the schedule has {}", unit, schedule()[cursor_]);
+  if (cursor_ == 0)  // the optimiser has run since these were gathered
+    for (Slot& slot : slots_) slot.trainable_current = false;
+
+  if (slots_[current_].unit != unit) current_ = 1 - current_;
+  Slot& slot = slots_[current_];
+  if (slot.unit != unit) fetch_frozen(slot, unit);
+  if (!slot.trainable_current) fetch_trainable(slot);
+  leased_ = true;
+  ++cursor_;
+  if (options_.prefetch == Prefetch::kYes) prefetch();
+
+  device_.compute().wait(slot.frozen);
+  device_.compute().wait(slot.trainable);
+  make_views(slot);
+  if (cursor_ == schedule().size()) cursor_ = 0;
+  return {this, unit};
+}
+
+void LayerStreamer::make_views(const Slot& slot) {
+  const std::size_t unit = *slot.unit;
+  const UnitLayout& layout = store_.layout(unit);
+  const std::byte* frozen = store_.whole(unit) ? store_.frozen(unit) : slot.data;
+  params_ = layout.views(frozen, slot.data + rounded(frozen_slot_bytes(unit)), options_.dtype);
+  const bool decoded = decoded_ == unit;
+  std::size_t offset = 0;
+  for (std::size_t i = 0; i < params_.size(); ++i) {
+    if (!needs_decoding(layout.spec().params[i], options_.dtype)) continue;
+    const Tensor dense = dense_.tensor(options_.dtype, params_[i].shape, offset);
+    if (!decoded) device_.ops().dequantize(dense, params_[i]);
+    params_[i] = {dense_format(options_.dtype), dense.shape, {dense.data}};
+    offset += rounded(dense.bytes());
+  }
+  if (offset > 0) decoded_ = unit;
+}
+
+void LayerStreamer::reduce(Lease lease) { reducer_->reduce(lease.unit()); }
+
+void LayerStreamer::release() {
+  leased_ = false;
+  Slot& slot = slots_[current_];
+  const auto comes_at = [&](std::size_t visit) { return schedule()[visit % schedule().size()] == *slot.unit; };
+  const bool kept = comes_at(cursor_) || comes_at(cursor_ + 1);
+  if (!kept) {
+    if (options_.poison == Poison::kYes) {
+      device_.poison(slot.data, slot_bytes(*slot.unit), device_.compute());
+      if (decoded_ == slot.unit) device_.poison(dense_.data(), dense_.bytes(), device_.compute());
+    }
+    if (decoded_ == slot.unit) decoded_.reset();
+    slot.unit.reset();
+  }
+  slot.released = device_.compute().record();
+}
+
+}  // namespace shardlora

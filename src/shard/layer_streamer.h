@@ -1,0 +1,109 @@
+// Parameters in motion: brings a model's units through the device in a known order. While one unit computes, the next one is on its
+// way: its frozen bytes are gathered from the ranks' shares, its trainable part is cast from the masters and gathered after it.
+//
+// Rules
+// 1. The order of collectives is a function of the schedule only, never of timing: every rank visits the same units in the same order.
+// 2. A communicator owns its stream, and two kinds of traffic never share one: gathers and reductions have one each.
+// 3. One lease at a time. Its destructor frees the slot, it never communicates; an exception unwinds without waiting for peers.
+// 4. Packed bytes travel; the last hop decodes a unit into one dense copy that all micro-batches of the visit share.
+// 5. The schedule is cyclic: at its end the first unit's frozen bytes are already on their way again; its trainable part is
+//    gathered when it is borrowed, so after the optimiser. A unit that comes again next or next but one (the head, the last layer
+//    at the turn) keeps its slot and is not fetched.
+// 6. Everything is allocated in the constructor. With poison on, a slot reads as NaN from the end of its lease on.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "backend/device.h"
+#include "comm/communicator.h"
+#include "shard/gradient_reducer.h"
+#include "shard/param_store.h"
+
+namespace shardlora {
+
+class LayerStreamer;
+
+enum class Poison : std::uint8_t { kNo, kYes };
+enum class Prefetch : std::uint8_t { kNo, kYes };
+
+struct StreamerOptions {
+  DType dtype = DType::kF32;  // the compute dtype: of decoded weights and gathered adapters
+  Poison poison = Poison::kNo;
+  Prefetch prefetch = Prefetch::kYes;  // kNo shows what prefetching is worth
+};
+
+// One unit on the device for one turn. Work that reads it must be submitted to the compute stream before the lease ends.
+class Lease {
+ public:
+  Lease(Lease&& other) noexcept : streamer_(std::exchange(other.streamer_, nullptr)), unit_(other.unit_) {}
+  Lease& operator=(Lease&&) = delete;
+  ~Lease();
+
+  std::size_t unit() const { return unit_; }
+  // Valid until the lease ends.
+  UnitView view() const;
+  // As view, with where the gradients of micro-batch `leaf` go; ends with `add_leaf(leaf)`.
+  UnitView training_view();
+  void add_leaf(std::int64_t leaf);
+
+ private:
+  friend class LayerStreamer;
+  Lease(LayerStreamer* streamer, std::size_t unit) : streamer_(streamer), unit_(unit) {}
+  LayerStreamer* streamer_;
+  std::size_t unit_;
+};
+
+class LayerStreamer {
+ public:
+  // `schedules`: every order of visits that `run` will be given, so that the slots are large enough for each.
+  LayerStreamer(Device& device, ParamStore& store, Communicator& gathers, GradientReducer* reducer,
+                std::vector<std::vector<std::size_t>> schedules, const StreamerOptions& options);
+  ~LayerStreamer();
+
+  // Starts schedule number `schedule` from its beginning. What was on its way for another one is dropped.
+  void run(std::size_t schedule);
+  // The next unit of the schedule. Returns at once; the compute stream waits until it is there.
+  Lease borrow(std::size_t unit);
+  // Takes the lease back and sends its gradients to their owners.
+  void reduce(Lease lease);
+
+ private:
+  friend class Lease;
+  // A unit on its way to, or in, one end of the slot memory.
+  struct Slot {
+    std::optional<std::size_t> unit;
+    std::byte* data = nullptr;
+    Event frozen{}, trainable{};
+    bool trainable_current = false;
+    Event released{};  // when its last user was done
+  };
+
+  const std::vector<std::size_t>& schedule() const { return schedules_[schedule_]; }
+  std::size_t frozen_slot_bytes(std::size_t unit) const;
+  std::size_t slot_bytes(std::size_t unit) const;
+  void fetch_frozen(Slot& slot, std::size_t unit);
+  void fetch_trainable(Slot& slot);
+  void prefetch();
+  void make_views(const Slot& slot);
+  void release();
+
+  Device& device_;
+  ParamStore& store_;
+  Communicator& gathers_;
+  GradientReducer* reducer_;
+  StreamerOptions options_;
+  std::vector<std::vector<std::size_t>> schedules_;
+  std::size_t schedule_ = 0, cursor_ = 0;  // cursor: the visit that comes next
+
+  Buffer memory_;    // both slots: [0] at its low end, [1] at its high end, so it is as large as two neighbours of a schedule
+  Buffer dense_;     // the decoded weights of one unit
+  Slot slots_[2];
+  std::size_t current_ = 1;             // the slot of the lease
+  bool leased_ = false;
+  std::optional<std::size_t> decoded_;  // the unit in dense_
+  std::vector<PackedTensor> params_;
+  std::vector<Tensor> grads_;
+};
+
+}  // namespace shardlora

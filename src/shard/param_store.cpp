@@ -1,0 +1,74 @@
+#include "shard/param_store.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace shardlora {
+
+ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<UnitSpec>& units, Residence residence)
+    : device_(device), rank_(rank), ranks_(ranks), residence_(residence) {
+  if (residence.tier != Tier::kDevice) fail("base weights outside device memory are not in this version");
+  const auto r = static_cast<std::size_t>(rank);
+  for (const UnitSpec& spec : units) {
+    Unit unit(spec);
+    unit.frozen_cuts = even_cuts(unit.layout.frozen_bytes(), kPage, ranks);
+    unit.element_cuts = even_cuts(static_cast<std::size_t>(unit.layout.trainable_elements()),
+                                  static_cast<std::size_t>(kElementBlock), ranks);
+    const bool sharded = residence.sharding == Sharding::kSharded;
+    unit.frozen_begin = sharded ? unit.frozen_cuts[r] : 0;
+    unit.frozen_end = sharded ? unit.frozen_cuts[r + 1] : unit.layout.frozen_bytes();
+    unit.frozen = device.allocate(unit.frozen_end - unit.frozen_begin, Tier::kDevice, Purpose::kFrozen);
+
+    const auto elements = static_cast<std::int64_t>(unit.element_cuts[r + 1] - unit.element_cuts[r]);
+    const std::size_t bytes = static_cast<std::size_t>(elements) * sizeof(float);
+    unit.masters = device.allocate(bytes, Tier::kDevice, Purpose::kTrainable);
+    unit.gradients = device.allocate(bytes, Tier::kDevice, Purpose::kGradients);
+    unit.moments = device.allocate(2 * bytes, Tier::kDevice, Purpose::kOptimizer);
+    unit.share = {unit.masters.tensor(DType::kF32, {elements}), unit.gradients.tensor(DType::kF32, {elements}),
+                  unit.moments.tensor(DType::kF32, {elements}), unit.moments.tensor(DType::kF32, {elements}, bytes)};
+    units_.push_back(std::move(unit));
+  }
+}
+
+void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm) {
+  Unit& u = units_[unit];
+  // Only the root has something to send; what it sends to each rank are that rank's pages (all of them when replicated).
+  const auto ranks = static_cast<std::size_t>(ranks_);
+  std::vector<std::size_t> send(ranks + 1, 0), receive(ranks + 1, 0);
+  std::fill(receive.begin() + root + 1, receive.end(), frozen_share(unit));
+  if (residence_.sharding == Sharding::kSharded) {
+    if (rank_ == root) send = u.frozen_cuts;
+    comm.synchronize(comm.all_to_all(u.frozen.data(), receive, flat, send, device_.compute().record()));
+    return;
+  }
+  std::vector<std::size_t> whole(ranks + 1, 0);
+  std::fill(whole.begin() + root + 1, whole.end(), u.layout.frozen_bytes());
+  comm.synchronize(comm.all_gather(u.frozen.data(), flat, whole, device_.compute().record()));
+}
+
+void ParamStore::set_trainable(std::size_t unit, const float* elements) {
+  const Unit& u = units_[unit];
+  if (u.share.master.numel() == 0) return;
+  // Through pinned memory, as a device wants it. Happens once, before the first step.
+  const Buffer staging = device_.allocate(u.share.master.bytes(), Tier::kPinned, Purpose::kTrainable);
+  std::memcpy(staging.data(), elements + u.element_cuts[static_cast<std::size_t>(rank_)], staging.bytes());
+  device_.copy(u.share.master.data, staging.data(), staging.bytes(), device_.compute());
+  for (const Tensor& zeroed : {u.share.gradient, u.share.m, u.share.v}) device_.ops().zero(zeroed);
+  device_.compute().synchronize();
+}
+
+void ParamStore::gather_trainable(std::size_t unit, float* elements, Communicator& comm) const {
+  const Unit& u = units_[unit];
+  const std::size_t bytes = static_cast<std::size_t>(u.layout.trainable_elements()) * sizeof(float);
+  if (bytes == 0) return;
+  const Buffer whole = device_.allocate(bytes, Tier::kDevice, Purpose::kCommunication);
+  const Buffer staging = device_.allocate(bytes, Tier::kPinned, Purpose::kCommunication);
+  std::vector<std::size_t> offsets = u.element_cuts;
+  for (std::size_t& o : offsets) o *= sizeof(float);
+  device_.compute().wait(comm.all_gather(whole.data(), u.share.master.data, offsets, device_.compute().record()));
+  device_.copy(staging.data(), whole.data(), bytes, device_.compute());
+  device_.compute().synchronize();
+  std::memcpy(elements, staging.data(), bytes);
+}
+
+}  // namespace shardlora

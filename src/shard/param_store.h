@@ -1,0 +1,62 @@
+// Parameters at rest. Of every unit a rank holds its share: a run of pages of the packed frozen bytes, and a run of elements of
+// the trainable part as f32 masters with gradient and AdamW moments. Nothing here moves but by a call.
+#pragma once
+
+#include <vector>
+
+#include "backend/device.h"
+#include "comm/communicator.h"
+#include "param/layout.h"
+
+namespace shardlora {
+
+// This rank's run of a unit's trainable elements, all f32 of the same length.
+struct TrainableShare {
+  Tensor master, gradient, m, v;
+};
+
+class ParamStore {
+ public:
+  // Specs must outlive the store.
+  ParamStore(Device& device, int rank, int ranks, const std::vector<UnitSpec>& units, Residence residence);
+
+  std::size_t units() const { return units_.size(); }
+  const UnitLayout& layout(std::size_t unit) const { return units_[unit].layout; }
+  Residence residence() const { return residence_; }
+
+  // Frozen bytes: what rests here, and where each rank's share lies in the whole (W + 1 offsets).
+  std::byte* frozen(std::size_t unit) const { return units_[unit].frozen.data(); }
+  const std::vector<std::size_t>& frozen_cuts(std::size_t unit) const { return units_[unit].frozen_cuts; }
+  // Whether the whole unit rests here, so that it can be used in place.
+  bool whole(std::size_t unit) const { return frozen_share(unit) == units_[unit].layout.frozen_bytes(); }
+  // Bytes of this rank's share.
+  std::size_t frozen_share(std::size_t unit) const { return units_[unit].frozen_end - units_[unit].frozen_begin; }
+
+  TrainableShare trainable(std::size_t unit) const { return units_[unit].share; }
+  // In elements, W + 1 offsets.
+  const std::vector<std::size_t>& element_cuts(std::size_t unit) const { return units_[unit].element_cuts; }
+
+  // Takes the own share out of a unit's packed bytes that only rank `root` has (`flat` is null elsewhere). Collective.
+  void scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm);
+  // Takes the own share out of a unit's trainable elements, the same on every rank; moments start at zero.
+  void set_trainable(std::size_t unit, const float* elements);
+  // Every rank gets all trainable elements of the unit. Collective; blocks.
+  void gather_trainable(std::size_t unit, float* elements, Communicator& comm) const;
+
+ private:
+  struct Unit {
+    explicit Unit(const UnitSpec& spec) : layout(spec) {}
+    UnitLayout layout;
+    std::vector<std::size_t> frozen_cuts, element_cuts;
+    std::size_t frozen_begin = 0, frozen_end = 0;
+    Buffer frozen, masters, gradients, moments;
+    TrainableShare share;
+  };
+
+  Device& device_;
+  int rank_, ranks_;
+  Residence residence_;
+  std::vector<Unit> units_;
+};
+
+}  // namespace shardlora

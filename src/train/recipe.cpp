@@ -1,0 +1,107 @@
+#include "train/recipe.h"
+
+#include <cmath>
+
+#include "train/recipe_fields.h"
+
+namespace shardlora {
+namespace {
+
+GivenKeys read_keys(const std::string& path, const std::vector<std::string>& overrides) {
+  std::vector<GivenKeys::Name> names;
+  for (const auto& field : recipe_fields()) names.push_back({field.name, field.aliases});
+  GivenKeys keys(std::move(names), unsupported_recipe_keys());
+  keys.read_file(read_config_file(path));
+  for (const std::string& text : overrides) keys.read_override(parse_override(text));
+  keys.exclude("global_batch_size", "gradient_accumulation_steps");
+  keys.exclude("warmup_steps", "warmup_ratio");
+  keys.exclude("load_in_4bit", "quantization_bit");
+  keys.exclude("gradient_checkpointing", "disable_gradient_checkpointing");
+  return keys;
+}
+
+void settle_format(RecipeDraft& draft, const GivenKeys& keys, const std::string& path) {
+  const bool qlora = draft.adapter == Adapter::kQLora;
+  const ConfigValue* four_bit = keys.find("load_in_4bit") ? keys.find("load_in_4bit") : keys.find("quantization_bit");
+  if (draft.load_in_4bit && draft.format && *draft.load_in_4bit != (*draft.format == BaseFormat::kNF4)) {
+    const ConfigValue& format = *keys.find("quantization.format");
+    fail("{}: {}: says the opposite of {} ({}); keep one of them", format.node.place, format.name, four_bit->name,
+         four_bit->node.place);
+  }
+  draft.quantization.format = draft.format         ? *draft.format
+                              : draft.load_in_4bit ? (*draft.load_in_4bit ? BaseFormat::kNF4 : BaseFormat::kNone)
+                              : qlora              ? BaseFormat::kNF4
+                                                   : BaseFormat::kNone;
+  if (qlora && draft.quantization.format == BaseFormat::kNone) {
+    const ConfigValue* value = draft.format ? keys.find("quantization.format") : four_bit;
+    fail("{}: {}: adapter: qlora needs a quantised base; write adapter: lora, or format nf4", value ? value->node.place : path,
+         value ? value->name : "quantization.format");
+  }
+}
+
+void check_given(const GivenKeys& keys, const std::string& path) {
+  if (keys.find("base_model") == nullptr)
+    fail("{}: base_model is missing; name a GGUF file, such as base_model: SmolLM2-135M-Instruct.Q4_1.gguf", path);
+  if (keys.find("adapter") == nullptr)
+    fail("{}: adapter is missing; write adapter: qlora (4-bit base) or adapter: lora (this version trains no full model)", path);
+  if (keys.find("datasets") == nullptr)
+    fail("{}: datasets is missing; write datasets: with \"- path: rows.jsonl\" and \"type: chat_template\" below it", path);
+}
+
+void check_together(const RecipeDraft& draft, const GivenKeys& keys) {
+  const ConfigValue& datasets = *keys.find("datasets");
+  if (draft.datasets.empty()) expected(datasets, "at least one dataset");
+  if (const ConfigValue* linear = keys.find("lora_target_linear");
+      linear != nullptr && !draft.lora_target_linear && draft.lora_target_modules.empty())
+    fail("{}: lora_target_linear: false leaves nothing to train; name modules in lora_target_modules", linear->node.place);
+  if (const ConfigValue* batch = keys.find("global_batch_size");
+      batch != nullptr && *draft.global_batch_size < draft.micro_batch_size)
+    fail("{}: {}: {} rows are less than one micro-batch ({})", batch->node.place, batch->name, *draft.global_batch_size,
+         draft.micro_batch_size);
+  if (draft.val_set_size > 0 && !draft.test_datasets.empty()) {
+    const ConfigValue& split = *keys.find("val_set_size");
+    fail("{}: {}: not together with test_datasets ({}); set it to 0 or remove them", split.node.place, split.name,
+         keys.find("test_datasets")->node.place);
+  }
+  if (!(draft.lora_alpha > 0)) expected(*keys.find("lora_alpha"), "a number above 0");
+  if (!(draft.learning_rate > 0)) expected(*keys.find("learning_rate"), "a number above 0");
+  if (!(draft.num_epochs > 0)) expected(*keys.find("num_epochs"), "a number above 0");
+}
+
+}  // namespace
+
+std::int64_t Recipe::warmup(std::int64_t total_steps) const {
+  if (warmup_steps) return *warmup_steps;
+  if (warmup_ratio) return static_cast<std::int64_t>(std::ceil(*warmup_ratio * static_cast<double>(total_steps)));
+  return 0;
+}
+
+Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides) {
+  const GivenKeys keys = read_keys(path, overrides);
+  RecipeDraft draft;
+  for (const auto& field : recipe_fields()) {
+    if (const ConfigValue* value = keys.find(field.name)) field.read(draft, *value);
+  }
+  check_given(keys, path);
+  settle_format(draft, keys, path);
+  check_together(draft, keys);
+  return draft;
+}
+
+std::string resolved_yaml(const Recipe& recipe) {
+  const RecipeDraft draft{recipe, {}, {}};
+  std::string text, group;
+  for (const auto& field : recipe_fields()) {
+    const std::string value = field.write ? field.write(draft) : "";
+    if (value.empty()) continue;
+    const auto dot = field.name.find('.');
+    const std::string new_group = dot == std::string::npos ? "" : field.name.substr(0, dot);
+    if (!new_group.empty() && new_group != group) text += new_group + ":\n";
+    group = new_group;
+    const std::string key = dot == std::string::npos ? field.name : "  " + field.name.substr(dot + 1);
+    text += fmt::format("{}:{}{}\n", key, value.starts_with('\n') ? "" : " ", value);
+  }
+  return text;
+}
+
+}  // namespace shardlora

@@ -1,0 +1,326 @@
+#include "train/recipe_fields.h"
+
+#include <limits>
+
+namespace shardlora {
+namespace {
+
+using Field = ConfigField<RecipeDraft>;
+using Names = std::vector<std::string>;
+
+constexpr std::int64_t kMany = std::numeric_limits<std::int64_t>::max();
+constexpr double kUnbounded = std::numeric_limits<double>::infinity();
+
+// The kinds of rows. `min` and `max` are the accepted range.
+Field text(std::string name, std::string Recipe::* member, Names aliases = {}) {
+  return {std::move(name), std::move(aliases), [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_text(v); },
+          [member](const RecipeDraft& r) { return (r.*member).empty() ? "" : yaml_text(r.*member); }};
+}
+
+Field flag(std::string name, bool Recipe::* member, Names aliases = {}) {
+  return {std::move(name), std::move(aliases), [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_bool(v); },
+          [member](const RecipeDraft& r) { return std::string(r.*member ? "true" : "false"); }};
+}
+
+// `T` is std::int64_t or an optional one.
+template <typename T>
+Field whole(std::string name, T Recipe::* member, std::int64_t min, std::int64_t max, Names aliases = {}) {
+  return {std::move(name), std::move(aliases),
+          [=](RecipeDraft& r, const ConfigValue& v) { r.*member = to_integer(v, min, max); },
+          [member](const RecipeDraft& r) {
+            if constexpr (std::is_same_v<T, std::int64_t>)
+              return std::to_string(r.*member);
+            else
+              return r.*member ? std::to_string(*(r.*member)) : std::string();
+          }};
+}
+
+template <typename T>
+Field number(std::string name, T Recipe::* member, double min, double max, Names aliases = {}) {
+  return {std::move(name), std::move(aliases),
+          [=](RecipeDraft& r, const ConfigValue& v) { r.*member = to_number(v, min, max); },
+          [member](const RecipeDraft& r) {
+            if constexpr (std::is_same_v<T, double>)
+              return fmt::format("{}", r.*member);
+            else
+              return r.*member ? fmt::format("{}", *(r.*member)) : std::string();
+          }};
+}
+
+template <typename T>
+Field choice(std::string name, T Recipe::* member, Choices<T> choices, Names aliases = {}) {
+  return {std::move(name), std::move(aliases),
+          [=](RecipeDraft& r, const ConfigValue& v) { r.*member = to_choice(v, choices); },
+          [=](const RecipeDraft& r) { return choice_name(r.*member, choices); }};
+}
+
+Field bytes(std::string name, std::uint64_t Recipe::* member) {
+  return {std::move(name), {}, [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_bytes(v); },
+          [member](const RecipeDraft& r) { return bytes_text(r.*member); }};
+}
+
+// Only one value means something in this version; `others` are words of other trainers that get this advice.
+Field only(std::string name, Names accepted, std::string what, Names aliases = {}) {
+  const std::string written = accepted.front();
+  return {std::move(name), std::move(aliases),
+          [=](RecipeDraft&, const ConfigValue& v) {
+            const std::string word = to_text(v);
+            for (const std::string& value : accepted) {
+              if (value == word) return;
+            }
+            expected(v, what);
+          },
+          [=](const RecipeDraft&) { return written; }};
+}
+
+// A row of a dataset list: {path: rows.jsonl, type: chat_template}.
+DatasetSource to_source(const ConfigValue& list, const ConfigNode& item) {
+  DatasetSource source;
+  if (item.kind == ConfigNode::Kind::kScalar) {
+    source.path = item.text;
+    return source;
+  }
+  if (item.kind != ConfigNode::Kind::kMapping)
+    expected({list.name, item}, "a list of \"- path: rows.jsonl\" with \"type: chat_template\" below it");
+  const Choices<std::string> types{
+      {"chat_template", "chat_template"}, {"messages", "chat_template"}, {"openai", "chat_template"}};
+  for (const ConfigMember& member : item.members) {
+    const ConfigValue value{list.name + "[]." + member.key, member.value};
+    if (member.key == "path") {
+      source.path = to_text(value);
+    } else if (member.key == "type") {
+      if (value.node.kind == ConfigNode::Kind::kScalar && value.node.text != "chat_template" && value.node.text != "messages" &&
+          value.node.text != "openai")
+        fail("{}: {}: \"{}\" is not supported in this version; give rows of {{\"messages\": [...]}} and type: chat_template",
+             member.place, value.name, value.node.text);
+      source.type = to_choice(value, types);
+    } else {
+      const Names names{"path", "type"};
+      fail("{}: unknown key \"{}\" of a dataset{}; this version knows path and type", member.place, member.key,
+           did_you_mean(member.key, names));
+    }
+  }
+  if (source.path.empty()) fail("{}: {}: a dataset without a path; add \"path: rows.jsonl\"", item.place, list.name);
+  return source;
+}
+
+Field sources(std::string name, std::vector<DatasetSource> Recipe::* member) {
+  return {std::move(name),
+          {},
+          [member](RecipeDraft& r, const ConfigValue& v) {
+            if (v.node.kind != ConfigNode::Kind::kSequence)
+              expected(v, "a list of \"- path: rows.jsonl\" with \"type: chat_template\" below it");
+            (r.*member).clear();
+            for (const ConfigNode& item : v.node.items) (r.*member).push_back(to_source(v, item));
+          },
+          [member](const RecipeDraft& r) {
+            std::string list;
+            for (const DatasetSource& source : r.*member)
+              list += fmt::format("\n  - path: {}\n    type: {}", yaml_text(source.path), source.type);
+            return list;
+          }};
+}
+
+const Choices<BaseFormat> kFormats{{"none", BaseFormat::kNone}, {"nf4", BaseFormat::kNF4}};
+
+// The base's format is settled from adapter, load_in_4bit and quantization.format together, in recipe.cpp.
+std::vector<Field> base_fields() {
+  return {
+      text("base_model", &Recipe::base_model, {"model_name_or_path", "model"}),
+      choice<Adapter>("adapter", &Recipe::adapter, {{"lora", Adapter::kLora}, {"qlora", Adapter::kQLora}}, {"finetuning_type"}),
+      {"load_in_4bit", {}, [](RecipeDraft& r, const ConfigValue& v) { r.load_in_4bit = to_bool(v); }, nullptr},
+      {"quantization_bit",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         if (to_text(v) != "4") expected(v, "4 (NF4), the only width of this version");
+         r.load_in_4bit = true;
+       },
+       nullptr},
+      only("quantization_method", {"bnb", "bitsandbytes"}, "bnb"),
+      {"quantization.format",
+       {"bnb_4bit_quant_type"},
+       [](RecipeDraft& r, const ConfigValue& v) { r.format = to_choice(v, kFormats); },
+       [](const RecipeDraft& r) { return choice_name(r.quantization.format, kFormats); }},
+      {"quantization.group_size",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         r.quantization.group_size = to_integer(v, 32, 4096);
+         if ((r.quantization.group_size & (r.quantization.group_size - 1)) != 0) expected(v, "a power of two from 32 to 4096");
+       },
+       [](const RecipeDraft& r) { return std::to_string(r.quantization.group_size); }},
+      {"quantization.double_quant",
+       {"double_quantization", "bnb_4bit_use_double_quant"},
+       [](RecipeDraft& r, const ConfigValue& v) { r.quantization.double_quant = to_bool(v); },
+       [](const RecipeDraft& r) { return std::string(r.quantization.double_quant ? "true" : "false"); }},
+  };
+}
+
+std::vector<Field> adapter_fields() {
+  return {
+      whole("lora_r", &Recipe::lora_r, 1, 4096, {"lora_rank", "r"}),
+      number("lora_alpha", &Recipe::lora_alpha, 0, 65536),
+      {"lora_dropout",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         r.lora_dropout = to_number(v, 0, 1);
+         if (r.lora_dropout != 0) fail("{}: lora_dropout: only 0 is supported in this version; set it to 0", v.node.place);
+       },
+       [](const RecipeDraft& r) { return fmt::format("{}", r.lora_dropout); }},
+      {"lora_target_modules",
+       {"lora_target", "target_modules"},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         r.lora_target_modules = to_words(v);
+         if (r.lora_target_modules.empty()) expected(v, "at least one name, such as [q_proj, v_proj]");
+         const std::string& first = r.lora_target_modules.front();
+         if (first == "all" || first == "all-linear") return r.lora_target_modules.clear();
+         r.lora_target_linear = false;
+       },
+       [](const RecipeDraft& r) {
+         std::string list;
+         if (r.lora_target_linear) return list;
+         for (const std::string& word : r.lora_target_modules) list += (list.empty() ? "" : ", ") + yaml_text(word);
+         return "[" + list + "]";
+       }},
+      flag("lora_target_linear", &Recipe::lora_target_linear),  // after lora_target_modules: the stronger word
+      text("lora_model_dir", &Recipe::lora_model_dir, {"adapter_name_or_path"}),
+  };
+}
+
+std::vector<Field> data_fields() {
+  return {
+      sources("datasets", &Recipe::datasets),
+      sources("test_datasets", &Recipe::test_datasets),
+      {"val_set_size",
+       {"val_size"},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         r.val_set_size = to_number(v, 0, 1e12);
+         if (r.val_set_size >= 1 && r.val_set_size != static_cast<double>(static_cast<std::int64_t>(r.val_set_size)))
+           expected(v, "a fraction below 1 or a whole number of rows");
+       },
+       [](const RecipeDraft& r) { return fmt::format("{}", r.val_set_size); }},
+      {"chat_template",
+       {"template"},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         if (to_text(v) != "tokenizer_default")
+           fail("{}: {}: \"{}\" is not supported in this version; the model's own template is used with tokenizer_default",
+                v.node.place, v.name, to_text(v));
+         r.chat_template = "tokenizer_default";
+       },
+       [](const RecipeDraft& r) { return r.chat_template; }},
+      flag("train_on_inputs", &Recipe::train_on_inputs, {"train_on_prompt"}),
+      whole("sequence_len", &Recipe::sequence_len, 8, 1 << 24, {"cutoff_len", "max_length", "max_seq_length"}),
+      {"excess_length_strategy",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         r.excess_length_strategy = to_choice<ExcessLength>(v, {{"truncate", ExcessLength::kTruncate},
+                                                                {"drop", ExcessLength::kDrop},
+                                                                {"error", ExcessLength::kError},
+                                                                {"raise", ExcessLength::kError}});
+       },
+       [](const RecipeDraft& r) -> std::string {
+         if (!r.excess_length_strategy) return "";
+         const ExcessLength strategy = *r.excess_length_strategy;
+         return strategy == ExcessLength::kTruncate ? "truncate" : strategy == ExcessLength::kDrop ? "drop" : "error";
+       }},
+  };
+}
+
+std::vector<Field> step_fields() {
+  return {
+      whole("micro_batch_size", &Recipe::micro_batch_size, 1, 1 << 20, {"per_device_train_batch_size", "batch_size"}),
+      whole("global_batch_size", &Recipe::global_batch_size, 1, 1 << 24),
+      {"gradient_accumulation_steps",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) { r.gradient_accumulation_steps = to_integer(v, 1, 1 << 20); },
+       [](const RecipeDraft& r) {
+         return r.global_batch_size ? std::string() : std::to_string(r.gradient_accumulation_steps);
+       }},
+      number("num_epochs", &Recipe::num_epochs, 0, 1e6, {"num_train_epochs"}),
+      {"max_steps",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         if (to_text(v) == "-1") return;  // Hugging Face's "not given"
+         r.max_steps = to_integer(v, 1, kMany);
+       },
+       [](const RecipeDraft& r) { return r.max_steps ? std::to_string(*r.max_steps) : std::string(); }},
+      number("learning_rate", &Recipe::learning_rate, 0, 1e3, {"lr"}),
+      choice<Schedule>("lr_scheduler", &Recipe::lr_scheduler,
+                       {{"cosine", Schedule::kCosine},
+                        {"linear", Schedule::kLinear},
+                        {"constant", Schedule::kConstant},
+                        {"constant_with_warmup", Schedule::kConstant}},
+                       {"lr_scheduler_type"}),
+      whole("warmup_steps", &Recipe::warmup_steps, 0, kMany),
+      number("warmup_ratio", &Recipe::warmup_ratio, 0, 1),
+      only("optimizer", {"adamw", "adamw_torch", "adamw_torch_fused", "adamw_hf"},
+           "adamw (or adamw_torch, adamw_torch_fused), the only optimizer of this version", {"optim"}),
+      number("adam_beta1", &Recipe::adam_beta1, 0, 0.999999),
+      number("adam_beta2", &Recipe::adam_beta2, 0, 0.99999999),
+      number("adam_epsilon", &Recipe::adam_epsilon, 0, 1),
+      number("weight_decay", &Recipe::weight_decay, 0, 1e3),
+      number("max_grad_norm", &Recipe::max_grad_norm, 0, kUnbounded),
+  };
+}
+
+std::vector<Field> run_fields() {
+  return {
+      whole("eval_steps", &Recipe::eval_steps, 0, kMany),
+      whole("logging_steps", &Recipe::logging_steps, 1, kMany),
+      text("output_dir", &Recipe::output_dir),
+      {"seed",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) { r.seed = static_cast<std::uint64_t>(to_integer(v, 0, kMany)); },
+       [](const RecipeDraft& r) { return std::to_string(r.seed); }},
+      {"backend",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         if (to_text(v) == "cuda")
+           fail("{}: backend: this version has no CUDA backend; set it to auto or cpu", v.node.place);
+         r.backend = to_choice<Backend>(v, {{"auto", Backend::kAuto}, {"cpu", Backend::kCpu}});
+       },
+       [](const RecipeDraft& r) -> std::string { return r.backend == Backend::kAuto ? "auto" : "cpu"; }},
+      {"bf16",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         if (v.node.kind == ConfigNode::Kind::kScalar && v.node.text == "auto")
+           r.bf16 = ComputeType::kAuto;
+         else if (v.node.kind == ConfigNode::Kind::kScalar && v.node.text == "full")
+           fail("{}: bf16: full is not supported in this version; set it to auto or true", v.node.place);
+         else
+           r.bf16 = to_bool(v) ? ComputeType::kBF16 : ComputeType::kF32;
+       },
+       [](const RecipeDraft& r) -> std::string {
+         return r.bf16 == ComputeType::kAuto ? "auto" : r.bf16 == ComputeType::kBF16 ? "true" : "false";
+       }},
+      flag("gradient_checkpointing", &Recipe::gradient_checkpointing),
+      {"disable_gradient_checkpointing",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) { r.gradient_checkpointing = !to_bool(v); },
+       nullptr},
+      only("deterministic", {"strict", "true"}, "strict, the only mode of the CPU backend"),
+      choice<Sharding>("sharding.strategy", &Recipe::sharding,
+                       {{"full_shard", Sharding::kSharded},
+                        {"FULL_SHARD", Sharding::kSharded},
+                        {"zero3", Sharding::kSharded},
+                        {"replicate", Sharding::kReplicated},
+                        {"ddp", Sharding::kReplicated},
+                        {"no_shard", Sharding::kReplicated},
+                        {"NO_SHARD", Sharding::kReplicated}}),
+      bytes("memory.device_limit", &Recipe::device_limit),
+      bytes("memory.host_limit", &Recipe::host_limit),
+  };
+}
+
+}  // namespace
+
+const std::vector<ConfigField<RecipeDraft>>& recipe_fields() {
+  static const std::vector<Field> table = [] {
+    std::vector<Field> all;
+    for (auto part : {base_fields(), adapter_fields(), data_fields(), step_fields(), run_fields()})
+      all.insert(all.end(), part.begin(), part.end());
+    return all;
+  }();
+  return table;
+}
+
+}  // namespace shardlora

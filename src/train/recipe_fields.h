@@ -1,0 +1,22 @@
+// The table of a recipe's keys: one row a key.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/config_fields.h"
+#include "train/recipe.h"
+
+namespace shardlora {
+
+// A recipe while it is read: keys that only have a meaning together wait here.
+struct RecipeDraft : Recipe {
+  std::optional<bool> load_in_4bit;
+  std::optional<BaseFormat> format;
+};
+
+const std::vector<ConfigField<RecipeDraft>>& recipe_fields();
+// Keys of other trainers that this version doesn't have.
+const std::vector<UnsupportedKey>& unsupported_recipe_keys();
+
+}  // namespace shardlora

@@ -1,0 +1,131 @@
+// Laws of the codecs, and vectors of the reference notes.
+#include <gtest/gtest.h>
+#include <openssl/sha.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "quant/nf4.h"
+#include "quant/packed.h"
+
+namespace shardlora {
+namespace {
+
+std::vector<float> normal_values(std::size_t n, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, 0.02F);
+  std::vector<float> values(n);
+  for (float& v : values) v = normal(random);
+  return values;
+}
+
+constexpr Format kNf4{.codec = Codec::kNF4, .block = 64, .double_quant = false};
+constexpr Format kNf4Double{.codec = Codec::kNF4, .block = 64, .double_quant = true};
+
+TEST(Nf4, EncodesEveryLevelToItsOwnCodeAtEveryScale) {
+  for (int exponent = -120; exponent <= 120; exponent += 5) {
+    const float scale = std::ldexp(1.2345F, exponent);
+    std::vector<float> values(64);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = nf4_value(static_cast<std::uint8_t>(i % 16)) * scale;
+    const Packed packed(kNf4, values);
+    std::vector<float> decoded(values.size());
+    dequantize(packed.tensor, 0, decoded);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      EXPECT_EQ(nf4_code_at(packed.tensor.sections[0], static_cast<std::int64_t>(i)), i % 16) << "scale " << scale;
+      EXPECT_EQ(decoded[i], values[i]);
+    }
+  }
+}
+
+TEST(Nf4, PutsTheFirstValueIntoTheHighNibble) {
+  std::vector<float> values(64);
+  for (int k = 0; k < 64; ++k) values[static_cast<std::size_t>(k)] = static_cast<float>(k - 32) / 32.0F;
+  std::string hex;
+  const Packed packed(kNf4, values);
+  for (const std::byte b : packed.bytes[0]) hex += fmt::format("{:02x}", static_cast<int>(b));
+  EXPECT_EQ(hex, "000001111111122222333344455566677788999aaabbbccccddddeeeeeeeffff");
+  EXPECT_EQ(nf4_code(std::numeric_limits<float>::quiet_NaN()), 0);
+}
+
+TEST(Nf4, IsNowhereFartherFromAValueThanHalfTheWidestGap) {
+  const float half_gap = (nf4_value(1) - nf4_value(0)) / 2;
+  const std::vector<float> values = normal_values(64 * 100 + 17, 1);
+  const Packed packed(kNf4, values);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto at = static_cast<std::int64_t>(i);
+    EXPECT_LE(std::fabs(nf4_decode(packed.tensor, at) - values[i]), half_gap * nf4_absmax(packed.tensor, at / 64) * 1.000001F);
+  }
+}
+
+TEST(Nf4, DecodesAnyRangeAsTheWhole) {
+  const std::vector<float> values = normal_values(64 * 300 + 31, 2);
+  for (const Format& format : {kNf4, kNf4Double, Format{.codec = Codec::kBF16}, Format{.codec = Codec::kF32}}) {
+    const Packed packed(format, values);
+    std::vector<float> whole(values.size());
+    dequantize(packed.tensor, 0, whole);
+    for (const std::size_t begin : {0UL, 1UL, 63UL, 64UL, 8191UL, values.size() - 5}) {
+      std::vector<float> part(std::min<std::size_t>(200, values.size() - begin));
+      dequantize(packed.tensor, static_cast<std::int64_t>(begin), part);
+      EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(begin))) << name_of(format);
+    }
+    if (!format.dense()) {
+      EXPECT_EQ(nf4_decode(packed.tensor, 12345), whole[12345]);
+    }
+  }
+}
+
+TEST(Nf4, GivesTheSameBytesFromPiecesInAnyOrder) {
+  const std::vector<float> values = normal_values(64 * 300 + 31, 3);
+  for (const Format& format : {kNf4, kNf4Double, Format{.codec = Codec::kBF16}, Format{.codec = Codec::kF32}}) {
+    const Packed whole(format, values);
+    Packed pieces(format, std::vector<float>(values.size(), 1.0F));
+    std::vector<float> absmax(static_cast<std::size_t>(blocks_of(format, std::ssize(values))));
+    for (const std::size_t begin : {64UL * 200, 0UL}) {
+      const std::size_t end = begin == 0 ? 64 * 200 : values.size();
+      encode_values(format, std::span(values).subspan(begin, end - begin), static_cast<std::int64_t>(begin), pieces.sections(), absmax);
+    }
+    finish_sections(format, pieces.sections(), absmax);
+    EXPECT_EQ(pieces.bytes, whole.bytes) << name_of(format);
+  }
+}
+
+TEST(Nf4, HasTheBytesThatItsFormatSays) {
+  EXPECT_EQ(section_bytes(kNf4, 64 * 3 + 1), (SectionBytes{97, 16, 0, 0}));
+  EXPECT_EQ(section_bytes(kNf4Double, 64 * 257), (SectionBytes{32 * 257, 257, 8, 4}));
+  EXPECT_EQ(section_bytes({.codec = Codec::kBF16}, 7), (SectionBytes{14, 0, 0, 0}));
+  EXPECT_EQ(section_bytes({.codec = Codec::kF32}, 7), (SectionBytes{28, 0, 0, 0}));
+  EXPECT_EQ(name_of(kNf4Double), "nf4 (block 64, double quantisation)");
+}
+
+TEST(DynamicMap, HasTheBytesOfTheFormat) {
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(reinterpret_cast<const unsigned char*>(kDynamicMap.data()), sizeof(kDynamicMap), digest.data());
+  std::string hex;
+  for (const unsigned char byte : digest) hex += fmt::format("{:02x}", byte);
+  EXPECT_EQ(hex, "dad4c269c3243d1705f6b979dccb61efb8d1074812ecf8d79255a82f60671763");
+}
+
+TEST(DynamicMap, EncodesEveryLevelToItsOwnCode) {
+  for (std::size_t c = 0; c < kDynamicLevels; ++c) EXPECT_EQ(dynamic_code(kDynamicMap[c]), c);
+  EXPECT_EQ(dynamic_code(std::numeric_limits<float>::quiet_NaN()), 0);
+  EXPECT_EQ(dynamic_code(-1.0F), 0);
+}
+
+TEST(DynamicMap, GivesTheCodesOfTheReferenceNotes) {
+  const std::vector<int> codes = {0,  4,  8,  13, 17,  22,  26,  31,  35,  40,  44,  48,  53,  57,  62,  77, 127,
+                                  177, 192, 197, 201, 206, 210, 214, 219, 223, 228, 232, 237, 241, 246, 250, 255};
+  for (int k = -16; k <= 16; ++k) EXPECT_EQ(dynamic_code(static_cast<float>(k) / 16), codes[static_cast<std::size_t>(k + 16)]) << k;
+
+  const std::vector<float> absmax = {0.5F, 1.0F, 1.5F, 2.0F};
+  std::array<std::byte, 4> packed{};
+  float nested = 0, offset = 0;
+  compress_absmax(absmax, packed.data(), &nested, &offset);
+  EXPECT_EQ(packed, (std::array{std::byte{0}, std::byte{47}, std::byte{207}, std::byte{255}}));
+  EXPECT_EQ(nested, 0.75F);
+  EXPECT_EQ(offset, 1.25F);
+}
+
+}  // namespace
+}  // namespace shardlora

@@ -8,7 +8,7 @@ Writes tests/data/smollm2/model.json:
   "text"      {"tokens": ids of a fixed text, "losses": of tokens[1:] given all before, "mean_loss"}
   "greedy"    per prompt {"prompt": the user's text, "tokens": ids of the rendered chat, "continuation": at most 64 ids, ends
               with <|im_end|> where the model ends, "margins": top-1 minus top-2 logit of every step}
-A margin near 0 is a near-tie: where two correct programs may part.
+Prompts with a near-tie (a margin below 0.01), where two correct programs may part, are refused.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ PROMPTS = [
     "Translate 'good morning' into Spanish.",
     "Write a Python function that reverses a string.",
     "Who wrote Romeo and Juliet?",
-    "My neighbour is moving away. What could I give her?",
+    "How long should I boil an egg?",
 ]
 
 
@@ -116,6 +116,7 @@ def main():
     for prompt in PROMPTS:
         tokens = tokenizer.encode(render(reader, [{"role": "user", "content": prompt}])).ids
         continuation, margins = greedy(model, tokens)
+        assert min(margins) > 0.01, f"choose another prompt: a near-tie after {prompt!r}"
         rows.append({"prompt": prompt, "tokens": tokens, "continuation": continuation, "margins": margins})
         print(f"{prompt!r}: smallest margin {min(margins)}: {tokenizer.decode(continuation)!r}")
     result = {

@@ -32,7 +32,7 @@ struct alignas(64) RankWords {
 
 class WindowSegment {
  public:
-  // Plain memory for the threads of this process.
+  // Plain memory for the threads of this process, one of them or many.
   static std::shared_ptr<WindowSegment> for_threads(int ranks);
   // Memory that children forked from now on share with this process.
   static std::shared_ptr<WindowSegment> for_children(int ranks);

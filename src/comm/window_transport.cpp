@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <ctime>
 #include <cstring>
 #include <utility>
@@ -19,9 +20,9 @@ namespace {
 constexpr int kSpins = 400;                       // about a microsecond: a core is worth more to the kernels than to us
 constexpr timespec kNap{0, 20 * 1000 * 1000};     // between two looks at whether the peer still lives
 
-// libstdc++'s atomic::wait works inside one process only.
-void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t seen) {
-  syscall(SYS_futex, &word, FUTEX_WAIT, seen, &kNap, nullptr, 0);
+// libstdc++'s atomic::wait works inside one process only. False when the nap is over and nothing has come.
+bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t seen) {
+  return syscall(SYS_futex, &word, FUTEX_WAIT, seen, &kNap, nullptr, 0) == 0 || errno != ETIMEDOUT;
 }
 void futex_wake(std::atomic<std::uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0); }
 
@@ -54,25 +55,24 @@ WindowTransport::~WindowTransport() {
   futex_wake(mine.read);
 }
 
-void WindowTransport::abort() noexcept { abort_because_of(rank_); }
-
-void WindowTransport::abort_because_of(int rank) noexcept {
+void WindowTransport::abort(WindowSegment& segment, int rank) noexcept {
   std::uint32_t none = 0;
-  segment_->abort_word().compare_exchange_strong(none, static_cast<std::uint32_t>(rank) + 1);
-  for (int r = 0; r < size(); ++r) {
-    futex_wake(segment_->words(r).written);
-    futex_wake(segment_->words(r).read);
+  segment.abort_word().compare_exchange_strong(none, static_cast<std::uint32_t>(rank) + 1);
+  for (int r = 0; r < segment.ranks(); ++r) {
+    futex_wake(segment.words(r).written);
+    futex_wake(segment.words(r).read);
   }
 }
 
 void WindowTransport::give_up_on(int peer) {
-  abort_because_of(peer);
+  abort(*segment_, peer);
   throw PeerFailed(stopped(peer));
 }
 
 void WindowTransport::await(std::atomic<std::uint32_t>& word, std::uint32_t target, int peer) {
   for (int i = 0; i < kSpins; ++i)
     if (reached(word.load(std::memory_order_acquire), target)) return;
+  bool woken = true;
   for (;;) {
     const std::uint32_t seen = word.load(std::memory_order_acquire);
     if (reached(seen, target)) return;
@@ -80,12 +80,11 @@ void WindowTransport::await(std::atomic<std::uint32_t>& word, std::uint32_t targ
       throw PeerFailed(stopped(static_cast<int>(culprit) - 1));
     const RankWords& theirs = segment_->words(peer);
     const bool left = theirs.left.load(std::memory_order_acquire) != 0;
-    const bool alive = theirs.pid == getpid() || process_start(theirs.pid) == theirs.started;
-    if (left || !alive) {
+    if (left || (!woken && process_start(theirs.pid) != theirs.started)) {
       if (reached(word.load(std::memory_order_acquire), target)) return;  // its last act, then it went
       give_up_on(peer);
     }
-    futex_wait(word, seen);
+    woken = futex_wait(word, seen);
   }
 }
 
@@ -127,7 +126,7 @@ void WindowTransport::barrier() {
 void WindowTransport::all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets) {
   const auto share = [&](int r) { return offsets[static_cast<std::size_t>(r) + 1] - offsets[static_cast<std::size_t>(r)]; };
   std::size_t chunks = 0;
-  for (int r = 0; r < size(); ++r) chunks = std::max(chunks, pieces(share(r), kWindowBytes));
+  for (int r = 0; r < size() && size() > 1; ++r) chunks = std::max(chunks, pieces(share(r), kWindowBytes));
   for (std::size_t c = 0; c < chunks; ++c)
     step(
         Kind::kGather,
@@ -157,7 +156,7 @@ void WindowTransport::all_to_all(std::byte* out, std::span<const std::size_t> re
   std::size_t mine = 1;
   for (int r = 0; r < size(); ++r)
     if (r != rank_) mine = std::max(mine, pieces(share(send, r), part));
-  std::size_t chunks = mine;
+  std::size_t chunks = size() > 1 ? mine : 0;
   for (std::size_t c = 0; c < chunks; ++c)
     step(
         Kind::kAllToAll,

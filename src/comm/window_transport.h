@@ -24,7 +24,9 @@ class WindowTransport final : public Transport {
   void all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
                   std::span<const std::size_t> send) override;
   void barrier() override;
-  void abort() noexcept override;
+  void abort() noexcept override { abort(*segment_, rank_); }
+  // Ends what all ranks do in `segment`; they learn that `rank` was the cause. Only the first call counts.
+  static void abort(WindowSegment& segment, int rank) noexcept;
 
  private:
   enum class Kind : std::uint32_t { kGather = 1, kAllToAll, kBarrier };
@@ -35,7 +37,6 @@ class WindowTransport final : public Transport {
   void await(std::atomic<std::uint32_t>& word, std::uint32_t target, int peer);
   void publish(std::atomic<std::uint32_t>& word);
   [[noreturn]] void give_up_on(int peer);
-  void abort_because_of(int rank) noexcept;
 
   const std::shared_ptr<WindowSegment> segment_;
   const int rank_;

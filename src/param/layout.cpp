@@ -1,5 +1,7 @@
 #include "param/layout.h"
 
+#include <algorithm>
+
 namespace shardlora {
 namespace {
 
@@ -19,8 +21,8 @@ std::vector<std::size_t> even_cuts(std::size_t total, std::size_t grain, int ran
   DCHECK(ranks > 0 && grain > 0, "{} ranks, grain {}", ranks, grain);
   const std::size_t grains = (total + grain - 1) / grain, parts = static_cast<std::size_t>(ranks);
   std::vector<std::size_t> cuts(parts + 1);
-  // Rank r gets one grain more than another only if it comes first, so shares differ by at most one grain.
-  for (std::size_t r = 0; r <= parts; ++r) cuts[r] = std::min(total, (r * (grains / parts) + std::min(r, grains % parts)) * grain);
+  // Rounding down gives the last rank a longer share where they differ: it may end in a grain that is cut short.
+  for (std::size_t r = 0; r <= parts; ++r) cuts[r] = std::min(total, r * grains / parts * grain);
   return cuts;
 }
 

@@ -1,0 +1,83 @@
+// Softmax cross-entropy of a chunk of logits, and the greedy choice. Per row, with m the largest logit and
+// z = sum e^(x - m): loss = m + log z - x[target], dlogits = (e^(x - m) / z - [target]) * gradient_scale.
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/fast_math.h"
+#include "backend/cpu/float_type.h"
+#include "backend/cpu/kernels.h"
+
+namespace shardlora::cpu {
+
+namespace {
+
+float largest(const float* row, std::int64_t n) {
+  float most = -std::numeric_limits<float>::infinity();
+#pragma omp simd reduction(max : most)
+  for (std::int64_t i = 0; i < n; ++i) most = row[i] > most ? row[i] : most;
+  return most;
+}
+
+// Partial sums of 2,048 in f32, their sum in double: the error does not grow with the vocabulary.
+double sum_of_exp(const float* row, std::int64_t n, float most) {
+  constexpr std::int64_t kPart = 2048;
+  double total = 0.0;
+  for (std::int64_t begin = 0; begin < n; begin += kPart) {
+    const std::int64_t end = std::min(n, begin + kPart);
+    float part = 0.0F;
+#pragma omp simd reduction(+ : part)
+    for (std::int64_t i = begin; i < end; ++i) part += fast_exp(row[i] - most);
+    total += static_cast<double>(part);
+  }
+  return total;
+}
+
+template <typename T>
+void write_gradient(T* d, const float* row, std::int64_t n, float most, float factor) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) d[i] = from_float<T>(fast_exp(row[i] - most) * factor);
+}
+
+}  // namespace
+
+void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets, float gradient_scale) {
+  const std::int64_t rows = logits.dim(0), vocabulary = logits.dim(1);
+  const float* x = logits.as<float>();
+  const auto* target = targets.as<std::int32_t>();
+  float* loss = losses.as<float>();
+  bool inside = true;
+  for (std::int64_t i = 0; i < rows; ++i) inside = inside && 0 <= target[i] && target[i] < vocabulary;
+  DCHECK(inside, "cross_entropy: a target is outside [0, {})", vocabulary);
+  with_float_type(dlogits ? dlogits.dtype : DType::kF32, [&]<typename T>(std::type_identity<T>) {
+    T* gradient = dlogits ? dlogits.as<T>() : nullptr;
+#pragma omp parallel for schedule(static) if (rows * vocabulary > kParallelValues)
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const float* row = x + i * vocabulary;
+      const float most = largest(row, vocabulary);
+      const float at_target = row[target[i]];
+      const double total = sum_of_exp(row, vocabulary, most);
+      loss[i] = static_cast<float>(static_cast<double>(most) - static_cast<double>(at_target) + std::log(total));
+      if (gradient == nullptr) continue;
+      T* d = gradient + i * vocabulary;
+      const auto factor = static_cast<float>(static_cast<double>(gradient_scale) / total);
+      write_gradient(d, row, vocabulary, most, factor);
+      d[target[i]] = from_float<T>((fast_exp(at_target - most) * (1.0F / static_cast<float>(total)) - 1.0F) * gradient_scale);
+    }
+  });
+}
+
+void argmax(Tensor ids, ConstTensor logits) {
+  const std::int64_t rows = logits.dim(0), vocabulary = logits.dim(1);
+  const float* x = logits.as<float>();
+  auto* id = ids.as<std::int32_t>();
+#pragma omp parallel for schedule(static) if (rows * vocabulary > kParallelValues)
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const float* row = x + i * vocabulary;
+    const float most = largest(row, vocabulary);
+    std::int64_t first = 0;
+    while (first < vocabulary && row[first] != most) ++first;
+    id[i] = static_cast<std::int32_t>(first < vocabulary ? first : 0);  // nothing but NaN: 0
+  }
+}
+
+}  // namespace shardlora::cpu

@@ -1,0 +1,25 @@
+// Sixteen 32-bit lanes: GCC's vector extension, one AVX-512 register or as many narrower ones as the machine needs.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace shardlora::cpu {
+
+inline constexpr int kLanes = 16;
+typedef float FloatLanes __attribute__((vector_size(64)));
+typedef std::uint32_t IntLanes __attribute__((vector_size(64)));
+typedef std::int32_t SignedLanes __attribute__((vector_size(64)));
+typedef std::uint16_t HalfLanes __attribute__((vector_size(64)));  // 32 of them
+
+// By reference, never by value: without AVX-512 the two have different calling conventions.
+template <typename Lanes>
+[[gnu::always_inline]] inline void load(Lanes& lanes, const void* from) {
+  std::memcpy(&lanes, from, sizeof lanes);
+}
+template <typename Lanes>
+[[gnu::always_inline]] inline void store(void* to, const Lanes& lanes) {
+  std::memcpy(to, &lanes, sizeof lanes);
+}
+
+}  // namespace shardlora::cpu

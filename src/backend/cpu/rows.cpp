@@ -1,0 +1,61 @@
+// Rows found by index: embed, gather_rows, scatter_rows.
+#include <cstring>
+
+#include "backend/cpu/float_type.h"
+#include "backend/cpu/kernels.h"
+
+namespace shardlora::cpu {
+
+namespace {
+
+// A wrong index would read or write anywhere; K comparisons cost nothing beside K rows.
+void check_indices(ConstTensor indices, std::int64_t limit, const char* what) {
+  const auto* index = indices.as<std::int32_t>();
+  bool inside = true;
+  for (std::int64_t i = 0; i < indices.numel(); ++i) inside = inside && 0 <= index[i] && index[i] < limit;
+  DCHECK(inside, "{}: an index is outside [0, {})", what, limit);
+}
+
+}  // namespace
+
+void embed(Tensor y, ConstTensor tokens, ConstTensor table) {
+  check_indices(tokens, table.dim(0), "embed");
+  const std::int64_t n = y.dim(0), d = y.dim(1);
+  const auto* token = tokens.as<std::int32_t>();
+  with_float_type(y.dtype, [&]<typename To>(std::type_identity<To>) {
+    with_float_type(table.dtype, [&]<typename From>(std::type_identity<From>) {
+      To* out = y.as<To>();
+      const From* values = table.as<From>();
+#pragma omp parallel for schedule(static) if (n * d > kParallelValues)
+      for (std::int64_t i = 0; i < n; ++i) {
+        To* to = out + i * d;
+        const From* from = values + token[i] * d;
+#pragma omp simd
+        for (std::int64_t k = 0; k < d; ++k) to[k] = from_float<To>(to_float(from[k]));
+      }
+    });
+  });
+}
+
+void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) {
+  check_indices(rows, x.dim(0), "gather_rows");
+  const std::int64_t n = y.dim(0);
+  const std::size_t row = static_cast<std::size_t>(y.dim(1)) * size_of(y.dtype);
+  const auto* index = rows.as<std::int32_t>();
+#pragma omp parallel for schedule(static) if (y.numel() > kParallelValues)
+  for (std::int64_t i = 0; i < n; ++i)
+    std::memcpy(y.data + static_cast<std::size_t>(i) * row, x.data + static_cast<std::size_t>(index[i]) * row, row);
+}
+
+void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows) {
+  check_indices(rows, y.dim(0), "scatter_rows");
+  zero(y);
+  const std::int64_t n = x.dim(0);
+  const std::size_t row = static_cast<std::size_t>(y.dim(1)) * size_of(y.dtype);
+  const auto* index = rows.as<std::int32_t>();
+#pragma omp parallel for schedule(static) if (x.numel() > kParallelValues)
+  for (std::int64_t i = 0; i < n; ++i)
+    std::memcpy(y.data + static_cast<std::size_t>(index[i]) * row, x.data + static_cast<std::size_t>(i) * row, row);
+}
+
+}  // namespace shardlora::cpu

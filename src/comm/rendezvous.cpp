@@ -1,0 +1,45 @@
+#include "comm/rendezvous.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/error.h"
+#include "comm/mpi_rendezvous.h"
+#include "comm/single_rendezvous.h"
+
+namespace shardlora {
+
+namespace {
+
+bool set(const char* name) { return std::getenv(name) != nullptr; }
+
+// 0: not set.
+int number(const char* name) {
+  const char* const text = std::getenv(name);
+  if (text == nullptr) return 0;
+  int value = 0;
+  const auto [end, error] = std::from_chars(text, text + std::strlen(text), value);
+  if (error != std::errc{} || *end != '\0' || value < 0) fail("environment variable {}={}: not a number of ranks", name, text);
+  return value;
+}
+
+}  // namespace
+
+std::unique_ptr<Rendezvous> make_rendezvous() {
+  // Set for every rank by: Open MPI's mpirun; srun --mpi=pmix; srun --mpi=pmi2 and MPICH's mpirun.
+  if (set("OMPI_COMM_WORLD_SIZE")) return std::make_unique<MpiRendezvous>(number("OMPI_COMM_WORLD_SIZE"));
+  if (set("PMIX_RANK")) return std::make_unique<MpiRendezvous>(number("SLURM_STEP_NUM_TASKS"));
+  if (set("PMI_RANK")) return std::make_unique<MpiRendezvous>(number("PMI_SIZE"));
+  if (number("WORLD_SIZE") > 1)
+    fail("WORLD_SIZE={}: ranks started by torchrun variables are not supported by this version; start with mpirun -np {}",
+         std::getenv("WORLD_SIZE"), std::getenv("WORLD_SIZE"));
+  // Only srun sets the step's variables; SLURM_NTASKS alone also stands in an allocation's shell and in a batch script.
+  if (const int tasks = number("SLURM_STEP_NUM_TASKS"); tasks > 1)
+    fail("srun started {} tasks, but without PMI they cannot find each other; start with srun --mpi=pmix, or mpirun -np {} in the "
+         "allocation",
+         tasks, tasks);
+  return std::make_unique<SingleRendezvous>();
+}
+
+}  // namespace shardlora

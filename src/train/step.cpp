@@ -1,0 +1,254 @@
+#include "train/step.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace shardlora {
+namespace {
+
+constexpr float kNoGradient = 0;
+
+std::int64_t most_owned(std::int64_t micro_batches, int ranks) { return (micro_batches + ranks - 1) / ranks; }
+
+// The units in the order in which a wave visits them.
+std::vector<std::size_t> visits(const Model& model, bool backward) {
+  std::vector<std::size_t> order{model.embedding_unit()};
+  const std::int64_t layers = model.config().layers;
+  for (std::int64_t l = 0; l < layers; ++l) order.push_back(model.layer_unit(l));
+  order.push_back(model.head_unit());
+  for (std::int64_t l = layers - 1; backward && l >= 0; --l) order.push_back(model.layer_unit(l));
+  return order;
+}
+
+// Blocks of `unit` that rank r owns: each has one sum of squares.
+std::size_t blocks_of(const ParamStore& store, std::size_t unit, std::size_t rank) {
+  const auto& cuts = store.element_cuts(unit);
+  constexpr auto kBlock = static_cast<std::size_t>(kElementBlock);
+  return (cuts[rank + 1] - cuts[rank] + kBlock - 1) / kBlock;
+}
+
+std::size_t blocks_of(const ParamStore& store, std::size_t rank) {
+  std::size_t count = 0;
+  for (std::size_t u = 0; u < store.units(); ++u) count += blocks_of(store, u, rank);
+  return count;
+}
+
+}  // namespace
+
+TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicator& gathers, Communicator& reductions,
+                     const StepLimits& limits, const StepOptions& options)
+    : device_(device),
+      model_(model),
+      store_(store),
+      reductions_(reductions),
+      limits_(limits),
+      recompute_(options.recompute),
+      own_(most_owned(limits.micro_batches, reductions.size())),
+      wave_(options.wave == 0 ? own_ : std::min(options.wave, own_)),
+      reducer_(device, store, reductions, limits.micro_batches, wave_ == own_ ? Waves::kOne : Waves::kSeveral),
+      streamer_(device, store, gathers, &reducer_, {visits(model, true), visits(model, false)}, options.streamer),
+      batches_(device, own_, limits.rows, limits.samples),
+      inputs_(device, model.config().layers + 1, wave_, limits.rows, model.config().hidden, model.dtype()),
+      saved_bytes_(model.saved_bytes(limits.rows)) {
+  const std::size_t row = static_cast<std::size_t>(model.config().hidden) * size_of(model.dtype());
+  const auto wave = static_cast<std::size_t>(wave_), rows = static_cast<std::size_t>(limits.rows);
+  const auto layers = static_cast<std::size_t>(model.config().layers);
+  gradients_ = device.allocate(wave * rows * row, Tier::kDevice, Purpose::kLayerInputs);
+  saved_ = device.allocate(recompute_ == Recompute::kYes ? saved_bytes_ : layers * wave * saved_bytes_, Tier::kDevice, Purpose::kLive);
+  scratch_ = device.allocate(std::max(model.scratch_bytes(limits.rows), model.head_bytes(limits.rows)), Tier::kDevice, Purpose::kLive);
+
+
+  const auto own = static_cast<std::size_t>(own_);
+  const std::size_t squares = blocks_of(store, static_cast<std::size_t>(reductions.rank())) * sizeof(float);
+  std::size_t all_squares = 0;
+  for (int r = 0; r < reductions.size(); ++r) all_squares += blocks_of(store, static_cast<std::size_t>(r));
+  losses_ = device.allocate(own * rows * sizeof(float), Tier::kDevice, Purpose::kWorkspace);
+  host_losses_ = device.allocate(losses_.bytes(), Tier::kPinned, Purpose::kWorkspace);
+  squares_ = device.allocate(squares, Tier::kDevice, Purpose::kGradients);
+  host_squares_ = device.allocate(squares, Tier::kPinned, Purpose::kGradients);
+  // What is exchanged: every rank's doubles, and one's own before they are sent.
+  const std::size_t doubles = std::max(all_squares, static_cast<std::size_t>(limits.micro_batches));
+  exchanged_ = device.allocate(2 * doubles * sizeof(double), Tier::kPinned, Purpose::kCommunication);
+  streamer_.run(kTrain);
+}
+
+StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw, double max_grad_norm) {
+  StepResult result;
+  for (const MicroBatchSamples& samples : micro_batches) {
+    result.tokens += total_tokens(samples);
+    result.target_tokens += target_tokens(samples);
+  }
+  const Share share = load(micro_batches);
+  const float scale = 1.0F / static_cast<float>(result.target_tokens);
+
+  start(kTrain);
+  reducer_.begin_step(share.cuts);
+  for (std::size_t w = 0; w < share.waves.size(); ++w) {
+    forward(share.waves[w]);
+    head(share.waves[w], scale);
+    backward(share.waves[w], w + 1 == share.waves.size() ? Reduce::kNow : Reduce::kLater);
+  }
+  reducer_.finish();
+
+  result.loss = total_loss(share) / static_cast<double>(result.target_tokens);
+  result.grad_norm = std::sqrt(total_squares());
+  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm))
+    fail("the loss is {} and the gradient norm {}: training has diverged; nothing was updated. Lower learning_rate, or look at the data "
+         "with `shardlora preview`", result.loss, result.grad_norm);
+  const double clip = max_grad_norm > 0 ? std::min(1.0, max_grad_norm / (result.grad_norm + 1e-6)) : 1.0;
+  update(adamw, static_cast<float>(clip));
+  return result;
+}
+
+StepResult TrainStep::evaluate(const std::vector<MicroBatchSamples>& micro_batches) {
+  StepResult result;
+  start(kEvaluate);
+  for (auto begin = micro_batches.begin(); begin != micro_batches.end();) {
+    const auto end = begin + std::min<std::ptrdiff_t>(limits_.micro_batches, micro_batches.end() - begin);
+    const std::vector<MicroBatchSamples> part(begin, end);
+    const Share share = load(part);
+    for (const std::span<const Member> wave : share.waves) {
+      forward(wave);
+      head(wave, kNoGradient);
+    }
+    result.loss += total_loss(share);
+    for (const MicroBatchSamples& samples : part) {
+      result.tokens += total_tokens(samples);
+      result.target_tokens += target_tokens(samples);
+    }
+    begin = end;
+  }
+  result.loss /= static_cast<double>(result.target_tokens);
+  return result;
+}
+
+TrainStep::Share TrainStep::load(const std::vector<MicroBatchSamples>& micro_batches) {
+  Share share;
+  share.cuts = deal_micro_batches(static_cast<std::int64_t>(micro_batches.size()), reductions_.size());
+  const auto rank = static_cast<std::size_t>(reductions_.rank());
+  for (std::int64_t m = share.cuts[rank]; m < share.cuts[rank + 1]; ++m) {
+    const std::int64_t place = m - share.cuts[rank];
+    const MicroBatch batch = batches_.load(place, m, micro_batches[static_cast<std::size_t>(m)]);
+    const auto offset = static_cast<std::size_t>(place * limits_.rows) * sizeof(float);
+    share.members.push_back({batch, place % wave_, losses_.tensor(DType::kF32, batch.labelled.shape, offset)});
+  }
+  std::int64_t most = 0;
+  for (std::size_t r = 0; r + 1 < share.cuts.size(); ++r) most = std::max(most, share.cuts[r + 1] - share.cuts[r]);
+  const auto own = static_cast<std::int64_t>(share.members.size());
+  for (std::int64_t begin = 0; begin < most; begin += wave_) {
+    const std::int64_t from = std::min(begin, own), to = std::min(begin + wave_, own);
+    share.waves.push_back(std::span(share.members).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from)));
+  }
+  return share;
+}
+
+void TrainStep::start(Schedule schedule) {
+  if (running_ != schedule) streamer_.run(running_ = schedule);
+}
+
+void TrainStep::forward(std::span<const Member> wave) {
+  {
+    const Lease unit = streamer_.borrow(model_.embedding_unit());
+    for (const Member& m : wave) model_.embed(unit.view(), m.batch, input(0, m));
+  }
+  for (std::int64_t l = 0; l < model_.config().layers; ++l) {
+    const Lease unit = streamer_.borrow(model_.layer_unit(l));
+    for (const Member& m : wave) model_.forward(unit.view(), m.batch, input(l, m), input(l + 1, m), saved(l, m), scratch());
+  }
+}
+
+void TrainStep::head(std::span<const Member> wave, float gradient_scale) {
+  const Lease unit = streamer_.borrow(model_.head_unit());
+  for (const Member& m : wave) {
+    const Tensor dx = gradient_scale == kNoGradient ? Tensor{} : gradient(m);
+    model_.loss(unit.view(), m.batch, input(model_.config().layers, m), m.losses, dx, gradient_scale, scratch());
+  }
+}
+
+void TrainStep::backward(std::span<const Member> wave, Reduce reduce) {
+  for (std::int64_t l = model_.config().layers - 1; l >= 0; --l) {
+    Lease unit = streamer_.borrow(model_.layer_unit(l));
+    const InputGradient below = l > 0 ? InputGradient::kYes : InputGradient::kNo;  // the embedding is frozen
+    for (const Member& m : wave) {
+      if (recompute_ == Recompute::kYes) model_.recompute(unit.view(), m.batch, input(l, m), saved(l, m), scratch());
+      model_.backward(unit.training_view(), m.batch, input(l, m), gradient(m), below, saved(l, m), scratch());
+      unit.add_leaf(m.batch.index);
+    }
+    if (reduce == Reduce::kNow) streamer_.reduce(std::move(unit));
+  }
+}
+
+void TrainStep::update(const AdamWStep& adamw, float gradient_scale) {
+  for (std::size_t u = 0; u < store_.units(); ++u) {
+    const TrainableShare share = store_.trainable(u);
+    if (share.master.numel() > 0) device_.ops().adamw(share.master, share.m, share.v, share.gradient, adamw, gradient_scale);
+  }
+}
+
+Tensor TrainStep::input(std::int64_t layer, const Member& member) const {
+  return inputs_.at(layer, member.slot, member.batch.rows());
+}
+
+Tensor TrainStep::gradient(const Member& member) const {
+  const std::int64_t width = model_.config().hidden;
+  const auto offset = static_cast<std::size_t>(member.slot * limits_.rows * width) * size_of(model_.dtype());
+  return gradients_.tensor(model_.dtype(), {member.batch.rows(), width}, offset);
+}
+
+Workspace TrainStep::saved(std::int64_t layer, const Member& member) const {
+  const std::int64_t place = recompute_ == Recompute::kYes ? 0 : layer * wave_ + member.slot;
+  return {saved_.data() + static_cast<std::size_t>(place) * saved_bytes_, saved_bytes_};
+}
+
+double TrainStep::total_loss(const Share& share) {
+  device_.copy(host_losses_.data(), losses_.data(), losses_.bytes(), device_.compute());
+  device_.compute().synchronize();
+  std::vector<double> mine;
+  for (std::size_t i = 0; i < share.members.size(); ++i) {
+    const auto* losses = reinterpret_cast<const float*>(host_losses_.data()) + i * static_cast<std::size_t>(limits_.rows);
+    mine.push_back(std::accumulate(losses, losses + share.members[i].losses.numel(), 0.0));
+  }
+  std::vector<std::size_t> counts;
+  for (std::size_t r = 0; r + 1 < share.cuts.size(); ++r) counts.push_back(static_cast<std::size_t>(share.cuts[r + 1] - share.cuts[r]));
+  const std::vector<double> all = exchange(mine, counts);  // in the order of micro-batches
+  return std::accumulate(all.begin(), all.end(), 0.0);
+}
+
+double TrainStep::total_squares() {
+  const auto rank = static_cast<std::size_t>(reductions_.rank()), ranks = static_cast<std::size_t>(reductions_.size());
+  std::size_t block = 0;
+  for (std::size_t u = 0; u < store_.units(); ++u) {
+    const std::size_t count = blocks_of(store_, u, rank);
+    if (count == 0) continue;
+    device_.ops().sums_of_squares(squares_.tensor(DType::kF32, {static_cast<std::int64_t>(count)}, block * sizeof(float)),
+                                  store_.trainable(u).gradient);
+    block += count;
+  }
+  device_.copy(host_squares_.data(), squares_.data(), squares_.bytes(), device_.compute());
+  device_.compute().synchronize();
+  const auto* sums = reinterpret_cast<const float*>(host_squares_.data());
+  std::vector<std::size_t> counts, at{0};
+  for (std::size_t r = 0; r < ranks; ++r) counts.push_back(blocks_of(store_, r));
+  for (const std::size_t count : counts) at.push_back(at.back() + count);
+  const std::vector<double> all = exchange({sums, sums + block}, counts);
+  // Ranks hold runs of every unit, so walking unit by unit, rank by rank adds the blocks in their global order.
+  double total = 0;
+  for (std::size_t u = 0; u < store_.units(); ++u)
+    for (std::size_t r = 0; r < ranks; ++r)
+      for (std::size_t b = 0; b < blocks_of(store_, u, r); ++b) total += all[at[r]++];
+  return total;
+}
+
+std::vector<double> TrainStep::exchange(const std::vector<double>& mine, const std::vector<std::size_t>& counts) {
+  std::vector<std::size_t> offsets{0};
+  for (const std::size_t count : counts) offsets.push_back(offsets.back() + count * sizeof(double));
+  std::byte* const out = exchanged_.data();
+  std::byte* const in = out + exchanged_.bytes() / 2;
+  std::copy(mine.begin(), mine.end(), reinterpret_cast<double*>(in));
+  reductions_.synchronize(reductions_.all_gather(out, in, offsets, {}));
+  const auto* all = reinterpret_cast<const double*>(out);
+  return {all, all + offsets.back() / sizeof(double)};
+}
+
+}  // namespace shardlora

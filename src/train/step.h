@@ -1,0 +1,97 @@
+// One optimiser step, and evaluation, over borrowed units. A step is a list of micro-batches; every rank is given the whole list
+// and takes its contiguous run of it. The loss is the mean over all target tokens of the step.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "models/model.h"
+#include "optim/adamw.h"
+#include "shard/activation_store.h"
+#include "shard/gradient_reducer.h"
+#include "shard/layer_streamer.h"
+#include "train/batch_buffers.h"
+
+namespace shardlora {
+
+enum class Recompute : std::uint8_t { kNo, kYes };  // of a layer's activations in backward (gradient checkpointing)
+
+// The largest that a step can get.
+struct StepLimits {
+  std::int64_t micro_batches = 1;       // of a step, over all ranks
+  std::int64_t rows = 0;                // padded tokens of a micro-batch
+  std::int64_t samples = 1;             // of a micro-batch
+};
+
+struct StepOptions {
+  Recompute recompute = Recompute::kYes;
+  std::int64_t wave = 0;  // micro-batches of a rank that share a visit; 0: all of them
+  StreamerOptions streamer;
+};
+
+struct StepResult {
+  double loss = 0, grad_norm = 0;
+  std::int64_t tokens = 0, target_tokens = 0;  // over all ranks; tokens without padding
+};
+
+class TrainStep {
+ public:
+  TrainStep(Device& device, Model& model, ParamStore& store, Communicator& gathers, Communicator& reductions,
+            const StepLimits& limits, const StepOptions& options);
+
+  // The same list on every rank. Throws an Error before the update when loss or gradient are not finite.
+  StepResult run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw, double max_grad_norm);
+  // Mean loss over the target tokens of any number of micro-batches.
+  StepResult evaluate(const std::vector<MicroBatchSamples>& micro_batches);
+
+ private:
+  enum Schedule : std::size_t { kTrain, kEvaluate };
+  enum class Reduce : std::uint8_t { kLater, kNow };  // after the last wave a unit's gradients are complete
+  // A micro-batch of this rank, in device memory.
+  struct Member {
+    MicroBatch batch;
+    std::int64_t slot;  // its place in its wave
+    Tensor losses;      // (K) f32
+  };
+  // This rank's run of a step, in waves; as many waves on every rank, or their visits would not match.
+  struct Share {
+    std::vector<std::int64_t> cuts;  // of all ranks
+    std::vector<Member> members;
+    std::vector<std::span<const Member>> waves;
+  };
+
+  Share load(const std::vector<MicroBatchSamples>& micro_batches);
+  void start(Schedule schedule);
+  void forward(std::span<const Member> wave);
+  void head(std::span<const Member> wave, float gradient_scale);
+  void backward(std::span<const Member> wave, Reduce reduce);
+  void update(const AdamWStep& adamw, float gradient_scale);
+
+  Tensor input(std::int64_t layer, const Member& member) const;
+  Tensor gradient(const Member& member) const;
+  Workspace saved(std::int64_t layer, const Member& member) const;
+  Workspace scratch() const { return {scratch_.data(), scratch_.bytes()}; }
+
+  // Sums over all ranks, in an order that does not depend on how many there are.
+  double total_loss(const Share& share);
+  double total_squares();
+  std::vector<double> exchange(const std::vector<double>& mine, const std::vector<std::size_t>& counts);
+
+  Device& device_;
+  Model& model_;
+  ParamStore& store_;
+  Communicator& reductions_;
+  StepLimits limits_;
+  Recompute recompute_;
+  std::int64_t own_, wave_;  // micro-batches of a rank at most: in all, and at a time
+  GradientReducer reducer_;
+  LayerStreamer streamer_;
+  Schedule running_ = kTrain;
+  BatchBuffers batches_;
+  ActivationStore inputs_;
+  Buffer gradients_, saved_, scratch_;
+  std::size_t saved_bytes_;
+  Buffer losses_, host_losses_, squares_, host_squares_, exchanged_;
+};
+
+}  // namespace shardlora

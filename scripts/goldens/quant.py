@@ -1,6 +1,6 @@
 """NF4 as bitsandbytes' CPU backend packs it: tests/data/quant/nf4.bin, read by tests/quant/nf4_golden_test.cpp.
 
-Made with torch 2.15.0, bitsandbytes 0.50.2, numpy 2.x:  python scripts/goldens/quant.py
+torch 2.15.0, bitsandbytes 0.50.2, numpy 2.4.6; command: scripts/make_goldens quant
 
 A record: u32 name length, name, u32 block, u32 n, then f32 values[n], u8 codes[(n+1)/2], f32 absmax[blocks], f32 offset,
 u8 nested codes[blocks] of that backend, u8 nested codes[blocks] of the GPU's search, f32 nested absmax[groups],

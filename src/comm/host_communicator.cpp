@@ -38,6 +38,8 @@ Event HostCommunicator::issue(Event after, Collective collective) {
   stream_->submit([transport = transport_.get(), collective = std::move(collective)] {
     try {
       collective(*transport);
+    } catch (const PeerFailed&) {
+      throw;  // whoever stopped has told everybody
     } catch (...) {
       transport->abort();
       throw;

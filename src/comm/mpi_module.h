@@ -11,7 +11,8 @@ struct MpiModule {
   const char* (*initialize)();
   int (*rank)();
   int (*size)();
-  // A new communicator over all ranks, its messages independent of all others. Collective. Lives until `finalize`.
+  // A new communicator over all ranks, its messages independent of all others. Collective, from one thread at a time. Lives
+  // until `finalize`.
   void* (*duplicate)();
   // Sends send_bytes[r] bytes at send[r] to rank r and receives receive_bytes[r] at receive[r] from it; own entries are
   // not looked at. Blocks without holding a core. Returns -1 when done, or the rank that aborted the communicator.

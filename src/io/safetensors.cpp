@@ -38,6 +38,18 @@ std::string_view file_name_of(DType dtype) {
   return "";
 }
 
+// The place of a dtype in the reference writer's order, which never puts a wider type behind a narrower one.
+int rank_of(DType dtype) {
+  switch (dtype) {
+    case DType::kF32: return 0;
+    case DType::kI32: return 1;
+    case DType::kBF16: return 2;
+    case DType::kF16: return 3;
+    case DType::kU8: return 4;
+  }
+  return 5;
+}
+
 // One file's header: JSON into entries, each refused with the file's and the tensor's name.
 class HeaderReader {
  public:
@@ -54,8 +66,7 @@ class HeaderReader {
     file_.read_at(sizeof length, std::as_writable_bytes(std::span(text)));
     if (text.empty() || text.front() != '{') garbled("the header does not begin with {{");
     data_ = sizeof length + length;
-    nlohmann::json header = parse_json(text, what_ + ": header");
-    return header;
+    return parse_json(text, what_ + ": header");
   }
 
   SafetensorsEntry entry(const std::string& name, const nlohmann::json& fields) const {
@@ -200,8 +211,8 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
   std::vector<const NamedTensor*> in_order;
   for (const NamedTensor& tensor : tensors) in_order.push_back(&tensor);
   std::sort(in_order.begin(), in_order.end(), [](const NamedTensor* a, const NamedTensor* b) {
-    const std::size_t alignment_a = size_of(a->values.dtype), alignment_b = size_of(b->values.dtype);
-    return alignment_a != alignment_b ? alignment_a > alignment_b : a->name < b->name;
+    const int rank_a = rank_of(a->values.dtype), rank_b = rank_of(b->values.dtype);
+    return rank_a != rank_b ? rank_a < rank_b : a->name < b->name;
   });
 
   nlohmann::ordered_json header;

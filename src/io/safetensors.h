@@ -1,6 +1,6 @@
 // safetensors files: a JSON header, then the tensors' bytes, row-major and little endian. The reader refuses every file
-// whose ranges do not tile the data exactly; the writer keeps the reference writer's order (alignment of the dtype
-// descending, then name) and always writes `format: pt`, without which Hugging Face's loaders refuse a file.
+// whose ranges do not tile the data exactly; the writer keeps the reference writer's order (dtype, the
+// wider ones first, then name) and always writes `format: pt`, without which Hugging Face's loaders refuse a file.
 #pragma once
 
 #include <cstdint>

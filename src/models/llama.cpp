@@ -122,7 +122,7 @@ class Llama final : public Model {
   void prefill(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, KvCache cache, Workspace saved,
                Workspace scratch) override {
     const Activations a = up_to_product(unit, batch, x, saved, scratch);
-    ops_.fill_cache(cache, keys(a.k), keys(a.v), batch.bounds);
+    ops_.fill_cache(cache, keys(a.k), keys(a.v), batch.bounds.rows(0, cache.k.dim(0) + 1));  // not the padding
     finish(unit, a, y, scratch);
   }
 

@@ -4,22 +4,14 @@
 #include <cmath>
 #include <numeric>
 
+#include "models/visits.h"
+
 namespace shardlora {
 namespace {
 
 constexpr float kNoGradient = 0;
 
 std::int64_t most_owned(std::int64_t micro_batches, int ranks) { return (micro_batches + ranks - 1) / ranks; }
-
-// The units in the order in which a wave visits them.
-std::vector<std::size_t> visits(const Model& model, bool backward) {
-  std::vector<std::size_t> order{model.embedding_unit()};
-  const std::int64_t layers = model.config().layers;
-  for (std::int64_t l = 0; l < layers; ++l) order.push_back(model.layer_unit(l));
-  order.push_back(model.head_unit());
-  for (std::int64_t l = layers - 1; backward && l >= 0; --l) order.push_back(model.layer_unit(l));
-  return order;
-}
 
 // Blocks of `unit` that rank r owns: each has one sum of squares.
 std::size_t blocks_of(const ParamStore& store, std::size_t unit, std::size_t rank) {
@@ -47,7 +39,7 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
       own_(most_owned(limits.micro_batches, reductions.size())),
       wave_(options.wave == 0 ? own_ : std::min(options.wave, own_)),
       reducer_(device, store, reductions, limits.micro_batches, wave_ == own_ ? Waves::kOne : Waves::kSeveral),
-      streamer_(device, store, gathers, &reducer_, {visits(model, true), visits(model, false)}, options.streamer),
+      streamer_(device, store, gathers, &reducer_, {training_visits(model), forward_visits(model)}, options.streamer),
       batches_(device, own_, limits.rows, limits.samples),
       inputs_(device, model.config().layers + 1, wave_, limits.rows, model.config().hidden, model.dtype()),
       saved_bytes_(model.saved_bytes(limits.rows)) {

@@ -3,13 +3,11 @@
 #include <omp.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <cstring>
 
-#if __has_include("backend/cpu/cpu_ops.h")
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/cpu_ops.h"
-#define HAVE_OPS
-#endif
 
 namespace shardlora {
 
@@ -39,9 +37,7 @@ CpuDevice::CpuDevice(const CpuDeviceOptions& options)
       host_memory_(Tier::kPinned, options.host_limit, options.poison),
       compute_("compute", options.mode, options.seed) {
   compute_.submit([threads = threads_] { omp_set_num_threads(threads); });  // holds for the thread that runs it only
-#ifdef HAVE_OPS
   ops_ = std::make_unique<CpuOps>(compute_, *this);
-#endif
 }
 
 CpuDevice::~CpuDevice() {
@@ -77,11 +73,7 @@ void CpuDevice::poison(std::byte* data, std::size_t bytes, Stream& stream) {
 }
 
 DType CpuDevice::compute_dtype(bool bf16) const {
-#ifdef HAVE_OPS
   return bf16 && has_bf16() ? DType::kBF16 : DType::kF32;
-#else
-  return bf16 ? DType::kF32 : DType::kF32;
-#endif
 }
 
 std::string CpuDevice::description() const {

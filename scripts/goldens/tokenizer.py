@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Writes tests/data/tokenizer/: token ids of odd lines as the `tokenizers` package gives them.
+
+Last made with tokenizers 0.23.3, gguf 0.19.0:
+    python scripts/goldens/tokenizer.py SmolLM2-135M-Instruct.Q4_1.gguf
+
+The oracle is built from the vocabulary and merges inside the GGUF file with the pre-tokenizer that `smollm` names.
+(transformers' own import of a GGUF file loses the digit split.)
+    smollm2.jsonl      lines for the real model's vocabulary
+    tiny.gguf          a vocabulary of some 600 tokens, trained here
+    tiny.jsonl         lines for it
+    code_points.json   for each block of 4,096 code points a hash of where the pre-tokenizers cut
+A row is [text, ids], or [text, ids, decoded, decoded without control tokens] where decoding does not give the text.
+"""
+import hashlib
+import json
+import pathlib
+import random
+import sys
+
+import gguf
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+OUT = pathlib.Path(__file__).resolve().parents[2] / "tests/data/tokenizer"
+CONTROL, USER_DEFINED = 3, 4
+
+PRE_TOKENIZERS = {
+    "smollm": pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
+    ),
+    "gpt-2": pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+}
+
+# One sentence of our own for many scripts.
+SENTENCES = """The small boat left the harbour before sunrise; nobody waved.
+Das kleine Boot verließ früh den Hafen, und überall wehte Wärme über Straßen.
+Le bateau a quitté le port très tôt, où l'été s'achève déjà à Noël.
+Łódź opuściła port wcześnie rano, gdy żółć i gęś śpią.
+El barco salió mañana por la mañana: ¿quién señaló aquél año?
+Маленькая лодка вышла из гавани до рассвета.
+Η μικρή βάρκα έφυγε από το λιμάνι πριν την αυγή.
+הסירה הקטנה עזבה את הנמל לפני הזריחה.
+غادر القارب الصغير الميناء قبل شروق الشمس ١٢٣٤٥.
+छोटी नाव सूर्योदय से पहले बंदरगाह से निकल गई १२३।
+ছোট নৌকাটি সূর্যোদয়ের আগে বন্দর ছেড়েছিল।
+சிறிய படகு சூரிய உதயத்திற்கு முன் புறப்பட்டது.
+เรือเล็กออกจากท่าเรือก่อนรุ่งสาง ๑๒๓
+小船在日出前离开了港口。没有人挥手!
+小さな船は日の出前に港を出た。誰も手を振らなかった、ツギハギ。
+작은 배가 해 뜨기 전에 항구를 떠났다.
+Chiếc thuyền nhỏ rời bến cảng trước bình minh.
+Փոքրիկ նավակը լքեց նավահանգիստը։
+პატარა ნავი გამთენიისას გავიდა.
+ትንሽ ጀልባ ከፀሐይ መውጣት በፊት ወጣች።
+ᐊᓪᓚᖅ ᑲᔪᓯᕗᖅ ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ
+𝒯𝒽ℯ 𝓈𝓂𝒶𝓁𝓁 𝟏𝟐𝟑 𝕓𝕠𝕒𝕥 𐌰𐌱𐌲 𓀀𓀁 𠀀𠀁𪛖
+Ⅷ ⅷ ½ ¾ ² ³ ₁ ₂ ① ⑳ ㊿ 〇 〡 ୵ ൰ ༳
+Zażółć gęślą jaźń — “quotes” ‘single’ «guillemets» … • ‰ ™ ® © ¶ § † ‡
+I'm you're we've they'll he'd it's don't I'M YOU'RE 'tis 'll'd 's's ''s 'ſ ’s ’re
+def f(x):\n    return {k: v**2 for k, v in x.items() if k != 'a'}  # done\n
+for (int i = 0; i < 10; ++i) { a[i] += b->c(i, "x\\n"); }\t// loop
+SELECT id, name FROM t WHERE x >= 1.5e-3 AND y IN (1,22,333,4444);
+{"name": "Ada", "tags": ["a", "b\\u00e9"], "n": -12.50e+3, "ok": true, "z": null}
+<div class="a b" id='c'>&nbsp;text &amp; more</div><!-- no -->
+https://example.org/a/b?c=d&e=%20f#g me+you@example.com 2024-02-29T23:59:60Z 192.168.0.1
+$3,141.59 + 10% = ~€42 / £7 ^ 2 @home #tag _snake_case_ camelCase HTTPServer2Go x86-64 C++20""".split("\n")
+SENTENCES = [s.replace("\\n", "\n").replace("\\t", "\t") for s in SENTENCES]
+
+EMOJI = ["👩‍👩‍👧‍👦", "👍🏽", "🏳️‍🌈", "🇩🇪🇫🇷", "❤️", "☎︎", "1️⃣", "#️⃣", "🧑🏿‍🚀", "🫠", "🪿", "\U0001FAE9", "😀😀😀", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "⛷🏻‍♀️"]
+SPACES = list(" \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u180e\u2000\u2003\u2009\u200a\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff")
+CONTROLS = [chr(c) for c in list(range(0x20)) + [0x7F, 0x80, 0x85, 0x9F, 0xAD]]
+EDGES = [chr(c) for c in (0x7F, 0x80, 0x7FF, 0x800, 0xFFF, 0x1000, 0xD7FF, 0xE000, 0xFDD0, 0xFFFD, 0xFFFE, 0xFFFF, 0x10000,
+                          0x1FFFF, 0x3FFFF, 0x40000, 0x7FFFF, 0x80000, 0xBFFFF, 0xF0000, 0xFFFFF, 0x10FFFF)]
+MARKS = ["e\u0301", "a\u0308\u0323", "Z\u0351\u036b\u0343", "\u0301", " \u0301x", "\u0e33", "ﬁ", "ß", "İ", "ı", "\u01c5", "\u2126",
+         "\U00016ff4", "\U00011de5", "\U00016ff5", "\U0001fbf5", "\u19da", "\u3007", "\u4e00", "\U0001d7ff", "\u200d\u200d"]
+DIGITS = ["0", "7", "12", "345", "6789", "0000000", "3.14", "1e-9", "٣٤", "१२", "Ⅳ", "½", "²", "𝟗"]
+
+
+def special_mixes(controls):
+    """Control tokens whole, cut, doubled, nested and in other letters."""
+    for t in controls:
+        yield from (t, t + t, "a" + t + "b", " " + t + " ", t[:-1], t[1:], t[: len(t) // 2] + t, t.upper(), t[0] + t + t[-1])
+
+
+def code_point_sample(draw):
+    """A valid code point, small planes more often."""
+    while True:
+        c = draw.choice([draw.randrange(0x80), draw.randrange(0x800), draw.randrange(0x10000), draw.randrange(0x20000),
+                         draw.randrange(0x110000)])
+        if not 0xD800 <= c <= 0xDFFF:
+            return chr(c)
+
+
+def lines(count, controls, seed):
+    """The odd lines, then random mixtures of their parts until there are `count` different ones."""
+    draw = random.Random(seed)
+    fixed = ["", " ", "  ", "\n", "\n\n", "a", "\0", "a\0b"] + SENTENCES + [s.upper() for s in SENTENCES[:4]]
+    fixed += EMOJI + SPACES + CONTROLS + EDGES + MARKS + DIGITS + list(special_mixes(controls))
+    fixed += [c * n for c in ("a", " ", "\n", "-", "=", "0", "é", "한", "😀", ".", "_", "\t") for n in (2, 3, 7, 31, 64, 200)]
+    fixed += [a + b for a in ("x", " ", "1", ".", "\n") for b in SPACES] + [b + "x" for b in SPACES]
+    fixed += ["c" + c + "c" for c in EDGES] + ["a" + c + "n" for c in CONTROLS]
+    words = [w for s in SENTENCES for w in s.split(" ")]
+    parts = [lambda: draw.choice(words), lambda: draw.choice(EMOJI), lambda: draw.choice(SPACES), lambda: draw.choice(CONTROLS),
+             lambda: draw.choice(MARKS), lambda: draw.choice(DIGITS), lambda: draw.choice(controls), lambda: draw.choice(EDGES),
+             lambda: code_point_sample(draw), lambda: draw.choice(" \n\t.,;'\"-_") * draw.randrange(1, 6),
+             lambda: chr(draw.randrange(32, 127)) * draw.randrange(1, 4), lambda: draw.choice(["'s", "'T", "'ll", "'v", "'d"])]
+    seen = dict.fromkeys(fixed)
+    while len(seen) < count:
+        joint = draw.choice(["", "", " "])
+        seen[joint.join(draw.choice(parts)() for _ in range(draw.randrange(1, 9)))] = None
+    return list(seen)[:count]
+
+
+def oracle(tokens, types, merges, pre):
+    added = [(t, k) for t, k in zip(tokens, types) if k in (CONTROL, USER_DEFINED)]
+    model = models.BPE({t: i for i, t in enumerate(tokens)}, [tuple(m.split(" ")) for m in merges])
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = PRE_TOKENIZERS[pre]
+    tokenizer.decoder = decoders.ByteLevel()
+    for token, kind in added:
+        entry = AddedToken(token, normalized=False, special=kind == CONTROL)
+        tokenizer.add_special_tokens([entry]) if kind == CONTROL else tokenizer.add_tokens([entry])
+    assert tokenizer.get_vocab_size() == len(tokens)
+    return tokenizer, [t for t, _ in added]
+
+
+def write_lines(name, tokenizer, controls, count, seed):
+    rows = []
+    for text in lines(count, controls, seed):
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        decoded, plain = tokenizer.decode(ids, skip_special_tokens=False), tokenizer.decode(ids)
+        rows.append([text, ids] if decoded == plain == text else [text, ids, decoded, plain])
+    text = "\n".join(json.dumps(row, separators=(",", ":"), ensure_ascii=True) for row in rows)
+    (OUT / name).write_text(text + "\n")
+
+
+def contents(path):
+    reader = gguf.GGUFReader(path)
+    return {key.rsplit(".", 1)[-1]: field.contents() for key, field in reader.fields.items() if ".ggml." in key}
+
+
+def write_tiny():
+    """All bytes, some merges, control tokens that are each other's beginning, user-defined tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = PRE_TOKENIZERS["smollm"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=600, min_frequency=1, initial_alphabet=sorted(alphabet), show_progress=False)
+    tokenizer.train_from_iterator(SENTENCES * 2, trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].get)
+    types = [1] * len(tokens)
+    for token, kind in [("<|end|>", CONTROL), ("<|a|>", CONTROL), ("<|a|><|b", CONTROL), ("<|b|>", CONTROL), ("<tab>", USER_DEFINED),
+                        ("<|", USER_DEFINED), ("note\u00e9 ", USER_DEFINED), ("<s>", CONTROL)]:
+        tokens.append(token)
+        types.append(kind)
+    writer = gguf.GGUFWriter(OUT / "tiny.gguf", "llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    writer.add_token_merges([" ".join(m) for m in model["merges"]])
+    writer.add_eos_token_id(tokens.index("<|end|>"))
+    writer.add_chat_template("{{ messages }}")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+
+def cuts(pre):
+    """Per 4,096 code points, SHA-256 over the byte lengths of the words of a line around each code point."""
+    hashes = []
+    for first in range(0, 0x110000, 4096):
+        block = hashlib.sha256()
+        for code_point in range(first, first + 4096):
+            if 0xD800 <= code_point <= 0xDFFF:
+                continue
+            c = chr(code_point)
+            line = f"x{c} {c}{c}1{c}'s{c}.{c}  {c}\n"
+            pieces = pre.pre_tokenize_str(line)
+            assert "".join(line[a:b] for _, (a, b) in pieces) == line
+            block.update(bytes(len(line[a:b].encode()) for _, (a, b) in pieces))
+        hashes.append(block.hexdigest()[:16])
+    return hashes
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    OUT.mkdir(parents=True, exist_ok=True)
+    write_tiny()
+    for path, name, count in ((sys.argv[1], "smollm2.jsonl", 2600), (OUT / "tiny.gguf", "tiny.jsonl", 900)):
+        c = contents(path)
+        write_lines(name, *oracle(c["tokens"], c["token_type"], c["merges"], c["pre"]), count, seed=count)
+    (OUT / "code_points.json").write_text(json.dumps({name: cuts(pre) for name, pre in PRE_TOKENIZERS.items()}, indent=0) + "\n")
+
+
+if __name__ == "__main__":
+    main()

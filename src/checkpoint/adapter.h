@@ -1,0 +1,41 @@
+// A LoRA adapter in PEFT's form: a directory with adapter_config.json and adapter_model.safetensors. What we write loads in
+// PEFT, vLLM and llama.cpp's converter; what we read is plain LoRA, and anything that would change its meaning is an Error.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lora/lora.h"
+#include "param/spec.h"
+
+namespace shardlora {
+
+struct AdapterTensor {
+  Shape shape;
+  std::vector<float> values;
+  bool operator==(const AdapterTensor&) const = default;
+};
+
+struct Adapter {
+  // In a file target_modules may be "all-linear" or a pattern; here they are always a list, read off the tensors then.
+  LoraConfig config;
+  double dropout = 0;
+  std::string base_model_name;  // may be empty
+  // By our parameters' names, e.g. "model.layers.0.self_attn.q_proj.lora_A.weight".
+  std::map<std::string, AdapterTensor> tensors;
+};
+
+// F32, F16 and BF16 files. Every A has its B and both are of the rank that the configuration says.
+Adapter read_adapter(const std::filesystem::path& directory);
+
+// The adapter has exactly the trainable parameters of `units`, each in its shape; the Error lists what is missing, too much
+// or of another shape.
+void check_adapter(const Adapter& adapter, std::span<const UnitSpec> units);
+
+// Writes both files, in F32, each atomically and the configuration last; makes the directory.
+void write_adapter(const std::filesystem::path& directory, const Adapter& adapter);
+
+}  // namespace shardlora

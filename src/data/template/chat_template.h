@@ -1,0 +1,55 @@
+// A chat template: Jinja text that turns messages into the text a model was trained on. Our own interpreter of the part of Jinja
+// that chat templates use, with Hugging Face's settings (trim_blocks, lstrip_blocks, loop controls, tojson without HTML escapes,
+// raise_exception); what it doesn't know is an Error with the template's line. Steps, depth and output are counted, so no
+// template runs for ever. Every character of the result knows whether the template wrote it or a message did.
+// strftime_now exists only where the input names a time: today's date in a prompt would make every run another one.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/template/origin.h"
+
+namespace shardlora {
+
+struct Rendered {
+  struct Range {
+    std::uint32_t begin, end;  // bytes of text; empty where a message's content is
+    Origin origin;
+  };
+  std::string text;
+  std::vector<Range> ranges;  // cover the text, in order
+};
+
+struct TemplateInput {
+  nlohmann::ordered_json messages;
+  nlohmann::ordered_json tools;                                            // null: none
+  nlohmann::ordered_json variables = nlohmann::ordered_json::object();     // more of the row's own, such as enable_thinking
+  std::string bos_token, eos_token;                                        // count as the template's text
+  bool add_generation_prompt = false;
+  std::optional<std::time_t> now;  // for strftime_now
+};
+
+struct Template;  // the parsed text
+
+class ChatTemplate {
+ public:
+  // `name` opens errors: "model.gguf: chat template". Text that doesn't parse is an Error.
+  ChatTemplate(const std::string& source, std::string name);
+  ChatTemplate(ChatTemplate&&) noexcept;
+  ~ChatTemplate();
+
+  // An Error names the template's line: what raise_exception says, a wrong type, too many steps.
+  Rendered render(const TemplateInput& input) const;
+
+ private:
+  std::unique_ptr<Template> template_;
+  std::string name_;
+};
+
+}  // namespace shardlora

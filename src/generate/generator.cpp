@@ -1,0 +1,160 @@
+#include "generate/generator.h"
+
+#include <algorithm>
+
+#include "models/visits.h"
+
+namespace shardlora {
+namespace {
+
+constexpr std::int64_t kChunkTokens = 2048;  // enough for good matrix products
+
+std::int64_t chunks_of(std::int64_t prompts, std::int64_t chunk) { return (prompts + chunk - 1) / chunk; }
+
+std::size_t ids_bytes(const GenerateLimits& limits) { return static_cast<std::size_t>(limits.prompts) * sizeof(std::int32_t); }
+
+}  // namespace
+
+Generator::Generator(Device& device, Model& model, ParamStore& store, Communicator& gathers, TokenIds end, const GenerateLimits& limits,
+                     const StreamerOptions& streamer)
+    : device_(device),
+      model_(model),
+      comm_(gathers),
+      end_(std::move(end)),
+      limits_(limits),
+      chunk_(std::clamp(kChunkTokens / limits.prompt_tokens, std::int64_t{1}, limits.prompts)),
+      rows_(std::max(padded_rows(chunk_ * limits.prompt_tokens), padded_rows(limits.prompts))),
+      capacity_(limits.prompt_tokens + limits.new_tokens),
+      streamer_(device, store, gathers, nullptr, {forward_visits(model)}, streamer),
+      batches_(device, chunks_of(limits.prompts, chunk_), rows_, chunk_),
+      x_(device, 2, chunks_of(limits.prompts, chunk_), rows_, model.config().hidden, model.dtype()) {
+  const ModelConfig& c = model.config();
+  const std::int64_t cached = 2 * c.layers * limits.prompts * capacity_ * c.kv_heads * c.head_dim;
+  cache_ = device.allocate(static_cast<std::size_t>(cached) * size_of(model.dtype()), Tier::kDevice, Purpose::kLive);
+  saved_ = device.allocate(model.saved_bytes(rows_), Tier::kDevice, Purpose::kLive);
+  scratch_ = device.allocate(std::max(model.scratch_bytes(rows_), model.head_bytes(limits.prompts)), Tier::kDevice, Purpose::kLive);
+  logits_ = device.allocate(static_cast<std::size_t>(limits.prompts * c.vocab) * sizeof(float), Tier::kDevice, Purpose::kHead);
+  ids_ = device.allocate(3 * ids_bytes(limits), Tier::kDevice, Purpose::kWorkspace);
+  host_ids_ = device.allocate(3 * ids_bytes(limits), Tier::kPinned, Purpose::kWorkspace);
+  votes_ = device.allocate(static_cast<std::size_t>(gathers.size()) + 1, Tier::kPinned, Purpose::kCommunication);
+}
+
+std::vector<TokenIds> Generator::run(const std::vector<TokenIds>& prompts) {
+  DCHECK(static_cast<std::int64_t>(prompts.size()) <= limits_.prompts, "{} prompts at a time, made for {}", prompts.size(), limits_.prompts);
+  std::vector<Sample> samples;
+  TokenIds lengths;
+  for (const TokenIds& prompt : prompts) {
+    samples.push_back({prompt, std::vector<std::uint8_t>(prompt.size(), 0), "", 0});
+    lengths.push_back(static_cast<std::int32_t>(prompt.size()));
+  }
+  std::vector<TokenIds> answers(prompts.size());
+  std::vector<bool> ended(prompts.size(), false);
+  streamer_.run(0);
+  TokenIds next = prefill(samples);
+  for (std::int64_t token = 1;; ++token) {
+    for (std::size_t s = 0; s < answers.size(); ++s) {
+      ended[s] = ended[s] || std::find(end_.begin(), end_.end(), next[s]) != end_.end();
+      if (!ended[s]) answers[s].push_back(next[s]);
+    }
+    const bool unfinished = token < limits_.new_tokens && std::find(ended.begin(), ended.end(), false) != ended.end();
+    if (!anyone(unfinished)) return answers;
+    next = decode(next, lengths);
+    for (std::int32_t& length : lengths) ++length;
+  }
+}
+
+TokenIds Generator::prefill(const std::vector<Sample>& prompts) {
+  const auto count = static_cast<std::int64_t>(prompts.size());
+  std::vector<MicroBatch> chunks;
+  for (std::int64_t begin = 0; begin < count; begin += chunk_) {
+    MicroBatchSamples samples;
+    for (std::int64_t s = begin; s < std::min(begin + chunk_, count); ++s) samples.push_back(&prompts[static_cast<std::size_t>(s)]);
+    chunks.push_back(batches_.load(static_cast<std::int64_t>(chunks.size()), 0, samples));
+  }
+  const auto x = [&](std::int64_t layer, std::size_t i) { return x_.at(layer, static_cast<std::int64_t>(i), chunks[i].rows()); };
+  {
+    const Lease unit = streamer_.borrow(model_.embedding_unit());
+    for (std::size_t i = 0; i < chunks.size(); ++i) model_.embed(unit.view(), chunks[i], x(0, i));
+  }
+  for (std::int64_t l = 0; l < model_.config().layers; ++l) {
+    const Lease unit = streamer_.borrow(model_.layer_unit(l));
+    for (std::size_t i = 0; i < chunks.size(); ++i) {
+      const std::int64_t begin = static_cast<std::int64_t>(i) * chunk_;
+      const KvCache lines = cache(l, begin, std::min(begin + chunk_, count));
+      model_.prefill(unit.view(), chunks[i], x(l, i), x(l + 1, i), lines, saved(), scratch());
+    }
+  }
+  const Lease unit = streamer_.borrow(model_.head_unit());
+  TokenIds next;
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    TokenIds last_rows;
+    std::int32_t row = -1;
+    for (std::size_t s = i * static_cast<std::size_t>(chunk_); s < std::min((i + 1) * static_cast<std::size_t>(chunk_), prompts.size()); ++s)
+      last_rows.push_back(row += static_cast<std::int32_t>(prompts[s].tokens.size()));
+    const TokenIds picked = most_likely(unit.view(), x(model_.config().layers, i), last_rows);
+    next.insert(next.end(), picked.begin(), picked.end());
+  }
+  return next;
+}
+
+TokenIds Generator::decode(const TokenIds& ids, const TokenIds& lengths) {
+  const auto count = static_cast<std::int64_t>(ids.size());
+  const MicroBatch batch{.tokens = upload(ids, 0)};
+  const Tensor length = upload(lengths, 1);
+  const auto x = [&](std::int64_t layer) { return x_.at(layer, 0, count); };
+  {
+    const Lease unit = streamer_.borrow(model_.embedding_unit());
+    if (count > 0) model_.embed(unit.view(), batch, x(0));
+  }
+  for (std::int64_t l = 0; l < model_.config().layers; ++l) {
+    const Lease unit = streamer_.borrow(model_.layer_unit(l));
+    if (count > 0) model_.decode(unit.view(), length, x(l), x(l + 1), cache(l, 0, count), saved(), scratch());
+  }
+  const Lease unit = streamer_.borrow(model_.head_unit());
+  TokenIds rows(ids.size());
+  for (std::size_t s = 0; s < rows.size(); ++s) rows[s] = static_cast<std::int32_t>(s);
+  return most_likely(unit.view(), x(model_.config().layers), rows);
+}
+
+TokenIds Generator::most_likely(const UnitView& head, ConstTensor x, const TokenIds& rows) {
+  const auto count = static_cast<std::int64_t>(rows.size());
+  if (count == 0) return {};
+  const Tensor logits = logits_.tensor(DType::kF32, {count, model_.config().vocab});
+  const Tensor ids = upload(rows, 2);  // read before it is overwritten: both happen on the compute stream
+  model_.logits(head, x, ids, logits, scratch());
+  device_.ops().argmax(ids, logits);
+  std::byte* const host = host_ids_.data() + 2 * ids_bytes(limits_);
+  device_.copy(host, ids.data, ids.bytes(), device_.compute());
+  device_.compute().synchronize();
+  const auto* picked = reinterpret_cast<const std::int32_t*>(host);
+  return {picked, picked + count};
+}
+
+KvCache Generator::cache(std::int64_t layer, std::int64_t begin, std::int64_t end) const {
+  const ModelConfig& c = model_.config();
+  const Shape all{limits_.prompts, capacity_, c.kv_heads, c.head_dim};
+  const std::size_t bytes = static_cast<std::size_t>(all.numel()) * size_of(model_.dtype());
+  const auto lines = [&](std::int64_t which) {
+    return cache_.tensor(model_.dtype(), all, static_cast<std::size_t>(which) * bytes).rows(begin, end);
+  };
+  return {lines(2 * layer), lines(2 * layer + 1)};
+}
+
+Tensor Generator::upload(const TokenIds& ids, std::int64_t place) {
+  const std::size_t offset = static_cast<std::size_t>(place) * ids_bytes(limits_);
+  const Tensor tensor = ids_.tensor(DType::kI32, {static_cast<std::int64_t>(ids.size())}, offset);
+  std::copy(ids.begin(), ids.end(), reinterpret_cast<std::int32_t*>(host_ids_.data() + offset));
+  device_.copy(tensor.data, host_ids_.data() + offset, tensor.bytes(), device_.compute());
+  return tensor;
+}
+
+bool Generator::anyone(bool me) {
+  std::vector<std::size_t> offsets;
+  for (int r = 0; r <= comm_.size(); ++r) offsets.push_back(static_cast<std::size_t>(r));
+  std::byte* const mine = votes_.data() + comm_.size();
+  *mine = std::byte{me};
+  comm_.synchronize(comm_.all_gather(votes_.data(), mine, offsets, {}));
+  return std::any_of(votes_.data(), votes_.data() + comm_.size(), [](std::byte vote) { return vote != std::byte{0}; });
+}
+
+}  // namespace shardlora

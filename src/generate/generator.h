@@ -1,0 +1,58 @@
+// Greedy text from a model whose base rests in shares: many prompts side by side over a cache of keys and values. Every rank
+// answers prompts of its own; all of them visit the units together, so the slowest rank's last token ends the call.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "models/model.h"
+#include "shard/activation_store.h"
+#include "shard/layer_streamer.h"
+#include "train/batch_buffers.h"
+
+namespace shardlora {
+
+using TokenIds = std::vector<std::int32_t>;
+
+struct GenerateLimits {
+  std::int64_t prompts = 1;        // side by side
+  std::int64_t prompt_tokens = 1;  // of the longest one
+  std::int64_t new_tokens = 64;
+};
+
+class Generator {
+ public:
+  // `end`: the ids that end an answer.
+  Generator(Device& device, Model& model, ParamStore& store, Communicator& gathers, TokenIds end, const GenerateLimits& limits,
+            const StreamerOptions& streamer);
+
+  // The tokens that follow each of at most limits.prompts prompts (none empty), without the one that ended them. Collective;
+  // ranks may bring different numbers of prompts, also none.
+  std::vector<TokenIds> run(const std::vector<TokenIds>& prompts);
+
+ private:
+  TokenIds prefill(const std::vector<Sample>& prompts);
+  TokenIds decode(const TokenIds& ids, const TokenIds& lengths);
+  // The most likely token after each of the given rows of x.
+  TokenIds most_likely(const UnitView& head, ConstTensor x, const TokenIds& rows);
+  KvCache cache(std::int64_t layer, std::int64_t begin, std::int64_t end) const;
+  Tensor upload(const TokenIds& ids, std::int64_t place);
+  bool anyone(bool me);
+  Workspace saved() const { return {saved_.data(), saved_.bytes()}; }
+  Workspace scratch() const { return {scratch_.data(), scratch_.bytes()}; }
+
+  Device& device_;
+  Model& model_;
+  Communicator& comm_;
+  TokenIds end_;
+  GenerateLimits limits_;
+  std::int64_t chunk_;     // prompts that go through a layer together
+  std::int64_t rows_;      // tokens of such a chunk at most
+  std::int64_t capacity_;  // tokens of a sample's line in the cache
+  LayerStreamer streamer_;
+  BatchBuffers batches_;
+  ActivationStore x_;
+  Buffer cache_, saved_, scratch_, logits_, ids_, host_ids_, votes_;
+};
+
+}  // namespace shardlora

@@ -1,0 +1,15 @@
+// The order in which passes over a model visit its units: the schedules of the streamer.
+#pragma once
+
+#include <vector>
+
+#include "models/model.h"
+
+namespace shardlora {
+
+// Evaluation and generation: embedding, layers, head.
+std::vector<std::size_t> forward_visits(const Model& model);
+// Training: the same, then the layers backwards.
+std::vector<std::size_t> training_visits(const Model& model);
+
+}  // namespace shardlora

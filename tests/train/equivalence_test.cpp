@@ -1,0 +1,86 @@
+// The same step, bit for bit, however the work is laid out.
+#include <gtest/gtest.h>
+
+#include "tiny_job.h"
+
+namespace shardlora {
+namespace {
+
+const TinyResult& reference() {
+  static const TinyResult result = run({});
+  return result;
+}
+
+TEST(TrainStep, LearnsAtAll) {
+  const TinyResult result = run({.steps = 12});
+  EXPECT_LT(result.losses.back(), 0.97 * result.losses.front());
+}
+
+TEST(TrainStep, GivesTheSameBitsOnOneToFourRanks) {
+  for (const int ranks : {2, 3, 4}) EXPECT_EQ(run({.ranks = ranks}), reference()) << ranks << " ranks";
+}
+
+TEST(TrainStep, GivesTheSameBitsWhenARankHasNoMicroBatch) {
+  EXPECT_EQ(run({.ranks = 4, .micro_batches = 2}), run({.micro_batches = 2}));
+}
+
+TEST(TrainStep, GivesTheSameBitsForEveryWave) {
+  for (const std::int64_t wave : {1, 2, 3}) {
+    EXPECT_EQ(run({.wave = wave}), reference()) << "wave of " << wave;
+    EXPECT_EQ(run({.ranks = 2, .wave = wave}), reference()) << "wave of " << wave << " on two ranks";
+  }
+}
+
+TEST(TrainStep, GivesTheSameBitsWithAndWithoutRecomputing) {
+  EXPECT_EQ(run({.recompute = Recompute::kNo}), reference());
+  EXPECT_EQ(run({.ranks = 2, .wave = 1, .recompute = Recompute::kNo}), reference());
+}
+
+TEST(TrainStep, GivesTheSameBitsShardedAndReplicated) {
+  EXPECT_EQ(run({.ranks = 3, .sharding = Sharding::kReplicated}), reference());
+}
+
+TEST(TrainStep, GivesTheSameBitsWithTwoThreads) { EXPECT_EQ(run({.threads = 2}), reference()); }
+
+TEST(TrainStep, GivesTheSameBitsWithoutPrefetchAndWithoutPoison) {
+  EXPECT_EQ(run({.ranks = 2, .poison = Poison::kNo, .prefetch = Prefetch::kNo}), reference());
+}
+
+TEST(TrainStep, GivesTheSameBitsWhenEveryStreamDawdles) {
+  for (const std::uint64_t seed : {1, 2, 3})
+    EXPECT_EQ(run({.ranks = 2, .mode = StreamMode::kDelayed, .seed = seed}), reference()) << "seed " << seed;
+}
+
+TEST(TrainStep, GivesTheSameBitsUntiedAndUnquantisedToo) {
+  for (const Codec codec : {Codec::kF32, Codec::kBF16, Codec::kNF4}) {
+    const TinyJob one{.codec = codec, .tied = false};
+    TinyJob three = one;
+    three.ranks = 3;
+    three.wave = 1;
+    EXPECT_EQ(run(three), run(one));
+  }
+}
+
+TEST(TrainStep, GivesTheSameBitsInBf16) {
+  if (make_cpu_device()->compute_dtype(true) != DType::kBF16) GTEST_SKIP() << "this CPU has no bf16 products";
+  const TinyResult one = run({.bf16 = true});
+  EXPECT_EQ(run({.ranks = 2, .threads = 2, .bf16 = true}), one);
+  EXPECT_EQ(run({.ranks = 3, .wave = 1, .recompute = Recompute::kNo, .bf16 = true}), one);
+}
+
+TEST(TrainStep, AllocatesNothingFromTheSecondStepOn) {
+  const TinyResult result = run({.ranks = 2, .steps = 4});
+  for (std::size_t s = 1; s < result.allocations.size(); ++s) EXPECT_EQ(result.allocations[s], result.allocations[0]) << "step " << s + 1;
+}
+
+TEST(TrainStep, KeepsOnlyItsShareOfTheBaseAtRest) {
+  for (const int ranks : {2, 3, 4}) {
+    const TinyResult result = run({.ranks = ranks, .steps = 1});
+    const std::size_t units = static_cast<std::size_t>(tiny_config(true).layers) + 1;
+    for (const std::size_t bytes : result.frozen_at_rest)
+      EXPECT_LE(bytes, result.frozen_bytes / static_cast<std::size_t>(ranks) + units * kPage) << ranks << " ranks";
+  }
+}
+
+}  // namespace
+}  // namespace shardlora

@@ -1,0 +1,167 @@
+// A tiny random Llama trained for a few steps in one process: ranks are threads. What the equivalence tests compare.
+#pragma once
+
+#include <thread>
+
+#include "backend/cpu/cpu_device.h"
+#include "base/philox.h"
+#include "comm/thread_rendezvous.h"
+#include "quant/quantize.h"
+#include "train/step.h"
+
+namespace shardlora {
+
+struct TinyJob {
+  int ranks = 1;
+  int threads = 1;
+  int steps = 3;
+  std::int64_t micro_batches = 5;
+  std::int64_t wave = 0;
+  Recompute recompute = Recompute::kYes;
+  Sharding sharding = Sharding::kSharded;
+  Codec codec = Codec::kNF4;
+  bool tied = true;
+  bool bf16 = false;
+  StreamMode mode = StreamMode::kInline;
+  Poison poison = Poison::kYes;
+  Prefetch prefetch = Prefetch::kYes;
+  std::uint64_t seed = 7;  // of the delays
+};
+
+struct TinyResult {
+  std::vector<double> losses, grad_norms;
+  double eval_loss = 0;
+  std::vector<std::vector<float>> adapters;  // of every unit
+  std::vector<std::uint64_t> allocations;    // of rank 0's device, after every step
+  std::vector<std::size_t> frozen_at_rest;   // bytes, by rank
+  std::size_t frozen_bytes = 0;              // of all units
+
+  bool operator==(const TinyResult& other) const {
+    return losses == other.losses && grad_norms == other.grad_norms && eval_loss == other.eval_loss && adapters == other.adapters;
+  }
+};
+
+inline ModelConfig tiny_config(bool tied) {
+  return {.architecture = "llama", .vocab = 96, .hidden = 32, .intermediate = 64, .layers = 3, .heads = 4, .kv_heads = 2,
+          .head_dim = 8, .max_positions = 64, .rope_theta = 10000, .norm_eps = 1e-5, .tied_embeddings = tied};
+}
+
+// Uniform in [-1, 1), a stream per name.
+inline std::vector<float> random_values(std::int64_t count, const std::string& name) {
+  std::vector<float> values;
+  const PhiloxKey key{static_cast<std::uint32_t>(std::hash<std::string>{}(name)), 1};
+  for (std::uint32_t i = 0; i < count; ++i) values.push_back(2 * uniform(philox(key, {i, 0, 0, 0}).v[0]) - 1);
+  return values;
+}
+
+inline std::vector<Sample> tiny_samples(std::size_t count, std::int32_t vocab) {
+  std::vector<Sample> samples(count);
+  for (std::uint32_t s = 0; s < count; ++s) {
+    const std::uint32_t length = 3 + philox({3, 3}, {s, 0, 0, 0}).v[0] % 30;
+    for (std::uint32_t i = 0; i < length; ++i) {
+      const auto draw = philox({5, 5}, {s, i, 0, 0});
+      samples[s].tokens.push_back(static_cast<std::int32_t>(draw.v[0] % static_cast<std::uint32_t>(vocab)));
+      samples[s].trained.push_back(i > 0 && draw.v[1] % 3 != 0);
+    }
+    samples[s].trained.back() = 1;
+  }
+  return samples;
+}
+
+inline std::vector<std::byte> tiny_flat(const UnitLayout& layout) {
+  std::vector<std::byte> flat(layout.frozen_bytes());
+  for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
+    const ParamSpec& param = layout.spec().params[p];
+    if (param.trainable) continue;
+    std::vector<float> values = random_values(param.shape.numel(), param.name);
+    for (float& v : values) v = param.shape.rank() == 1 ? 1 + 0.3F * v : 0.3F * v;
+    Sections sections{};
+    for (int s = 0; s < kSections; ++s) sections[static_cast<std::size_t>(s)] = flat.data() + layout.section_offset(p, s);
+    quantize(param.format, values, sections);
+  }
+  return flat;
+}
+
+inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
+  const std::unique_ptr<Device> device =
+      make_cpu_device({.threads = job.threads, .device_limit = 0, .host_limit = 0, .mode = job.mode, .seed = job.seed, .poison = true});
+  const auto gathers = rendezvous.make_communicator(*device, "gathers"), reductions = rendezvous.make_communicator(*device, "reductions");
+  const ModelConfig config = tiny_config(job.tied);
+  const DType dtype = job.bf16 ? DType::kBF16 : DType::kF32;
+  const LoraConfig lora{.rank = 4, .alpha = 8, .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
+  const auto model = make_model(*device, config, {{job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)}, &lora, dtype);
+  ParamStore store(*device, rendezvous.rank(), rendezvous.size(), model->units(), {Tier::kDevice, job.sharding});
+
+  TinyResult result;
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    const int root = static_cast<int>(u) % rendezvous.size();
+    const std::vector<std::byte> flat = tiny_flat(store.layout(u));
+    store.scatter_frozen(u, root, rendezvous.rank() == root ? flat.data() : nullptr, *reductions);
+    std::vector<float> adapter = random_values(store.layout(u).trainable_elements(), model->units()[u].name + ".adapter");
+    for (float& v : adapter) v *= 0.2F;
+    store.set_trainable(u, adapter.data());
+    result.frozen_bytes += store.layout(u).frozen_bytes();
+  }
+  result.frozen_at_rest = {device->memory(Tier::kDevice).now[static_cast<std::size_t>(Purpose::kFrozen)]};
+
+  const std::vector<Sample> samples = tiny_samples(40, static_cast<std::int32_t>(config.vocab));
+  TrainStep step(*device, *model, store, *gathers, *reductions, {.micro_batches = job.micro_batches, .rows = padded_rows(2 * 33), .samples = 2},
+                 {.recompute = job.recompute, .wave = job.wave, .streamer = {dtype, job.poison, job.prefetch}});
+  std::size_t next = 0;
+  const auto micro_batches = [&](std::int64_t count) {
+    std::vector<MicroBatchSamples> list(static_cast<std::size_t>(count));
+    for (MicroBatchSamples& m : list)
+      for (int i = 0; i < 2; ++i) m.push_back(&samples[next++ % samples.size()]);
+    return list;
+  };
+  for (int s = 0; s < job.steps; ++s) {
+    // The last step is smaller, as at the end of an epoch.
+    const std::int64_t count = s + 1 == job.steps ? (job.micro_batches + 1) / 2 : job.micro_batches;
+    const StepResult done = step.run(micro_batches(count), adamw_step({}, 1e-2, s + 1), 1.0);
+    result.losses.push_back(done.loss);
+    result.grad_norms.push_back(done.grad_norm);
+    result.allocations.push_back(device->memory(Tier::kDevice).allocations + device->memory(Tier::kPinned).allocations);
+  }
+  result.eval_loss = step.evaluate(micro_batches(job.micro_batches + 2)).loss;
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    result.adapters.emplace_back(static_cast<std::size_t>(store.layout(u).trainable_elements()));
+    store.gather_trainable(u, result.adapters.back().data(), *reductions);
+  }
+  return result;
+}
+
+// What rank 0 saw, once all ranks are through. Throws the first failure that is not a consequence of another's.
+inline TinyResult run(const TinyJob& job) {
+  std::vector<std::unique_ptr<Rendezvous>> ranks = make_thread_ranks(job.ranks);
+  std::vector<TinyResult> results(ranks.size());
+  std::vector<std::exception_ptr> errors(ranks.size());
+  std::vector<std::thread> threads;
+  for (std::size_t r = 0; r < ranks.size(); ++r) {
+    threads.emplace_back([&, r] {
+      try {
+        results[r] = run_rank(job, *ranks[r]);
+      } catch (...) {
+        errors[r] = std::current_exception();
+        ranks[r]->abort(1);
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  std::exception_ptr consequence;
+  for (const std::exception_ptr& e : errors) {
+    if (!e) continue;
+    try {
+      std::rethrow_exception(e);
+    } catch (const PeerFailed&) {
+      consequence = e;
+    }
+  }
+  if (consequence) std::rethrow_exception(consequence);
+  for (std::size_t r = 1; r < results.size(); ++r) {
+    if (!(results[r] == results[0])) throw std::logic_error("ranks ended with different results");
+    results[0].frozen_at_rest.push_back(results[r].frozen_at_rest[0]);
+  }
+  return results[0];
+}
+
+}  // namespace shardlora

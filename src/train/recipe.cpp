@@ -21,7 +21,7 @@ GivenKeys read_keys(const std::string& path, const std::vector<std::string>& ove
 }
 
 void settle_format(RecipeDraft& draft, const GivenKeys& keys, const std::string& path) {
-  const bool qlora = draft.adapter == Adapter::kQLora;
+  const bool qlora = draft.adapter == AdapterKind::kQLora;
   const ConfigValue* four_bit = keys.find("load_in_4bit") ? keys.find("load_in_4bit") : keys.find("quantization_bit");
   if (draft.load_in_4bit && draft.format && *draft.load_in_4bit != (*draft.format == BaseFormat::kNF4)) {
     const ConfigValue& format = *keys.find("quantization.format");

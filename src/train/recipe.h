@@ -15,7 +15,7 @@
 
 namespace shardlora {
 
-enum class Adapter : std::uint8_t { kLora, kQLora };
+enum class AdapterKind : std::uint8_t { kLora, kQLora };
 enum class Backend : std::uint8_t { kAuto, kCpu };
 enum class ComputeType : std::uint8_t { kAuto, kBF16, kF32 };  // bf16: auto (where the hardware has it), true, false
 enum class BaseFormat : std::uint8_t { kNone, kNF4 };
@@ -35,7 +35,7 @@ struct Quantization {
 
 struct Recipe {
   std::string base_model;  // a GGUF file
-  Adapter adapter = Adapter::kQLora;
+  AdapterKind adapter = AdapterKind::kQLora;
   Quantization quantization;  // adapter: qlora brings nf4
   std::int64_t lora_r = 8;
   double lora_alpha = 8;

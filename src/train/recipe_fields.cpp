@@ -127,7 +127,7 @@ const Choices<BaseFormat> kFormats{{"none", BaseFormat::kNone}, {"nf4", BaseForm
 std::vector<Field> base_fields() {
   return {
       text("base_model", &Recipe::base_model, {"model_name_or_path", "model"}),
-      choice<Adapter>("adapter", &Recipe::adapter, {{"lora", Adapter::kLora}, {"qlora", Adapter::kQLora}}, {"finetuning_type"}),
+      choice<AdapterKind>("adapter", &Recipe::adapter, {{"lora", AdapterKind::kLora}, {"qlora", AdapterKind::kQLora}}, {"finetuning_type"}),
       {"load_in_4bit", {}, [](RecipeDraft& r, const ConfigValue& v) { r.load_in_4bit = to_bool(v); }, nullptr},
       {"quantization_bit",
        {},

@@ -15,9 +15,9 @@ namespace shardlora {
 using Doubles = std::vector<double>;
 
 // Unit roundoff: half the distance from 1 to the next number.
-inline double roundoff(DType dtype) { return dtype == DType::kBF16 ? 0x1p-9 : 0x1p-24; }
+inline double roundoff(DType dtype) { return dtype == DType::kBF16 ? 0x1p-8 : 0x1p-24; }
 
-// Even numbers in [-scale, scale), the same for the same seed.
+// Numbers spread over [-scale, scale), the same for the same seed.
 inline Doubles random_values(std::int64_t n, std::uint32_t seed, double scale = 1.0) {
   Doubles values(static_cast<std::size_t>(n));
   for (std::size_t i = 0; i < values.size(); ++i)

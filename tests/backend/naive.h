@@ -120,8 +120,9 @@ struct AttentionGradients {
   Doubles dq, dk, dv;
 };
 
-inline AttentionGradients attention_backward(const Doubles& d_o, const Doubles& q, const Doubles& k, const Doubles& v,
-                                             const AttentionShape& s) {
+// o: the forward's output as the backward gets it, rounded or not.
+inline AttentionGradients attention_backward(const Doubles& d_o, const Doubles& o, const Doubles& q, const Doubles& k,
+                                             const Doubles& v, const AttentionShape& s) {
   AttentionGradients out{Doubles(q.size()), Doubles(k.size()), Doubles(v.size())};
   Doubles p, dp;
   for_each_query(s, [&](Index begin, Index i, Index h) {
@@ -129,10 +130,9 @@ inline AttentionGradients attention_backward(const Doubles& d_o, const Doubles& 
     probabilities(p, q, k, s, begin, i, h);
     dp.assign(p.size(), 0.0);
     double delta = 0;
-    for (Index j = begin; j <= i; ++j) {
+    for (Index c = 0; c < s.d; ++c) delta += at(d_o, qi + c) * at(o, qi + c);
+    for (Index j = begin; j <= i; ++j)
       for (Index c = 0; c < s.d; ++c) at(dp, j - begin) += at(d_o, qi + c) * at(v, (j * s.groups + g) * s.d + c);
-      delta += at(p, j - begin) * at(dp, j - begin);
-    }
     for (Index j = begin; j <= i; ++j) {
       const double ds = at(p, j - begin) * (at(dp, j - begin) - delta) * s.scale;
       for (Index c = 0; c < s.d; ++c) {

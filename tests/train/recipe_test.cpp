@@ -104,7 +104,7 @@ sharding: {strategy: replicate}
 memory: {device_limit: 24GiB, host_limit: 1.5 GB}
 )");
   EXPECT_EQ(recipe.base_model, "a b.gguf");
-  EXPECT_EQ(recipe.adapter, Adapter::kLora);
+  EXPECT_EQ(recipe.adapter, AdapterKind::kLora);
   EXPECT_EQ(recipe.quantization.format, BaseFormat::kNF4);
   EXPECT_EQ(recipe.quantization.group_size, 128);
   EXPECT_FALSE(recipe.quantization.double_quant);

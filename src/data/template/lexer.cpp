@@ -15,6 +15,15 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
+// lstrip_blocks: a tag loses the blanks between the start of its line and itself.
+std::string_view without_indent(std::string_view text, bool line_starting) {
+  const std::size_t newline = text.rfind('\n');
+  if (newline == std::string_view::npos && !line_starting) return text;
+  const std::size_t line_begin = newline == std::string_view::npos ? 0 : newline + 1;
+  const bool blank = std::all_of(text.begin() + static_cast<std::ptrdiff_t>(line_begin), text.end(), is_space);
+  return blank ? text.substr(0, line_begin) : text;
+}
+
 class Lexer {
  public:
   Lexer(std::string_view source, int& line) : source_(source), line_(line) {}
@@ -52,15 +61,12 @@ class Lexer {
     const bool variable = source_[tag + 1] == '{';
     if (sign == '-') {
       while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-    } else if (sign != '+' && !variable) {  // lstrip_blocks: a tag alone on its line loses its indent
-      const std::size_t newline = text.rfind('\n');
-      const std::size_t line_begin = newline == std::string_view::npos ? 0 : newline + 1;
-      const bool blank = std::all_of(text.begin() + static_cast<std::ptrdiff_t>(line_begin), text.end(), is_space);
-      if (blank && (newline != std::string_view::npos || line_starting)) text = text.substr(0, line_begin);
+    } else if (sign != '+' && !variable) {
+      text = without_indent(text, line_starting);
     }
     if (!text.empty()) add(Kind::kText, std::string(text));
     advance(tag);
-    const std::size_t body = tag + 2 + (sign == '-' || (sign == '+' && !variable) ? 1 : 0);
+    const std::size_t body = tag + 2 + (sign == '-' || sign == '+' ? 1 : 0);
     if (source_[tag + 1] == '#') return skip_comment(body);
     if (!variable && read_raw(body)) return;
     advance(body);
@@ -107,7 +113,8 @@ class Lexer {
     const std::size_t begin = plain_tag(body, "raw", sign);
     if (begin == std::string_view::npos) return false;
     advance(begin);
-    trim_after(sign, true);
+    trim_after(sign, false);  // trim_blocks leaves raw text alone
+    const bool line_starting = source_[at_ - 1] == '\n';
     for (std::size_t tag = at_; (tag = source_.find("{%", tag)) != std::string_view::npos; tag += 2) {
       const char open = tag + 2 < source_.size() ? source_[tag + 2] : '\0';
       const std::size_t end = plain_tag(tag + 2 + (open == '-' || open == '+' ? 1 : 0), "endraw", sign);
@@ -116,10 +123,7 @@ class Lexer {
       if (open == '-') {
         while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
       } else if (open != '+') {
-        const std::size_t newline = text.rfind('\n');
-        const std::size_t line_begin = newline == std::string_view::npos ? 0 : newline + 1;
-        const bool blank = std::all_of(text.begin() + static_cast<std::ptrdiff_t>(line_begin), text.end(), is_space);
-        if (blank && newline != std::string_view::npos) text = text.substr(0, line_begin);
+        text = without_indent(text, line_starting);
       }
       add(Kind::kText, std::string(text));
       advance(end);
@@ -151,13 +155,13 @@ class Lexer {
     if (is_name_start(c)) return take(Kind::kName, [](char n) { return is_name_start(n) || is_digit(n); });
     if (is_digit(c)) return read_number();
     if (c == '\'' || c == '"') return read_string(c);
-    constexpr std::array<std::string_view, 27> kOperators{"**", "//", "==", "!=", "<=", ">=", "+", "-", "*",
+    constexpr std::array<std::string_view, 25> kOperators{"**", "//", "==", "!=", "<=", ">=", "+", "-", "*",
                                                           "/",  "%",  "~",  "<",  ">",  "=",  "(", ")", "[",
-                                                          "]",  "{",  "}",  "|",  ",",  ".",  ":", ";", ""};
+                                                          "]",  "{",  "}",  "|",  ",",  ".",  ":"};
     for (const std::string_view op : kOperators) {
-      if (op.empty() || !starts_with(op)) continue;
+      if (!starts_with(op)) continue;
       if (op == "{") ++open_braces;
-      if (op == "}") --open_braces;
+      if (op == "}" && open_braces-- == 0) fault("unexpected '}'");
       add(Kind::kOperator, std::string(op));
       return advance(at_ + op.size());
     }

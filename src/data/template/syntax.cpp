@@ -1,0 +1,204 @@
+// Statements of the template language.
+#include "data/template/syntax.h"
+
+#include <algorithm>
+#include <initializer_list>
+
+#include "base/error.h"
+#include "data/template/parser.h"
+
+namespace shardlora {
+namespace {
+
+using Kind = TemplateToken::Kind;
+
+class StatementParser {
+ public:
+  explicit StatementParser(TokenCursor& cursor) : cursor_(cursor), expressions_(cursor) {}
+
+  Body whole() {
+    Body body = until({});
+    if (cursor_.peek().kind != Kind::kEnd) fault("unexpected {% ", cursor_.peek(1).text, " %}");
+    return body;
+  }
+
+ private:
+  // Statements up to a block whose name is one of `ends`; the cursor stays at that name, behind {%.
+  Body until(std::initializer_list<std::string_view> ends) {
+    if (++depth_ > 50) fault("blocks nested deeper than 50");
+    Body body;
+    while (cursor_.peek().kind != Kind::kEnd) {
+      if (cursor_.peek().kind == Kind::kBlockBegin &&
+          std::find(ends.begin(), ends.end(), cursor_.peek(1).text) != ends.end()) {
+        cursor_.next();
+        --depth_;
+        return body;
+      }
+      if (cursor_.peek().kind == Kind::kBlockBegin && ends.size() == 0 && cursor_.peek(1).text.starts_with("end")) break;
+      body.push_back(statement());
+    }
+    --depth_;
+    if (ends.size() > 0) fault("the template ends where {% ", std::string(*(ends.end() - 1)), " %} is missing");
+    return body;
+  }
+
+  std::unique_ptr<Statement> make(Statement::Kind kind) const {
+    auto node = std::make_unique<Statement>();
+    node->kind = kind;
+    node->line = cursor_.line();
+    return node;
+  }
+
+  void end_block() { cursor_.expect(Kind::kBlockEnd, "'%}'"); }
+  void end_with(std::string_view name) {
+    cursor_.expect_name(name);
+    end_block();
+  }
+
+  std::unique_ptr<Statement> statement() {
+    if (cursor_.peek().kind == Kind::kText) {
+      auto node = make(Statement::Kind::kText);
+      node->text = cursor_.next().text;
+      return node;
+    }
+    if (cursor_.peek().kind == Kind::kVariableBegin) {
+      cursor_.next();
+      auto node = make(Statement::Kind::kOutput);
+      node->expression = expressions_.tuple();
+      cursor_.expect(Kind::kVariableEnd, "'}}'");
+      return node;
+    }
+    cursor_.expect(Kind::kBlockBegin, "a tag");
+    const std::string name = cursor_.expect_any_name();
+    if (name == "if") return if_block();
+    if (name == "for") return for_block();
+    if (name == "set") return set_block();
+    if (name == "macro") return macro();
+    if (name == "generation") {
+      auto node = make(Statement::Kind::kScope);
+      end_block();
+      node->body = until({"endgeneration"});
+      end_with("endgeneration");
+      return node;
+    }
+    if (name == "break" || name == "continue") {
+      if (loops_ == 0) fault("{% ", name, " %} outside of a loop");
+      auto node = make(name == "break" ? Statement::Kind::kBreak : Statement::Kind::kContinue);
+      end_block();
+      return node;
+    }
+    fault("unknown tag {% ", name, " %}; known are if, for, set, macro, generation, break, continue, raw");
+  }
+
+  std::unique_ptr<Statement> if_block() {
+    auto node = make(Statement::Kind::kIf);
+    while (true) {
+      Statement::Branch& branch = node->branches.emplace_back();
+      branch.condition = expressions_.tuple(false);
+      end_block();
+      branch.body = until({"elif", "else", "endif"});
+      if (!cursor_.skip_name("elif")) break;
+    }
+    if (cursor_.skip_name("else")) {
+      end_block();
+      node->branches.push_back({nullptr, until({"endif"})});
+    }
+    end_with("endif");
+    return node;
+  }
+
+  std::unique_ptr<Statement> for_block() {
+    auto node = make(Statement::Kind::kFor);
+    const bool parentheses = cursor_.skip_operator("(");
+    do {
+      node->names.push_back(cursor_.expect_any_name());
+    } while (cursor_.skip_operator(","));
+    if (parentheses) cursor_.expect_operator(")");
+    cursor_.expect_name("in");
+    node->expression = expressions_.tuple(false);
+    if (cursor_.skip_name("if")) node->test = expressions_.expression();
+    if (cursor_.at_name("recursive")) fault("recursive loops are not supported");
+    end_block();
+    ++loops_;
+    node->body = until({"else", "endfor"});
+    --loops_;
+    if (cursor_.skip_name("else")) {
+      end_block();
+      node->else_body = until({"endfor"});
+    }
+    end_with("endfor");
+    return node;
+  }
+
+  std::unique_ptr<Statement> set_block() {
+    auto node = make(Statement::Kind::kSet);
+    do {
+      node->names.push_back(cursor_.expect_any_name());
+    } while (cursor_.skip_operator(","));
+    if (node->names.size() == 1 && cursor_.skip_operator(".")) node->attribute = cursor_.expect_any_name();
+    if (cursor_.skip_operator("=")) {
+      node->expression = expressions_.tuple();
+      end_block();
+      return node;
+    }
+    node->kind = Statement::Kind::kSetBlock;
+    if (cursor_.at_operator("|")) {
+      // The filters work on what the block wrote, which the evaluator puts in place of this name.
+      auto written = std::make_unique<Expression>();
+      written->kind = Expression::Kind::kName;
+      written->line = node->line;
+      node->expression = expressions_.filters(std::move(written));
+    }
+    end_block();
+    node->body = until({"endset"});
+    end_with("endset");
+    return node;
+  }
+
+  std::unique_ptr<Statement> macro() {
+    auto node = make(Statement::Kind::kMacro);
+    node->name = cursor_.expect_any_name();
+    cursor_.expect_operator("(");
+    while (!cursor_.at_operator(")")) {
+      node->names.push_back(cursor_.expect_any_name());
+      if (cursor_.skip_operator("="))
+        node->defaults.push_back(expressions_.expression());
+      else if (!node->defaults.empty())
+        fault("a parameter without a default behind one with a default");
+      if (!cursor_.at_operator(")")) cursor_.expect_operator(",");
+    }
+    cursor_.expect_operator(")");
+    end_block();
+    const int loops = std::exchange(loops_, 0);
+    node->body = until({"endmacro"});
+    loops_ = loops;
+    end_with("endmacro");
+    return node;
+  }
+
+  TokenCursor& cursor_;
+  ExpressionParser expressions_;
+  int depth_ = 0, loops_ = 0;
+};
+
+}  // namespace
+
+Template parse_template(const std::string& source, const std::string& name) {
+  constexpr std::size_t kMaxBytes = 1 << 20;
+  if (source.size() > kMaxBytes) fail("{}: larger than {} bytes", name, kMaxBytes);
+  int line = 1;
+  std::vector<TemplateToken> tokens;
+  try {
+    tokens = tokens_of_template(source, line);
+  } catch (const TemplateFault& error) {
+    fail("{}:{}: {}", name, line, error.what());
+  }
+  TokenCursor cursor(tokens);
+  try {
+    return {StatementParser(cursor).whole()};
+  } catch (const TemplateFault& error) {
+    fail("{}:{}: {}", name, cursor.line(), error.what());
+  }
+}
+
+}  // namespace shardlora

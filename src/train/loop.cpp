@@ -1,0 +1,208 @@
+#include "train/loop.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "train/progress.h"
+#include "train/run_directory.h"
+#include "train/sample_batches.h"
+#include "train/stop_signal.h"
+#include "train/training_data.h"
+
+namespace shardlora {
+namespace {
+
+// Bytes of the process that were resident at most.
+double peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024.0;
+}
+
+// What ranks tell each other after a step.
+struct RankStatus {
+  bool stop = false;                                   // any rank got a signal
+  std::vector<std::int64_t> device_bytes, host_bytes;  // peaks, by rank
+};
+
+RankStatus exchange_status(Ranks& ranks) {
+  const auto device = static_cast<double>(ranks.device->memory(Tier::kDevice).total_peak);
+  RankStatus status;
+  for (const std::vector<double>& mine : ranks.exchange({stop_requested() ? 1.0 : 0.0, device, peak_resident_bytes()})) {
+    status.stop = status.stop || mine[0] > 0;
+    status.device_bytes.push_back(static_cast<std::int64_t>(mine[1]));
+    status.host_bytes.push_back(static_cast<std::int64_t>(mine[2]));
+  }
+  return status;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+std::int64_t trainable_elements(const ParamStore& store) {
+  std::int64_t count = 0;
+  for (std::size_t u = 0; u < store.units(); ++u) count += store.layout(u).trainable_elements();
+  return count;
+}
+
+class Run {
+ public:
+  Run(Ranks& ranks, const Recipe& recipe)
+      : ranks_(ranks), recipe_(recipe), base_(BaseModel::open(recipe.base_model)), tokenizer_(Tokenizer::from_gguf(base_.file())) {
+    if (ranks.first()) directory_.emplace(recipe);
+    const ChatTemplate chat = chat_template_of(tokenizer_);
+    data_ = load_training_data(recipe, SampleMaker(tokenizer_, chat));
+    spdlog::info("{}", data_.train.summary.text());
+    open_model();
+    plan();
+  }
+
+  void train() {
+    Progress progress(total_steps_, recipe_.logging_steps);
+    for (std::int64_t s = 0; s < total_steps_; ++s) {
+      const double rate = recipe_.learning_rate * learning_rate_factor(recipe_.lr_scheduler, s, recipe_.warmup(total_steps_), total_steps_);
+      const AdamWOptions adamw{recipe_.adam_beta1, recipe_.adam_beta2, recipe_.adam_epsilon, recipe_.weight_decay};
+      const StepResult result = step_->run(steps_->at(s), adamw_step(adamw, rate, s + 1), recipe_.max_grad_norm);
+      const RankStatus status = exchange_status(ranks_);
+      if (directory_) {
+        const double tokens_per_second = progress.step_done(s + 1, result.tokens, result.loss, rate);
+        directory_->add_metrics({{"step", s + 1},
+                                 {"epoch", static_cast<double>(s + 1) / static_cast<double>(steps_->per_epoch())},
+                                 {"loss", result.loss},
+                                 {"grad_norm", result.grad_norm},
+                                 {"learning_rate", rate},
+                                 {"tokens", result.tokens},
+                                 {"target_tokens", result.target_tokens},
+                                 {"tokens_per_second", tokens_per_second},
+                                 {"peak_device_bytes", status.device_bytes},
+                                 {"peak_host_bytes", status.host_bytes}});
+      }
+      if (status.stop) {
+        progress.end_line();
+        save();
+        fail("stopped by a signal after step {} of {}; the adapter so far is in {}. This version cannot resume a run: to go on from it, "
+             "start another one with lora_model_dir={}", s + 1, total_steps_, recipe_.output_dir, recipe_.output_dir);
+      }
+      const bool last = s + 1 == total_steps_;
+      if (last || (recipe_.eval_steps.value_or(0) > 0 && (s + 1) % *recipe_.eval_steps == 0)) {
+        progress.end_line();
+        evaluate(s + 1);
+        progress.resume();
+      }
+    }
+    save();
+    spdlog::info("adapter written to {}", recipe_.output_dir);
+  }
+
+ private:
+  void open_model() {
+    std::optional<Adapter> start;
+    if (!recipe_.lora_model_dir.empty()) start = read_adapter(recipe_.lora_model_dir);
+    lora_ = start ? start->config : lora_config(recipe_);
+    session_.emplace(ranks_, recipe_, base_, &lora_);
+    if (start) {
+      check_adapter(*start, session_->model->units());
+      set_adapter(*session_->store, *start);
+      spdlog::info("starting from the adapter in {} (rank {}, alpha {})", recipe_.lora_model_dir, lora_.rank, lora_.alpha);
+    } else {
+      initialise_adapter(*session_->store, recipe_.seed);
+    }
+  }
+
+  void plan() {
+    const std::int64_t accumulated = recipe_.micro_batch_size * recipe_.gradient_accumulation_steps * ranks_.size();
+    const std::int64_t global = recipe_.global_batch_size.value_or(accumulated);
+    steps_.emplace(data_.train.samples, global, recipe_.micro_batch_size, recipe_.seed);
+    total_steps_ = recipe_.max_steps.value_or(
+        static_cast<std::int64_t>(std::ceil(recipe_.num_epochs * static_cast<double>(steps_->per_epoch()))));
+    const std::int64_t length = std::max(longest(data_.train.samples), longest(data_.held_out.samples));
+    step_ = make_train_step(ranks_, *session_, recipe_, step_limits(global, recipe_.micro_batch_size, length));
+
+    spdlog::info("{}; {} rank{}", ranks_.device->description(), ranks_.size(), ranks_.size() == 1 ? "" : "s");
+    spdlog::info("base {}: {} layers, {}", recipe_.base_model, base_.config().layers, name_of(session_->model->units()[1].params[0].format));
+    spdlog::info("adapter: rank {}, alpha {}, on {}; {:.2f} M values", lora_.rank, lora_.alpha, joined(lora_.target_modules),
+                 static_cast<double>(trainable_elements(*session_->store)) / 1e6);
+    spdlog::info("{} steps of {} rows, {} rows a micro-batch", total_steps_, global, recipe_.micro_batch_size);
+  }
+
+  void evaluate(std::int64_t step) {
+    if (data_.held_out.samples.empty()) return;
+    std::vector<const Sample*> samples;
+    for (const Sample& s : data_.held_out.samples) samples.push_back(&s);
+    const StepResult result = step_->evaluate(cut_micro_batches(samples, recipe_.micro_batch_size));
+    spdlog::info("step {}: eval loss {:.4f} over {} target tokens", step, result.loss, result.target_tokens);
+    if (directory_)
+      directory_->add_metrics({{"step", step}, {"eval_loss", result.loss}, {"eval_target_tokens", result.target_tokens}});
+  }
+
+  void save() {
+    const Adapter adapter = collect_adapter(*session_->store, *ranks_.reductions, lora_, recipe_.base_model);
+    if (directory_) write_adapter(directory_->path(), adapter);
+  }
+
+  Ranks& ranks_;
+  const Recipe& recipe_;
+  const BaseModel base_;
+  const Tokenizer tokenizer_;
+  std::optional<RunDirectory> directory_;  // of rank 0
+  TrainingData data_;
+  LoraConfig lora_;
+  std::optional<Session> session_;
+  std::optional<TrainingSteps> steps_;
+  std::unique_ptr<TrainStep> step_;
+  std::int64_t total_steps_ = 0;
+};
+
+}  // namespace
+
+LoraConfig lora_config(const Recipe& recipe) {
+  if (recipe.lora_target_linear)
+    return {recipe.lora_r, recipe.lora_alpha, {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
+  return {recipe.lora_r, recipe.lora_alpha, recipe.lora_target_modules};
+}
+
+StepLimits step_limits(std::int64_t global_batch_size, std::int64_t micro_batch_size, std::int64_t longest_sample) {
+  return {.micro_batches = (global_batch_size + micro_batch_size - 1) / micro_batch_size,
+          .rows = padded_rows(micro_batch_size * longest_sample),
+          .samples = micro_batch_size};
+}
+
+std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, Session& session, const Recipe& recipe, const StepLimits& limits) {
+  StepOptions options{.recompute = recipe.gradient_checkpointing ? Recompute::kYes : Recompute::kNo,
+                      .wave = (limits.micro_batches + ranks.size() - 1) / ranks.size(),
+                      .streamer = {.dtype = session.model->dtype()}};
+  const auto make = [&] {
+    return std::make_unique<TrainStep>(*ranks.device, *session.model, *session.store, *ranks.gathers, *ranks.reductions, limits, options);
+  };
+  // The arena knows what fits: halve the wave until it does, then agree on the smallest of all ranks.
+  std::unique_ptr<TrainStep> step;
+  while (!step) {
+    try {
+      step = make();
+    } catch (const Error&) {
+      if (options.wave == 1) throw;
+      options.wave = (options.wave + 1) / 2;
+    }
+  }
+  std::int64_t smallest = options.wave;
+  for (const std::vector<double>& wave : ranks.exchange({static_cast<double>(options.wave)}))
+    smallest = std::min(smallest, static_cast<std::int64_t>(wave[0]));
+  if (smallest == options.wave) return step;
+  step.reset();
+  options.wave = smallest;
+  return make();
+}
+
+void train(Ranks& ranks, const Recipe& recipe) {
+  watch_stop_signals();
+  Run(ranks, recipe).train();
+}
+
+}  // namespace shardlora

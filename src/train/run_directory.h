@@ -1,0 +1,30 @@
+// A run's directory: what it was told, what it measured, what it said. The files of an earlier run in it are moved aside, never
+// overwritten. Rank 0 only.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "train/recipe.h"
+
+namespace shardlora {
+
+class RunDirectory {
+ public:
+  // Makes the directory, moves an earlier run's files to previous-<n>/, writes config.resolved.yaml, starts run.log.
+  // An Error when it cannot be written to.
+  explicit RunDirectory(const Recipe& recipe);
+  ~RunDirectory();
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  // Appends one line to metrics.jsonl, all at once.
+  void add_metrics(const nlohmann::ordered_json& object);
+
+ private:
+  std::filesystem::path path_;
+  int metrics_ = -1;
+};
+
+}  // namespace shardlora

@@ -1,0 +1,133 @@
+#include "train/session.h"
+
+#include <cmath>
+#include <cstring>
+#include <exception>
+
+#include "backend/cpu/cpu_device.h"
+#include "base/philox.h"
+#include "checkpoint/pack_unit.h"
+
+namespace shardlora {
+namespace {
+
+DType compute_dtype(const Recipe& recipe, const Device& device) {
+  const DType best = device.compute_dtype(recipe.bf16 != ComputeType::kF32);
+  if (recipe.bf16 == ComputeType::kBF16 && best != DType::kBF16)
+    fail("bf16: true, but this CPU has no bf16 products ({}); use bf16: auto or bf16: false", device.description());
+  return best;
+}
+
+BaseFormats base_formats(const Recipe& recipe, DType dtype) {
+  const Format other = dense_format(dtype);
+  if (recipe.quantization.format == BaseFormat::kNone) return {other, other};
+  return {{Codec::kNF4, static_cast<int>(recipe.quantization.group_size), recipe.quantization.double_quant}, other};
+}
+
+// Units are dealt round: each is read and quantised as a whole on one rank (its nested offsets are means over whole tensors), then
+// sent to the owners of its pages. All ranks work at once, one unit each a round.
+void load_base(const BaseModel& base, const Model& model, ParamStore& store, Communicator& comm) {
+  const auto ranks = static_cast<std::size_t>(comm.size()), rank = static_cast<std::size_t>(comm.rank());
+  for (std::size_t round = 0; round < store.units(); round += ranks) {
+    std::vector<std::byte> flat;
+    if (const std::size_t mine = round + rank; mine < store.units()) {
+      flat.resize(store.layout(mine).frozen_bytes());
+      pack_unit(base, model, mine, store.layout(mine), flat);
+    }
+    for (std::size_t root = 0; root < ranks && round + root < store.units(); ++root)
+      store.scatter_frozen(round + root, static_cast<int>(root), root == rank ? flat.data() : nullptr, comm);
+  }
+}
+
+}  // namespace
+
+Ranks::Ranks(const Recipe& recipe) : rendezvous(make_rendezvous()) {
+  device = make_cpu_device({.threads = 0,
+                            .device_limit = recipe.device_limit,
+                            .host_limit = recipe.host_limit,
+                            .mode = StreamMode::kInline,
+                            .seed = 0,
+                            .poison = false});
+  gathers = rendezvous->make_communicator(*device, "gathers");
+  reductions = rendezvous->make_communicator(*device, "reductions");
+}
+
+Ranks::~Ranks() {
+  if (std::uncaught_exceptions() == 0) return;
+  gathers->abort();
+  reductions->abort();
+}
+
+std::vector<std::vector<double>> Ranks::exchange(const std::vector<double>& mine) {
+  const std::size_t bytes = mine.size() * sizeof(double);
+  std::vector<std::size_t> offsets;
+  for (int r = 0; r <= size(); ++r) offsets.push_back(static_cast<std::size_t>(r) * bytes);
+  std::vector<std::byte> all(offsets.back()), own(bytes);
+  std::memcpy(own.data(), mine.data(), bytes);
+  reductions->synchronize(reductions->all_gather(all.data(), own.data(), offsets, {}));
+  std::vector<std::vector<double>> numbers(static_cast<std::size_t>(size()), std::vector<double>(mine.size()));
+  for (std::size_t r = 0; r < numbers.size(); ++r) std::memcpy(numbers[r].data(), all.data() + offsets[r], bytes);
+  return numbers;
+}
+
+Session::Session(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const LoraConfig* adapter) {
+  const DType dtype = compute_dtype(recipe, *ranks.device);
+  model = make_model(*ranks.device, base.config(), base_formats(recipe, dtype), adapter, dtype);
+  base.check(*model);
+  store = std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->units(), Residence{Tier::kDevice, recipe.sharding});
+  load_base(base, *model, *store, *ranks.reductions);
+}
+
+void initialise_adapter(ParamStore& store, std::uint64_t seed) {
+  constexpr std::uint32_t kStream = 0x0ADA97E5;  // keeps these draws apart from other uses of the seed
+  const PhiloxKey key{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    const UnitLayout& layout = store.layout(u);
+    std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()), 0.0F);
+    const std::vector<ParamSpec>& params = layout.spec().params;
+    for (std::size_t p = 0; p < params.size(); ++p) {
+      if (!params[p].trainable || !params[p].name.ends_with("lora_A.weight")) continue;
+      const float bound = 1.0F / std::sqrt(static_cast<float>(params[p].shape[1]));
+      float* const a = elements.data() + layout.element_offset(p);
+      for (std::uint32_t i = 0; i < params[p].shape.numel(); ++i) {
+        const PhiloxBlock draw = philox(key, {i, static_cast<std::uint32_t>(u), static_cast<std::uint32_t>(p), kStream});
+        a[i] = (2.0F * uniform(draw.v[0]) - 1.0F) * bound;
+      }
+    }
+    store.set_trainable(u, elements.data());
+  }
+}
+
+void set_adapter(ParamStore& store, const Adapter& adapter) {
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    const UnitLayout& layout = store.layout(u);
+    std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()));
+    for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
+      const ParamSpec& param = layout.spec().params[p];
+      if (!param.trainable) continue;
+      const std::vector<float>& values = adapter.tensors.at(param.name).values;
+      std::copy(values.begin(), values.end(), elements.begin() + layout.element_offset(p));
+    }
+    store.set_trainable(u, elements.data());
+  }
+}
+
+Adapter collect_adapter(const ParamStore& store, Communicator& comm, const LoraConfig& config, const std::string& base_model) {
+  Adapter adapter;
+  adapter.config = config;
+  adapter.base_model_name = base_model;
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    const UnitLayout& layout = store.layout(u);
+    std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()));
+    store.gather_trainable(u, elements.data(), comm);
+    for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
+      const ParamSpec& param = layout.spec().params[p];
+      if (!param.trainable) continue;
+      const auto begin = elements.begin() + layout.element_offset(p);
+      adapter.tensors[param.name] = {param.shape, {begin, begin + param.shape.numel()}};
+    }
+  }
+  return adapter;
+}
+
+}  // namespace shardlora

@@ -1,0 +1,49 @@
+// What every verb that computes stands on: the ranks, a device, and a model whose packed base rests on them in shares.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "backend/device.h"
+#include "checkpoint/adapter.h"
+#include "checkpoint/base_model.h"
+#include "comm/rendezvous.h"
+#include "models/model.h"
+#include "shard/param_store.h"
+#include "train/recipe.h"
+
+namespace shardlora {
+
+// The ranks of this job and the device of this one. Destroyed by an exception, it ends what the other ranks wait for.
+struct Ranks {
+  explicit Ranks(const Recipe& recipe);
+  ~Ranks();
+  int rank() const { return rendezvous->rank(); }
+  int size() const { return rendezvous->size(); }
+  bool first() const { return rank() == 0; }
+  // Everybody's numbers, by rank. Blocks.
+  std::vector<std::vector<double>> exchange(const std::vector<double>& mine);
+
+  std::unique_ptr<Rendezvous> rendezvous;
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Communicator> gathers, reductions;
+};
+
+// A model with its base at rest. Making one is collective.
+struct Session {
+  // `adapter`: what the model trains or carries; null for the bare base. Reads, quantises and deals the base.
+  Session(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const LoraConfig* adapter);
+
+  std::unique_ptr<Model> model;
+  std::unique_ptr<ParamStore> store;
+};
+
+// The adapter that a recipe describes, untrained: A uniform in +-1/sqrt(in), B zero, as PEFT starts. The values depend on the seed
+// and the parameter's name only.
+void initialise_adapter(ParamStore& store, std::uint64_t seed);
+// The values of a PEFT adapter; an Error names what does not fit.
+void set_adapter(ParamStore& store, const Adapter& adapter);
+// All values of the adapter. Collective; every rank gets them.
+Adapter collect_adapter(const ParamStore& store, Communicator& comm, const LoraConfig& config, const std::string& base_model);
+
+}  // namespace shardlora

@@ -1,0 +1,56 @@
+#include <gtest/gtest.h>
+
+#include "backend/cpu/cpu_device.h"
+#include "backend/held.h"
+#include "quant/nf4.h"
+#include "quant/quantize.h"
+
+namespace shardlora {
+namespace {
+
+// A quantised tensor with its own memory.
+struct Packed {
+  Packed(const Format& format, std::int64_t n) : tensor{format, {n}, {}} {
+    std::vector<float> values;
+    for (const double value : random_values(n, 1, 0.07)) values.push_back(static_cast<float>(value));
+    std::array<std::byte*, kSections> to{};
+    const SectionBytes bytes = section_bytes(format, n);
+    for (std::size_t s = 0; s < kSections; ++s) {
+      memory[s].resize(bytes[s] / sizeof(float) + 1);
+      to[s] = reinterpret_cast<std::byte*>(memory[s].data());
+      tensor.sections[s] = to[s];
+    }
+    quantize(format, values, to);
+  }
+  std::array<std::vector<float>, kSections> memory;
+  PackedTensor tensor;
+};
+
+TEST(Dequantize, GivesTheCodecsBitsRoundedOnce) {
+  CpuDevice device({.threads = 2});
+  for (const bool double_quant : {false, true})
+    for (const int block : {32, 64, 256})
+      for (const std::int64_t n : {64 * 300, 64 * 300 + 37, 17}) {
+        const Packed w({Codec::kNF4, block, double_quant}, n);
+        const Held wide(DType::kF32, {n}), narrow(DType::kBF16, {n});
+        device.ops().dequantize(wide, w.tensor);
+        device.ops().dequantize(narrow, w.tensor);
+        for (std::int64_t i = 0; i < n; ++i) {
+          const float want = nf4_decode(w.tensor, i);
+          ASSERT_EQ(wide.tensor.as<float>()[i], want) << "value " << i << " of " << n << ", block " << block;
+          ASSERT_EQ(narrow.tensor.as<BF16>()[i].bits, to_bf16(want).bits) << "value " << i << " of " << n << ", block " << block;
+        }
+      }
+}
+
+TEST(Dequantize, RoundsDenseWeights) {
+  CpuDevice device({.threads = 2});
+  const Held f32(DType::kF32, {5, 7}, 1), bf16(DType::kBF16, {5, 7}, 1), y(DType::kBF16, {5, 7}), wide(DType::kF32, {5, 7});
+  device.ops().dequantize(y, {dense_format(DType::kF32), {5, 7}, {f32.tensor.data}});
+  EXPECT_EQ(y.bytes(), bf16.bytes());
+  device.ops().dequantize(wide, {dense_format(DType::kBF16), {5, 7}, {bf16.tensor.data}});
+  EXPECT_EQ(wide.values(), bf16.values());
+}
+
+}  // namespace
+}  // namespace shardlora

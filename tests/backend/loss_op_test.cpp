@@ -1,0 +1,90 @@
+#include <gtest/gtest.h>
+
+#include "backend/cpu/cpu_device.h"
+#include "backend/naive.h"
+
+namespace shardlora {
+namespace {
+
+const std::vector<std::int32_t> kTargets = {0, 4999, 77};
+
+TEST(CrossEntropy, IsTheLogOfTheSoftmaxAndItsDerivative) {
+  CpuDevice device({.threads = 2});
+  const Held logits(DType::kF32, {3, 5000}, 1, 12.0), losses(DType::kF32, {3}), targets = ints(kTargets);
+  const Doubles x = logits.values(), want = naive::cross_entropy(x, kTargets, 5000);
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const Held dlogits(dtype, {3, 5000});
+    device.ops().cross_entropy(losses, dlogits, logits, targets, 0.25F);
+    EXPECT_LE(worst(losses.values(), want, [&](std::size_t i) { return 4 * 0x1p-24 * (12 + want[i]); }), 1.0);
+    Doubles gradient(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const std::size_t row = i / 5000;
+      const double loss_here = want[row] + x[row * 5000 + static_cast<std::size_t>(kTargets[row])] - x[i];  // were i the target
+      gradient[i] = 0.25 * (std::exp(-loss_here) - (i % 5000 == static_cast<std::size_t>(kTargets[row]) ? 1.0 : 0.0));
+    }
+    // Relative: the exponent's argument is off by 24 * 2^-24 at most, and the sum of 5,000 terms by little.
+    EXPECT_LE(worst(dlogits.values(), gradient, [&](std::size_t i) { return (roundoff(dtype) + 32 * 0x1p-24) * std::abs(gradient[i]) + 1e-30; }), 1.0);
+  }
+}
+
+TEST(CrossEntropy, AgreesWithCentralDifferencesAndNeedsNoGradient) {
+  CpuDevice device({.threads = 2});
+  const Held logits(DType::kF32, {3, 40}, 1, 3.0), losses(DType::kF32, {3}), alone(DType::kF32, {3}), dlogits(DType::kF32, {3, 40});
+  const std::vector<std::int32_t> targets = {0, 39, 7};
+  Doubles x = logits.values();
+  const Doubles want = naive::differences(x, [&] {
+    double sum = 0;
+    for (const double loss : naive::cross_entropy(x, targets, 40)) sum += loss * 0.5;
+    return sum;
+  });
+  device.ops().cross_entropy(losses, dlogits, logits, ints(targets), 0.5F);
+  EXPECT_LE(worst(dlogits.values(), want, [](std::size_t) { return 8 * 0x1p-24; }), 1.0);
+  device.ops().cross_entropy(alone, Tensor{}, logits, ints(targets), 0.5F);
+  EXPECT_EQ(alone.bytes(), losses.bytes());
+  device.ops().cross_entropy(losses, logits, logits, ints(targets), 0.5F);  // the gradient in place of the logits
+  EXPECT_EQ(logits.bytes(), dlogits.bytes());
+}
+
+TEST(CrossEntropy, RefusesATargetOutsideTheVocabulary) {
+  CpuDevice device({.threads = 1});
+  const Held logits(DType::kF32, {1, 40}, 1), losses(DType::kF32, {1});
+  EXPECT_THROW(device.ops().cross_entropy(losses, Tensor{}, logits, ints({40}), 1.0F), std::logic_error);
+}
+
+TEST(Argmax, IsTheFirstOfEqualLogits) {
+  CpuDevice device({.threads = 2});
+  Doubles x = random_values(4 * 1000, 1);
+  for (const std::size_t i : {999U, 1000U, 2500U, 2600U, 2601U}) x[i] = 5.0;
+  const Held logits(DType::kF32, {4, 1000}, x), ids(DType::kI32, {4});
+  device.ops().argmax(ids, logits);
+  const auto last_row = std::max_element(x.begin() + 3000, x.end()) - (x.begin() + 3000);
+  EXPECT_EQ(ids.values(), (Doubles{999, 0, 500, static_cast<double>(last_row)}));
+}
+
+TEST(AdamW, IsTheUpdateOfOneValueOnEveryValue) {
+  CpuDevice device({.threads = 2});
+  const std::int64_t n = 20011;
+  const Held value(DType::kF32, {n}, 1), m(DType::kF32, {n}, 2, 1e-2), v(DType::kF32, {n}, 3, 1e-4), g(DType::kF32, {n}, 4, 1e-2);
+  for (std::int64_t i = 0; i < n; ++i) v.tensor.as<float>()[i] = std::abs(v.tensor.as<float>()[i]);
+  const AdamWStep step = adamw_step({.weight_decay = 0.1}, 1e-3, 3);
+  const Held want(DType::kF32, {n}, value.values()), want_m(DType::kF32, {n}, m.values()), want_v(DType::kF32, {n}, v.values());
+  for (std::int64_t i = 0; i < n; ++i)
+    adamw(want.tensor.as<float>()[i], want_m.tensor.as<float>()[i], want_v.tensor.as<float>()[i], g.tensor.as<float>()[i] * 0.5F, step);
+  device.ops().adamw(value, m, v, g, step, 0.5F);
+  EXPECT_EQ(value.bytes(), want.bytes());
+  EXPECT_EQ(m.bytes(), want_m.bytes());
+  EXPECT_EQ(v.bytes(), want_v.bytes());
+}
+
+TEST(SumsOfSquares, AreOnePerBlockOf4096) {
+  CpuDevice device({.threads = 2});
+  const Held x(DType::kF32, {10000}, 1), sums(DType::kF32, {3});
+  device.ops().sums_of_squares(sums, x);
+  const Doubles values = x.values();
+  Doubles want(3);
+  for (std::size_t i = 0; i < values.size(); ++i) want[i / 4096] += values[i] * values[i];
+  EXPECT_LE(worst(sums.values(), want, [&](std::size_t i) { return std::sqrt(4096.0) * 0x1p-24 * want[i]; }), 1.0);
+}
+
+}  // namespace
+}  // namespace shardlora

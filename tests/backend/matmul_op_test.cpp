@@ -1,0 +1,129 @@
+#include <gtest/gtest.h>
+
+#include "backend/cpu/cpu_device.h"
+#include "backend/naive.h"
+
+namespace shardlora {
+namespace {
+
+struct Size {
+  std::int64_t m, n, k;
+};
+struct Types {
+  DType in, out;
+};
+constexpr Types kTypes[] = {{DType::kF32, DType::kF32}, {DType::kBF16, DType::kBF16}, {DType::kBF16, DType::kF32}};
+
+Doubles magnitudes(Doubles x) {
+  for (double& value : x) value = std::abs(value);
+  return x;
+}
+
+Shape stored(std::int64_t rows, std::int64_t columns, Op op) {
+  return op == Op::kNone ? Shape{rows, columns} : Shape{columns, rows};
+}
+
+// How far ops.matmul is from double, in units of what k f32 roundings and one of the output may do.
+double error(Ops& ops, const Size& size, Types types, Op op_a, Op op_b, Accumulate accumulate) {
+  const Held a(types.in, stored(size.m, size.k, op_a), 1), b(types.in, stored(size.k, size.n, op_b), 2);
+  const Held y(types.out, {size.m, size.n}, 3);
+  const bool a_across = op_a == Op::kTranspose, b_across = op_b == Op::kTranspose;
+  const auto product = [&](const Doubles& left, const Doubles& right) {
+    return naive::matmul(left, a_across, right, b_across, size.m, size.n, size.k);
+  };
+  Doubles want = product(a.values(), b.values()), terms = product(magnitudes(a.values()), magnitudes(b.values()));
+  if (accumulate == Accumulate::kYes)
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      want[i] += y.values()[i];
+      terms[i] += std::abs(y.values()[i]);
+    }
+  ops.matmul(y, a, op_a, b, op_b, accumulate);
+  const double sum_error = std::sqrt(static_cast<double>(size.k)) * 0x1p-24;
+  return worst(y.values(), want, [&](std::size_t i) { return roundoff(types.out) * std::abs(want[i]) + sum_error * terms[i]; });
+}
+
+TEST(Matmul, IsTheSumOfProductsForEveryTypeTransposeAndAccumulation) {
+  CpuDevice device({.threads = 2});
+  for (const Types types : kTypes) {
+    if (types.in == DType::kBF16 && device.compute_dtype(true) != DType::kBF16) continue;
+    for (const Op op_a : {Op::kNone, Op::kTranspose})
+      for (const Op op_b : {Op::kNone, Op::kTranspose})
+        for (const Accumulate accumulate : {Accumulate::kNo, Accumulate::kYes})
+          for (const Size size : {Size{1, 1, 1}, {7, 5, 3}, {130, 24, 33}})
+            EXPECT_LE(error(device.ops(), size, types, op_a, op_b, accumulate), 1.0)
+                << name_of(types.in) << " -> " << name_of(types.out) << ' ' << size.m << 'x' << size.n << 'x' << size.k;
+  }
+}
+
+TEST(Matmul, IsRightWhereAWideOutputIsCutByColumns) {
+  CpuDevice device({.threads = 2});
+  EXPECT_LE(error(device.ops(), {3, 3100, 16}, kTypes[0], Op::kNone, Op::kTranspose, Accumulate::kNo), 1.0);
+  EXPECT_LE(error(device.ops(), {3, 3100, 16}, kTypes[0], Op::kNone, Op::kNone, Accumulate::kYes), 1.0);
+}
+
+TEST(Matmul, LeavesAnEmptyOutputAlone) {
+  CpuDevice device({.threads = 2});
+  const Held a(DType::kF32, {0, 4}), b(DType::kF32, {4, 4}, 1), y(DType::kF32, {0, 4});
+  EXPECT_NO_THROW(device.ops().matmul(y, a, Op::kNone, b, Op::kNone, Accumulate::kNo));
+}
+
+// What the cut by rows rests on.
+TEST(Matmul, GivesARowTheSameBitsHoweverManyRowsThereAre) {
+  CpuDevice device({.threads = 1});
+  for (const Types types : kTypes)
+    for (const Op op_b : {Op::kNone, Op::kTranspose})
+      for (const Size size : {Size{300, 576, 576}, {300, 192, 1536}, {300, 16, 576}, {300, 576, 16}}) {
+        if (types.in == DType::kBF16 && device.compute_dtype(true) != DType::kBF16) continue;
+        const Held a(types.in, {size.m, size.k}, 1), b(types.in, stored(size.k, size.n, op_b), 2);
+        const Held whole(types.out, {size.m, size.n}), parts(types.out, {size.m, size.n});
+        device.ops().matmul(whole, a, Op::kNone, b, op_b, Accumulate::kNo);
+        for (const auto& [begin, end] : {std::pair{0, 1}, {1, 65}, {65, 300}})
+          device.ops().matmul(parts.tensor.rows(begin, end), a.tensor.rows(begin, end), Op::kNone, b, op_b, Accumulate::kNo);
+        EXPECT_EQ(whole.bytes(), parts.bytes()) << name_of(types.in) << ' ' << size.n << ' ' << size.k;
+      }
+}
+
+TEST(WeightGradients, AreTheProductsOfEveryJob) {
+  CpuDevice device({.threads = 2});
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    if (dtype == DType::kBF16 && device.compute_dtype(true) != DType::kBF16) continue;
+    const Held dy1(dtype, {300, 40}, 1), x1(dtype, {300, 8}, 2), dy2(dtype, {300, 8}, 3), x2(dtype, {300, 24}, 4);
+    const Held dw1(DType::kF32, {40, 8}), dw2(DType::kF32, {8, 24});
+    const WeightGradient jobs[] = {{dw1, dy1, x1}, {dw2, dy2, x2}};
+    device.ops().weight_gradients(jobs);
+    const double allowed = std::sqrt(300.0) * 0x1p-24 * 300;  // |dy x| < 1
+    EXPECT_LE(worst(dw1.values(), naive::matmul(dy1.values(), true, x1.values(), false, 40, 8, 300), [&](std::size_t) { return allowed; }), 1.0);
+    EXPECT_LE(worst(dw2.values(), naive::matmul(dy2.values(), true, x2.values(), false, 8, 24, 300), [&](std::size_t) { return allowed; }), 1.0);
+  }
+}
+
+TEST(CpuOps, AllocatesNothingOnceItHasSeenTheShapes) {
+  CpuDevice device({.threads = 2});
+  const Held a(DType::kF32, {200, 64}, 1), b(DType::kF32, {96, 64}, 2), y(DType::kF32, {200, 96});
+  const Held dw(DType::kF32, {96, 64}), heads(DType::kF32, {200, 1, 64}, 3), lse(DType::kF32, {1, 200}, 4);
+  const Held dq(DType::kF32, {200, 1, 64}), dk(DType::kF32, {200, 1, 64}), dv(DType::kF32, {200, 1, 64}), delta(DType::kF32, {1, 200});
+  const Held bounds = ints({0, 200});
+  const auto step = [&] {
+    device.ops().matmul(y, a, Op::kNone, b, Op::kTranspose, Accumulate::kNo);
+    const WeightGradient job{dw, y, a};
+    device.ops().weight_gradients({&job, 1});
+    device.ops().attention_backward(dq, dk, dv, delta, heads, heads, lse, heads, heads, heads, bounds, 0.125F);
+  };
+  step();
+  const auto before = device.memory(Tier::kDevice).allocations;
+  EXPECT_GT(before, 0U);
+  step();
+  EXPECT_EQ(device.memory(Tier::kDevice).allocations, before);
+}
+
+TEST(CpuOps, RefusesShapesThatDoNotFitBeforeAnythingRuns) {
+  CpuDevice device({.threads = 1});
+  const Held a(DType::kF32, {4, 6}, 1), b(DType::kF32, {5, 6}, 2), y(DType::kF32, {4, 5}), narrow(DType::kBF16, {4, 5});
+  EXPECT_THROW(device.ops().matmul(y, a, Op::kNone, b, Op::kNone, Accumulate::kNo), std::logic_error);
+  EXPECT_THROW(device.ops().matmul(narrow, a, Op::kNone, b, Op::kTranspose, Accumulate::kNo), std::logic_error);
+  EXPECT_THROW(device.ops().add(y, y, a), std::logic_error);
+  EXPECT_THROW(device.ops().embed(y, ints({0, 5, 1, 2}), b), std::logic_error);  // 5 tokens in the table, width 6
+}
+
+}  // namespace
+}  // namespace shardlora

@@ -1,1 +1,53 @@
-int main() { return 0; }
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <thread>
+
+#include "base/error.h"
+#include "cli/verbs.h"
+
+namespace {
+
+enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2 };
+
+// One message from one rank. Ranks mostly fail of the same cause: the first one prints it and ends the job while the others still
+// wait for their turn to speak.
+int fail_job(shardlora::Rendezvous* rendezvous, const char* what, int code) {
+  if (rendezvous != nullptr && rendezvous->rank() > 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(500) + rendezvous->rank() * std::chrono::milliseconds(100));
+  fmt::print(stderr, "shardlora: {}\n", what);
+  std::fflush(stderr);
+  if (rendezvous != nullptr && rendezvous->size() > 1) rendezvous->abort(code);
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("LoRA fine-tuning of large language models on home machines", "shardlora");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "shardlora " SHARDLORA_VERSION);
+  std::vector<std::pair<CLI::App*, shardlora::Verb>> verbs;
+  for (auto add : {shardlora::add_train, shardlora::add_eval, shardlora::add_generate, shardlora::add_preview, shardlora::add_tokenize}) {
+    shardlora::Verb verb = add(app);
+    verbs.emplace_back(app.get_subcommands({}).back(), std::move(verb));
+  }
+  std::unique_ptr<shardlora::Rendezvous> rendezvous;
+  try {
+    rendezvous = shardlora::make_rendezvous();
+    app.parse(argc, argv);
+    for (const auto& [command, run] : verbs)
+      if (command->parsed()) run(*rendezvous);
+    return kDone;
+  } catch (const CLI::Success& e) {  // --help, --version
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    return fail_job(rendezvous.get(), fmt::format("{}; see shardlora --help", e.what()).c_str(), kUsage);
+  } catch (const shardlora::PeerFailed&) {
+    return kFailed;
+  } catch (const shardlora::UsageError& e) {
+    return fail_job(rendezvous.get(), e.what(), kUsage);
+  } catch (const std::exception& e) {
+    return fail_job(rendezvous.get(), e.what(), kFailed);
+  }
+}

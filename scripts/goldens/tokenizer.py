@@ -67,7 +67,10 @@ $3,141.59 + 10% = ~€42 / £7 ^ 2 @home #tag _snake_case_ camelCase HTTPServer2
 SENTENCES = [s.replace("\\n", "\n").replace("\\t", "\t") for s in SENTENCES]
 
 EMOJI = ["👩‍👩‍👧‍👦", "👍🏽", "🏳️‍🌈", "🇩🇪🇫🇷", "❤️", "☎︎", "1️⃣", "#️⃣", "🧑🏿‍🚀", "🫠", "🪿", "\U0001FAE9", "😀😀😀", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "⛷🏻‍♀️"]
-SPACES = list(" \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u180e\u2000\u2003\u2009\u200a\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff")
+SPACES = list(
+    " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0"
+    "\u1680\u180e\u2000\u2003\u2009\u200a\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+)
 CONTROLS = [chr(c) for c in list(range(0x20)) + [0x7F, 0x80, 0x85, 0x9F, 0xAD]]
 EDGES = [chr(c) for c in (0x7F, 0x80, 0x7FF, 0x800, 0xFFF, 0x1000, 0xD7FF, 0xE000, 0xFDD0, 0xFFFD, 0xFFFE, 0xFFFF, 0x10000,
                           0x1FFFF, 0x3FFFF, 0x40000, 0x7FFFF, 0x80000, 0xBFFFF, 0xF0000, 0xFFFFF, 0x10FFFF)]

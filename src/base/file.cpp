@@ -101,9 +101,11 @@ File::~File() {
 
 void File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
   if (offset > size_ || out.size() > size_ - offset)
-    fail("{}: has {} bytes, {} at offset {} were wanted; the file is cut short", path_.string(), size_, out.size(), offset);
+    fail("{}: has {} bytes, {} at offset {} were wanted; the file is cut short", path_.string(), size_, out.size(),
+         offset);
   while (!out.empty()) {
-    const ssize_t n = ::pread(descriptor_, out.data(), std::min(out.size(), std::size_t{1} << 30), static_cast<off_t>(offset));
+    const ssize_t n =
+        ::pread(descriptor_, out.data(), std::min(out.size(), std::size_t{1} << 30), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail("{}: cannot be read at offset {}: {}", path_.string(), offset, reason(errno));
     if (n == 0) fail("{}: became shorter while it was read", path_.string());

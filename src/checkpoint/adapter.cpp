@@ -23,7 +23,8 @@ constexpr std::uint64_t kLargestConfig = std::uint64_t{1} << 20;
 std::string text_of_config(const std::filesystem::path& directory) {
   const auto path = directory / kConfigFile;
   if (!std::filesystem::exists(path))
-    fail("{}: has no {}; give a directory that PEFT or this program saved an adapter in", directory.string(), kConfigFile);
+    fail("{}: has no {}; give a directory that PEFT or this program saved an adapter in", directory.string(),
+         kConfigFile);
   return read_text(path, kLargestConfig);
 }
 
@@ -31,25 +32,28 @@ std::filesystem::path tensor_file(const std::filesystem::path& directory) {
   const auto path = directory / kTensorFile;
   if (std::filesystem::exists(path)) return path;
   if (std::filesystem::exists(directory / "adapter_model.bin"))
-    fail("{}: is a pickle, which can run code when it is read; load it with PEFT and save it with save_pretrained(..., "
-         "safe_serialization=True)",
-         (directory / "adapter_model.bin").string());
-  fail("{}: has no {}; give a directory that PEFT or this program saved an adapter in", directory.string(), kTensorFile);
+    fail(
+        "{}: is a pickle, which can run code when it is read; load it with PEFT and save it with save_pretrained(..., "
+        "safe_serialization=True)",
+        (directory / "adapter_model.bin").string());
+  fail("{}: has no {}; give a directory that PEFT or this program saved an adapter in", directory.string(),
+       kTensorFile);
 }
 
 // Our name of a tensor of the file; an Error if it is no A or B of a linear.
 std::string name_of_key(const std::string& key, const std::filesystem::path& path) {
   if (!key.starts_with(kPrefix) || !(key.ends_with(kA) || key.ends_with(kB)))
-    fail("{}: tensor {} is no part of plain LoRA on linears ({}<module>{} and {}); only such adapters can be read", path.string(), key,
-         kPrefix, kA, kB);
+    fail("{}: tensor {} is no part of plain LoRA on linears ({}<module>{} and {}); only such adapters can be read",
+         path.string(), key, kPrefix, kA, kB);
   return key.substr(kPrefix.size());
 }
 
-void check_rank(const std::string& name, const AdapterTensor& tensor, std::int64_t rank, const std::filesystem::path& path) {
+void check_rank(const std::string& name, const AdapterTensor& tensor, std::int64_t rank,
+                const std::filesystem::path& path) {
   const bool is_a = name.ends_with(kA);
   if (tensor.shape.rank() != 2 || tensor.shape[is_a ? 0 : 1] != rank)
-    fail("{}: tensor {} is {}, but with r = {} of {} it has to be {}", path.string(), name, tensor.shape.text(), rank, kConfigFile,
-         is_a ? fmt::format("({}, in)", rank) : fmt::format("(out, {})", rank));
+    fail("{}: tensor {} is {}, but with r = {} of {} it has to be {}", path.string(), name, tensor.shape.text(), rank,
+         kConfigFile, is_a ? fmt::format("({}, in)", rank) : fmt::format("(out, {})", rank));
 }
 
 void check_pairs(const Adapter& adapter, const std::filesystem::path& path) {
@@ -57,7 +61,8 @@ void check_pairs(const Adapter& adapter, const std::filesystem::path& path) {
   for (const auto& [name, tensor] : adapter.tensors) {
     const bool is_a = name.ends_with(kA);
     const std::string partner = name.substr(0, name.size() - kA.size()) + std::string(is_a ? kB : kA);
-    if (!adapter.tensors.contains(partner)) fail("{}: has {} but not {}; the file is incomplete", path.string(), name, partner);
+    if (!adapter.tensors.contains(partner))
+      fail("{}: has {} but not {}; the file is incomplete", path.string(), name, partner);
   }
 }
 
@@ -74,8 +79,10 @@ std::vector<std::string> adapted_modules(const Adapter& adapter) {
 // "a, b, c and 12 more"
 std::string list_of(const std::vector<std::string>& names) {
   constexpr std::size_t kShown = 4;
-  const std::vector<std::string> shown(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())));
-  return fmt::format("{}{}", fmt::join(shown, ", "), names.size() > kShown ? fmt::format(" and {} more", names.size() - kShown) : "");
+  const std::vector<std::string> shown(names.begin(),
+                                       names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())));
+  return fmt::format("{}{}", fmt::join(shown, ", "),
+                     names.size() > kShown ? fmt::format(" and {} more", names.size() - kShown) : "");
 }
 
 }  // namespace
@@ -90,7 +97,8 @@ Adapter read_adapter(const std::filesystem::path& directory) {
     tensor.values.resize(static_cast<std::size_t>(entry.shape.numel()));
     file.read_f32(entry, tensor.values);
     if (!std::all_of(tensor.values.begin(), tensor.values.end(), [](float x) { return std::isfinite(x); }))
-      fail("{}: tensor {} holds a value that is infinite or not a number; the training that made it diverged", file.path().string(), name);
+      fail("{}: tensor {} holds a value that is infinite or not a number; the training that made it diverged",
+           file.path().string(), name);
     adapter.tensors.emplace(name, std::move(tensor));
   }
   check_pairs(adapter, file.path());
@@ -109,7 +117,8 @@ void check_adapter(const Adapter& adapter, std::span<const UnitSpec> units) {
       if (found == adapter.tensors.end())
         missing.push_back(param.name);
       else if (found->second.shape != param.shape)
-        misshapen.push_back(fmt::format("{} is {} and has to be {}", param.name, found->second.shape.text(), param.shape.text()));
+        misshapen.push_back(
+            fmt::format("{} is {} and has to be {}", param.name, found->second.shape.text(), param.shape.text()));
     }
   }
   for (const auto& [name, tensor] : adapter.tensors)
@@ -120,19 +129,24 @@ void check_adapter(const Adapter& adapter, std::span<const UnitSpec> units) {
   if (!unexpected.empty()) problems += fmt::format("; not of this model: {}", list_of(unexpected));
   if (!misshapen.empty()) problems += fmt::format("; of another shape: {}", list_of(misshapen));
   if (!problems.empty())
-    fail("the adapter does not fit the model{}. Take the base model that it was trained on{}, and the adapter's own lora_r and target modules",
-         problems, adapter.base_model_name.empty() ? "" : fmt::format(" ({})", adapter.base_model_name));
+    fail(
+        "the adapter does not fit the model{}. Take the base model that it was trained on{}, and the adapter's own "
+        "lora_r and target modules",
+        problems, adapter.base_model_name.empty() ? "" : fmt::format(" ({})", adapter.base_model_name));
 }
 
 void write_adapter(const std::filesystem::path& directory, const Adapter& adapter) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error)
-    fail("{}: cannot make this directory for the adapter: {}; choose another output_dir or make it writable", directory.string(), error.message());
+    fail("{}: cannot make this directory for the adapter: {}; choose another output_dir or make it writable",
+         directory.string(), error.message());
   std::vector<NamedTensor> tensors;
   for (const auto& [name, tensor] : adapter.tensors) {
-    DCHECK(tensor.shape.numel() == std::ssize(tensor.values), "{} {} with {} values", name, tensor.shape.text(), tensor.values.size());
-    tensors.push_back({std::string(kPrefix) + name, {reinterpret_cast<const std::byte*>(tensor.values.data()), DType::kF32, tensor.shape}});
+    DCHECK(tensor.shape.numel() == std::ssize(tensor.values), "{} {} with {} values", name, tensor.shape.text(),
+           tensor.values.size());
+    tensors.push_back({std::string(kPrefix) + name,
+                       {reinterpret_cast<const std::byte*>(tensor.values.data()), DType::kF32, tensor.shape}});
   }
   write_safetensors(directory / kTensorFile, tensors);
   write_file_atomically(directory / kConfigFile, adapter_config_json(adapter));

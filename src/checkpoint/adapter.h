@@ -1,5 +1,6 @@
-// A LoRA adapter in PEFT's form: a directory with adapter_config.json and adapter_model.safetensors. What we write loads in
-// PEFT, vLLM and llama.cpp's converter; what we read is plain LoRA, and anything that would change its meaning is an Error.
+// A LoRA adapter in PEFT's form: a directory with adapter_config.json and adapter_model.safetensors. What we write
+// loads in PEFT, vLLM and llama.cpp's converter; what we read is plain LoRA, and anything that would change its meaning
+// is an Error.
 #pragma once
 
 #include <filesystem>
@@ -31,8 +32,8 @@ struct Adapter {
 // F32, F16 and BF16 files. Every A has its B and both are of the rank that the configuration says.
 Adapter read_adapter(const std::filesystem::path& directory);
 
-// The adapter has exactly the trainable parameters of `units`, each in its shape; the Error lists what is missing, too much
-// or of another shape.
+// The adapter has exactly the trainable parameters of `units`, each in its shape; the Error lists what is missing, too
+// much or of another shape.
 void check_adapter(const Adapter& adapter, std::span<const UnitSpec> units);
 
 // Writes both files, in F32, each atomically and the configuration last; makes the directory.

@@ -25,7 +25,8 @@ struct Refusal {
 
 constexpr Refusal kRefusals[] = {
     {"use_dora", "DoRA"},
-    {"use_rslora", "rank-stabilised scaling (set use_rslora to false and multiply lora_alpha by the square root of r instead)"},
+    {"use_rslora",
+     "rank-stabilised scaling (set use_rslora to false and multiply lora_alpha by the square root of r instead)"},
     {"modules_to_save", "training of whole modules"},
     {"rank_pattern", "a rank of its own for some modules"},
     {"alpha_pattern", "an alpha of its own for some modules"},
@@ -49,7 +50,8 @@ void refuse_all_but_plain_lora(const json& config, std::string_view what) {
   for (const Refusal& refusal : kRefusals) {
     const auto found = config.find(refusal.key);
     if (found != config.end() && !is_off(*found))
-      fail("{}: {} is {}: {} is not supported; only plain LoRA adapters can be read", what, refusal.key, found->dump(), refusal.what);
+      fail("{}: {} is {}: {} is not supported; only plain LoRA adapters can be read", what, refusal.key, found->dump(),
+           refusal.what);
   }
 }
 
@@ -71,7 +73,8 @@ std::vector<std::string> target_list(const json& config, std::string_view what) 
       list.push_back(target.get<std::string>());
     }
   }
-  if (list.empty()) fail("{}: target_modules is {}; it has to be a list of module names or a pattern", what, targets.dump());
+  if (list.empty())
+    fail("{}: target_modules is {}; it has to be a list of module names or a pattern", what, targets.dump());
   return list;
 }
 
@@ -90,7 +93,8 @@ Adapter parse_adapter_config(std::string_view text, std::string_view what) {
   adapter.config.alpha = number(config, "lora_alpha", 8, what);
   adapter.config.target_modules = target_list(config, what);
   adapter.dropout = number(config, "lora_dropout", 0, what);
-  if (!(adapter.dropout >= 0 && adapter.dropout < 1)) fail("{}: lora_dropout is {}; it has to be in [0, 1)", what, adapter.dropout);
+  if (!(adapter.dropout >= 0 && adapter.dropout < 1))
+    fail("{}: lora_dropout is {}; it has to be in [0, 1)", what, adapter.dropout);
   const json base = config.value("base_model_name_or_path", json());
   if (base.is_string()) adapter.base_model_name = base.get<std::string>();
   return adapter;
@@ -113,7 +117,8 @@ std::string adapter_config_json(const Adapter& adapter) {
   config["layers_to_transform"] = nullptr;
   config["loftq_config"] = json::object();
   // vLLM and llama.cpp want PEFT's integer where it is one.
-  config["lora_alpha"] = alpha == std::floor(alpha) && std::fabs(alpha) < 1e15 ? json(static_cast<std::int64_t>(alpha)) : json(alpha);
+  config["lora_alpha"] =
+      alpha == std::floor(alpha) && std::fabs(alpha) < 1e15 ? json(static_cast<std::int64_t>(alpha)) : json(alpha);
   config["lora_bias"] = false;
   config["lora_dropout"] = adapter.dropout;
   config["megatron_config"] = nullptr;

@@ -1,5 +1,5 @@
-// The frozen model as it lies on disk: its numbers and its parameters' values, in Hugging Face's names and row order. This
-// version reads GGUF. Immutable after open; any number of threads may read.
+// The frozen model as it lies on disk: its numbers and its parameters' values, in Hugging Face's names and row order.
+// This version reads GGUF. Immutable after open; any number of threads may read.
 #pragma once
 
 #include <filesystem>
@@ -21,8 +21,8 @@ class BaseModel {
   // Of the whole file, read now. What a checkpoint pins its base with.
   std::string sha256() const;
 
-  // The file has every frozen parameter of `model` in its shape, in a type that can be read, and no tensor that the model
-  // would leave out (a bias). To be called before anything large is allocated.
+  // The file has every frozen parameter of `model` in its shape, in a type that can be read, and no tensor that the
+  // model would leave out (a bias). To be called before anything large is allocated.
   void check(const Model& model) const;
 
   // out = all values of a parameter, row-major. A tensor that is missing, of another shape or with values that are not
@@ -44,8 +44,8 @@ class BaseModel {
 // Values of one row of a parameter.
 inline std::int64_t row_length(const Shape& shape) { return shape.rank() < 2 ? 1 : shape.numel() / shape[0]; }
 
-// Puts the rows of whole heads from the order of GGUF's llama (rotary pairs side by side: row 2k + p) back to Hugging Face's
-// (halves: row p * head / 2 + k). rows: (heads * head, length).
+// Puts the rows of whole heads from the order of GGUF's llama (rotary pairs side by side: row 2k + p) back to Hugging
+// Face's (halves: row p * head / 2 + k). rows: (heads * head, length).
 void unpermute_heads(std::span<float> rows, std::int64_t head, std::int64_t length);
 
 }  // namespace shardlora

@@ -1,5 +1,5 @@
-// The numbers of a model from GGUF metadata. What this version cannot compute (rotary scaling, experts, sliding windows) is an
-// Error that names the key: a model must never run as something that it is not.
+// The numbers of a model from GGUF metadata. What this version cannot compute (rotary scaling, experts, sliding
+// windows) is an Error that names the key: a model must never run as something that it is not.
 #pragma once
 
 #include <span>

@@ -24,13 +24,15 @@ struct Piece {
   std::int64_t first_row, rows;
 };
 
-std::vector<Source> sources_of(const std::function<GgufName(const ParamSpec&)>& gguf_name, const UnitLayout& layout, std::byte* flat) {
+std::vector<Source> sources_of(const std::function<GgufName(const ParamSpec&)>& gguf_name, const UnitLayout& layout,
+                               std::byte* flat) {
   std::vector<Source> sources;
   for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
     const ParamSpec& param = layout.spec().params[p];
     if (param.trainable || param.shape.numel() == 0) continue;
     Source source{&param, gguf_name(param), {}, {}};
-    for (int s = 0; s < kSections; ++s) source.sections[static_cast<std::size_t>(s)] = flat + layout.section_offset(p, s);
+    for (int s = 0; s < kSections; ++s)
+      source.sections[static_cast<std::size_t>(s)] = flat + layout.section_offset(p, s);
     source.absmax.resize(static_cast<std::size_t>(blocks_of(param.format, param.shape.numel())));
     sources.push_back(std::move(source));
   }
@@ -45,7 +47,8 @@ std::vector<Piece> pieces_of(const BaseModel& base, const std::vector<Source>& s
     const std::int64_t length = row_length(param.shape), grain = encode_grain(param.format);
     const std::int64_t together = std::lcm(base.row_grain(sources[i].name, param), grain / std::gcd(grain, length));
     const std::int64_t rows = std::max<std::int64_t>(1, kPieceValues / (together * length)) * together;
-    for (std::int64_t row = 0; row < param.shape[0]; row += rows) pieces.push_back({i, row, std::min(rows, param.shape[0] - row)});
+    for (std::int64_t row = 0; row < param.shape[0]; row += rows)
+      pieces.push_back({i, row, std::min(rows, param.shape[0] - row)});
   }
   return pieces;
 }
@@ -59,8 +62,8 @@ void encode(const BaseModel& base, const Piece& piece, Source& source, std::vect
 
 }  // namespace
 
-void pack_unit(const BaseModel& base, const std::function<GgufName(const ParamSpec&)>& gguf_name, const UnitLayout& layout,
-               std::span<std::byte> flat) {
+void pack_unit(const BaseModel& base, const std::function<GgufName(const ParamSpec&)>& gguf_name,
+               const UnitLayout& layout, std::span<std::byte> flat) {
   DCHECK(flat.size() >= layout.frozen_bytes(), "{} bytes for a unit of {}", flat.size(), layout.frozen_bytes());
   std::fill(flat.begin(), flat.end(), std::byte{0});
   std::vector<Source> sources = sources_of(gguf_name, layout, flat.data());
@@ -84,10 +87,12 @@ void pack_unit(const BaseModel& base, const std::function<GgufName(const ParamSp
   for (const Source& source : sources) finish_sections(source.param->format, source.sections, source.absmax);
 }
 
-void pack_unit(const BaseModel& base, const Model& model, std::size_t unit, const UnitLayout& layout, std::span<std::byte> flat) {
+void pack_unit(const BaseModel& base, const Model& model, std::size_t unit, const UnitLayout& layout,
+               std::span<std::byte> flat) {
   DCHECK(layout.spec().name == model.units()[unit].name, "the layout of {} is not of unit {}", layout.spec().name,
          model.units()[unit].name);
-  pack_unit(base, [&](const ParamSpec& param) { return model.gguf_name(param); }, layout, flat);
+  pack_unit(
+      base, [&](const ParamSpec& param) { return model.gguf_name(param); }, layout, flat);
 }
 
 }  // namespace shardlora

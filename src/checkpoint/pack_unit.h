@@ -1,5 +1,5 @@
-// From the file to a unit's flat bytes: every frozen parameter read, quantised or converted into its sections. Work is spread
-// over all OpenMP threads in pieces of whole blocks, so the bytes do not depend on how many there are.
+// From the file to a unit's flat bytes: every frozen parameter read, quantised or converted into its sections. Work is
+// spread over all OpenMP threads in pieces of whole blocks, so the bytes do not depend on how many there are.
 #pragma once
 
 #include <functional>
@@ -11,10 +11,11 @@
 namespace shardlora {
 
 // flat: layout.frozen_bytes() of host memory; the gaps between sections become 0.
-void pack_unit(const BaseModel& base, const Model& model, std::size_t unit, const UnitLayout& layout, std::span<std::byte> flat);
+void pack_unit(const BaseModel& base, const Model& model, std::size_t unit, const UnitLayout& layout,
+               std::span<std::byte> flat);
 
 // The same for any naming of the layout's parameters in the file.
-void pack_unit(const BaseModel& base, const std::function<GgufName(const ParamSpec&)>& gguf_name, const UnitLayout& layout,
-               std::span<std::byte> flat);
+void pack_unit(const BaseModel& base, const std::function<GgufName(const ParamSpec&)>& gguf_name,
+               const UnitLayout& layout, std::span<std::byte> flat);
 
 }  // namespace shardlora

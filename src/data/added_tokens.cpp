@@ -31,7 +31,8 @@ std::optional<AddedTokens::Match> AddedTokens::match_at(std::string_view text, s
       const auto bytes = may_be_control.subspan(at, length);
       return std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t flag) { return flag != 0; });
     };
-    if (!found->second.is_control || may_be_control.empty() || allowed()) return Match{found->second.id, at, at + length};
+    if (!found->second.is_control || may_be_control.empty() || allowed())
+      return Match{found->second.id, at, at + length};
   }
   return std::nullopt;
 }

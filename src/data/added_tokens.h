@@ -27,7 +27,8 @@ class AddedTokens {
 
   // The first match at or after `from`. Control tokens need may_be_control[byte] != 0 on all their bytes; an empty span
   // allows them everywhere.
-  std::optional<Match> find(std::string_view text, std::size_t from, std::span<const std::uint8_t> may_be_control) const;
+  std::optional<Match> find(std::string_view text, std::size_t from,
+                            std::span<const std::uint8_t> may_be_control) const;
 
  private:
   struct Entry {
@@ -38,7 +39,8 @@ class AddedTokens {
     using is_transparent = void;
     std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
   };
-  std::optional<Match> match_at(std::string_view text, std::size_t at, std::span<const std::uint8_t> may_be_control) const;
+  std::optional<Match> match_at(std::string_view text, std::size_t at,
+                                std::span<const std::uint8_t> may_be_control) const;
 
   std::unordered_map<std::string, Entry, Hash, std::equal_to<>> entries_;
   std::vector<std::size_t> lengths_[256];  // by first byte: the lengths that occur, longest first

@@ -33,7 +33,8 @@ Bpe::Bpe(const std::array<std::int32_t, 256>& byte_ids, std::span<const Merge> m
 
 const Bpe::Slot* Bpe::find(std::int32_t left, std::int32_t right) const {
   const std::uint64_t pair = pair_of(left, right);
-  for (std::size_t at = spread(pair) & (slots_.size() - 1); slots_[at].pair != kNoPair; at = (at + 1) & (slots_.size() - 1))
+  for (std::size_t at = spread(pair) & (slots_.size() - 1); slots_[at].pair != kNoPair;
+       at = (at + 1) & (slots_.size() - 1))
     if (slots_[at].pair == pair) return &slots_[at];
   return nullptr;
 }
@@ -86,7 +87,8 @@ void Bpe::merge_long(std::vector<Symbol>& symbols, std::size_t first) const {
   const auto count = static_cast<std::uint32_t>(symbols.size() - first);
   Symbol* s = symbols.data() + first;
   std::vector<std::uint32_t> previous(count), next(count);
-  for (std::uint32_t i = 0; i < count; ++i) previous[i] = i == 0 ? kNone : i - 1, next[i] = i + 1 < count ? i + 1 : kNone;
+  for (std::uint32_t i = 0; i < count; ++i)
+    previous[i] = i == 0 ? kNone : i - 1, next[i] = i + 1 < count ? i + 1 : kNone;
 
   std::priority_queue<Candidate> queue;
   const auto consider = [&](std::uint32_t i) {

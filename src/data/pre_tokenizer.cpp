@@ -42,7 +42,9 @@ char stand_in(const Character& c, std::uint8_t classes) {
 template <auto Free>
 struct Freed {
   template <typename T>
-  void operator()(T* p) const { Free(p); }
+  void operator()(T* p) const {
+    Free(p);
+  }
 };
 using MatchData = std::unique_ptr<pcre2_match_data, Freed<pcre2_match_data_free>>;
 
@@ -58,7 +60,8 @@ struct PreTokenizer::Pattern {
   explicit Pattern(const Known& known) : isolate_digits(known.isolate_digits) {
     int error = 0;
     PCRE2_SIZE at = 0;
-    code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(known.pattern), PCRE2_ZERO_TERMINATED, 0, &error, &at, nullptr));
+    code.reset(
+        pcre2_compile(reinterpret_cast<PCRE2_SPTR>(known.pattern), PCRE2_ZERO_TERMINATED, 0, &error, &at, nullptr));
     DCHECK(code != nullptr, "the pattern of {} does not compile at {}", known.name, at);
     pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // where there is no JIT the interpreter gives the same matches
     context.reset(pcre2_match_context_create(nullptr));
@@ -72,7 +75,8 @@ struct PreTokenizer::Pattern {
     const int found = pcre2_match(code.get(), reinterpret_cast<PCRE2_SPTR>(classes.data()), classes.size(), begin,
                                   PCRE2_ANCHORED, match, context.get());
     if (found == PCRE2_ERROR_NOMATCH) return begin + 1;
-    if (found < 0) fail("the tokenizer's pattern gave up on a word of the text (PCRE2 error {}); shorten the row", found);
+    if (found < 0)
+      fail("the tokenizer's pattern gave up on a word of the text (PCRE2 error {}); shorten the row", found);
     return std::max(static_cast<std::size_t>(pcre2_get_ovector_pointer(match)[1]), begin + 1);
   }
 

@@ -21,7 +21,8 @@ class PreTokenizer {
   // `name` as in `tokenizer.ggml.pre`; an unknown one is an Error that lists the known ones. `what` opens its text.
   static PreTokenizer named(std::string_view name, std::string_view what);
 
-  // Calls word(begin, end) for one word after the other; together they are the text. Text that is not UTF-8 is an Error.
+  // Calls word(begin, end) for one word after the other; together they are the text. Text that is not UTF-8 is an
+  // Error.
   void split(std::string_view text, const std::function<void(std::size_t, std::size_t)>& word) const;
 
  private:

@@ -68,8 +68,8 @@ std::vector<Bpe::Merge> parse_merges(const std::vector<std::string>& merges, con
     const auto id = [&](const std::string& token) {
       const auto found = ids.find(token);
       if (found == ids.end())
-        fail("{}: merge {} (\"{}\") speaks of \"{}\", which the vocabulary lacks; the file is damaged, get it again", what,
-             i, merge, token);
+        fail("{}: merge {} (\"{}\") speaks of \"{}\", which the vocabulary lacks; the file is damaged, get it again",
+             what, i, merge, token);
       return found->second;
     };
     if (space == std::string::npos || merge.find(' ', space + 1) != std::string::npos)
@@ -112,7 +112,8 @@ void append_valid(std::string& out, std::string_view bytes) {
 Tokenizer Tokenizer::from_gguf(const GgufFile& file) {
   const std::string what = file.path().string();
   const std::string& model = file.text("tokenizer.ggml.model");
-  if (model != "gpt2") fail("{}: the tokenizer model \"{}\" is not supported; supported is: gpt2 (byte-level BPE)", what, model);
+  if (model != "gpt2")
+    fail("{}: the tokenizer model \"{}\" is not supported; supported is: gpt2 (byte-level BPE)", what, model);
   PreTokenizer pre_tokenizer = PreTokenizer::named(file.text("tokenizer.ggml.pre"), what);
 
   const std::vector<std::string>& tokens = file.texts("tokenizer.ggml.tokens");
@@ -135,7 +136,8 @@ Tokenizer Tokenizer::from_gguf(const GgufFile& file) {
   }
   tokenizer.ids_ = std::move(ids);
   tokenizer.eos_ = id_under(file, "tokenizer.ggml.eos_token_id", tokens.size());
-  if (file.has("tokenizer.ggml.bos_token_id")) tokenizer.bos_ = id_under(file, "tokenizer.ggml.bos_token_id", tokens.size());
+  if (file.has("tokenizer.ggml.bos_token_id"))
+    tokenizer.bos_ = id_under(file, "tokenizer.ggml.bos_token_id", tokens.size());
   tokenizer.chat_template_ = file.text("tokenizer.chat_template", "");
   return tokenizer;
 }
@@ -155,7 +157,8 @@ std::vector<Token> Tokenizer::encode(std::string_view text, std::span<const std:
   return tokens;
 }
 
-void Tokenizer::encode_text(std::string_view text, std::size_t begin, std::size_t end, std::vector<Token>& tokens) const {
+void Tokenizer::encode_text(std::string_view text, std::size_t begin, std::size_t end,
+                            std::vector<Token>& tokens) const {
   const std::string_view piece = text.substr(begin, end - begin);
   std::vector<Symbol> symbols;
   pre_tokenizer_.split(piece, [&](std::size_t from, std::size_t to) {

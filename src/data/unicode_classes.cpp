@@ -18,7 +18,8 @@ std::vector<std::uint8_t> make_table() {
   std::vector<std::uint8_t> table(kCodePoints, kOther);
   const auto mark = [&](const auto& ranges, std::uint8_t unicode_class) {
     for (const Range& range : ranges)
-      for (std::uint32_t c = range.first; c <= range.last; ++c) table[c] = static_cast<std::uint8_t>(table[c] | unicode_class);
+      for (std::uint32_t c = range.first; c <= range.last; ++c)
+        table[c] = static_cast<std::uint8_t>(table[c] | unicode_class);
   };
   mark(kLetterRanges, kLetter);
   mark(kNumberRanges, kNumber);

@@ -99,7 +99,8 @@ TokenIds Generator::prefill(const std::vector<Sample>& prompts) {
 
 TokenIds Generator::decode(const TokenIds& ids, const TokenIds& lengths) {
   const auto count = static_cast<std::int64_t>(ids.size());
-  const MicroBatch batch{.tokens = upload(ids, 0)};
+  MicroBatch batch;
+  batch.tokens = upload(ids, 0);
   const Tensor length = upload(lengths, 1);
   const auto x = [&](std::int64_t layer) { return x_.at(layer, 0, count); };
   {

@@ -100,7 +100,8 @@ void GgufFile::check_supported() const {
     if (!can_read(tensor.type)) ++unreadable[name_of(tensor.type)];
   if (unreadable.empty()) return;
   std::string list;
-  for (const auto& [name, count] : unreadable) list += fmt::format("{}{} ({} tensors)", list.empty() ? "" : ", ", name, count);
+  for (const auto& [name, count] : unreadable)
+    list += fmt::format("{}{} ({} tensors)", list.empty() ? "" : ", ", name, count);
   fail("{}: holds tensors of types that cannot be read: {}; supported are {}. Take a file of one of these types",
        path().string(), list, kSupported);
 }

@@ -41,8 +41,8 @@ enum class GgmlType : std::uint32_t {
   kF64 = 28,
   kBF16 = 30,
 };
-std::string name_of(GgmlType type);    // "Q4_1"; "type 77" where the number is not known
-bool can_read(GgmlType type);          // F32, F16, BF16, Q8_0, Q4_0, Q4_1
+std::string name_of(GgmlType type);      // "Q4_1"; "type 77" where the number is not known
+bool can_read(GgmlType type);            // F32, F16, BF16, Q8_0, Q4_0, Q4_1
 std::int64_t block_size(GgmlType type);  // values that share a block; 1 for the plain types. can_read types only
 
 struct GgufTensor {
@@ -75,7 +75,7 @@ class GgufFile {
   std::vector<double> reals(std::string_view key) const;
 
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
-  const GgufTensor* find(std::string_view name) const;  // nullptr where there is none
+  const GgufTensor* find(std::string_view name) const;    // nullptr where there is none
   const GgufTensor& tensor(std::string_view name) const;  // an Error where there is none
 
   // An Error that names every type in the file that read_f32 cannot decode, and those that it can.

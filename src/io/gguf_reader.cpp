@@ -1,11 +1,12 @@
 // Reading and checking of all of a GGUF file but its tensors' values. Every count and length is held against the bytes
 // that remain before anything is allocated for it.
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <limits>
-#include <type_traits>
 
 #include "base/error.h"
+#include "io/checked_reader.h"
 #include "io/gguf.h"
 #include "io/gguf_types.h"
 
@@ -22,7 +23,7 @@ constexpr std::uint64_t kMinTensorBytes = 8 + 4 + 4 + 8;
 
 enum ValueType : std::uint32_t { kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64 };
 
-std::uint64_t bytes_of(std::uint32_t type) {  // at least; 0 for types that cannot be elements
+std::uint64_t least_bytes(std::uint32_t type) {  // of one value; 0 for types that cannot be elements
   switch (type) {
     case kU8:
     case kI8:
@@ -42,9 +43,9 @@ std::uint64_t bytes_of(std::uint32_t type) {  // at least; 0 for types that cann
 
 }  // namespace
 
-class GgufReader {
+class GgufReader : CheckedReader {
  public:
-  explicit GgufReader(GgufFile& to) : to_(to), file_(to.file_), buffer_(std::size_t{1} << 20) {}
+  explicit GgufReader(GgufFile& to) : CheckedReader(to.file_), to_(to) {}
 
   void read_all() {
     read_header();
@@ -55,47 +56,6 @@ class GgufReader {
   }
 
  private:
-  template <typename... Args>
-  [[noreturn]] void garbled(fmt::format_string<Args...> format, Args&&... args) const {
-    fail("{}: byte {}: {}; the file is damaged or not a GGUF model, get it again", file_.path().string(), start_,
-         fmt::format(format, std::forward<Args>(args)...));
-  }
-
-  std::uint64_t remaining() const { return file_.size() - position_; }
-
-  void copy(std::byte* out, std::uint64_t count) {
-    if (count > remaining()) garbled("{} bytes are wanted and {} remain", count, remaining());
-    while (count > 0) {
-      if (position_ < buffer_begin_ || position_ >= buffer_begin_ + buffered_) fill();
-      const std::uint64_t at = position_ - buffer_begin_, part = std::min(count, buffered_ - at);
-      std::copy_n(buffer_.data() + at, part, out);
-      out += part, position_ += part, count -= part;
-    }
-  }
-
-  void fill() {
-    buffer_begin_ = position_;
-    buffered_ = std::min<std::uint64_t>(buffer_.size(), remaining());
-    file_.read_at(buffer_begin_, std::span(buffer_.data(), buffered_));
-  }
-
-  template <typename T>
-  T take() {
-    T value;
-    start_ = position_;
-    copy(reinterpret_cast<std::byte*>(&value), sizeof value);
-    return value;
-  }
-
-  std::string take_string(std::uint64_t most, const char* what) {
-    const auto length = take<std::uint64_t>();
-    if (length > most) garbled("{} of {} bytes, at most {} are allowed", what, length, most);
-    if (length > remaining()) garbled("{} of {} bytes where {} remain", what, length, remaining());
-    std::string text(length, '\0');
-    copy(reinterpret_cast<std::byte*>(text.data()), length);
-    return text;
-  }
-
   std::int64_t take_integer(std::uint32_t type) {
     switch (type) {
       case kU8: return take<std::uint8_t>();
@@ -121,25 +81,25 @@ class GgufReader {
   }
 
   void read_header() {
-    char magic[4];
-    if (file_.size() < 24) garbled("{} bytes are too few for a GGUF header", file_.size());
-    copy(reinterpret_cast<std::byte*>(magic), sizeof magic);
-    if (std::string_view(magic, 4) != "GGUF") garbled("it does not begin with GGUF");
+    if (remaining() < 24) garbled("{} bytes are too few for a GGUF header", remaining());
+    const auto magic = take<std::array<char, 4>>();
+    if (std::string_view(magic.data(), magic.size()) != "GGUF") garbled("it does not begin with GGUF");
     const auto version = take<std::uint32_t>();
     if (version != 0 && (version & 0xFFFF) == 0) garbled("it is a big-endian file, which is not supported");
     if (version != 2 && version != 3) garbled("version {}, supported are 2 and 3", version);
     tensors_ = take<std::uint64_t>();
     if (tensors_ > remaining() / kMinTensorBytes) garbled("{} tensors in {} bytes", tensors_, remaining());
     key_values_ = take<std::uint64_t>();
-    if (key_values_ > remaining() / kMinKeyValueBytes) garbled("{} metadata keys in {} bytes", key_values_, remaining());
+    if (key_values_ > remaining() / kMinKeyValueBytes)
+      garbled("{} metadata keys in {} bytes", key_values_, remaining());
   }
 
   void read_key_value() {
-    const std::uint64_t begin = position_;
+    const std::uint64_t begin = position();
     std::string key = take_string(kMaxKeyBytes, "a key");
     const auto type = take<std::uint32_t>();
     GgufFile::Value value = type == kArray ? take_array() : take_value(type);
-    start_ = begin;
+    point_at(begin);
     const auto [place, inserted] = to_.metadata_.emplace(std::move(key), std::move(value));
     if (!inserted) garbled("metadata key {} occurs twice", place->first);
   }
@@ -152,16 +112,16 @@ class GgufReader {
       case kString: return take_string(kMaxStringBytes, "a string");
       default: break;
     }
-    if (bytes_of(type) == 0) garbled("value type {} is not known", type);
+    if (least_bytes(type) == 0) garbled("value type {} is not known", type);
     return take_integer(type);
   }
 
   GgufFile::Value take_array() {
     const auto type = take<std::uint32_t>();
-    if (bytes_of(type) == 0) garbled("an array of type {}, only plain values and strings are supported", type);
+    if (least_bytes(type) == 0) garbled("an array of type {}, only plain values and strings are supported", type);
     const auto count = take<std::uint64_t>();
     if (count > kMaxArrayCount) garbled("an array of {} elements, at most {} are allowed", count, kMaxArrayCount);
-    if (count > remaining() / bytes_of(type)) garbled("an array of {} elements in {} bytes", count, remaining());
+    if (count > remaining() / least_bytes(type)) garbled("an array of {} elements in {} bytes", count, remaining());
     switch (type) {
       case kF32:
       case kF64: return elements<double>(count, [&] { return take_real(type); });
@@ -180,7 +140,7 @@ class GgufReader {
   }
 
   void read_tensor() {
-    const std::uint64_t begin = position_;
+    const std::uint64_t begin = position();
     GgufTensor tensor;
     tensor.name = take_string(kMaxNameBytes, "a tensor name");
     const auto rank = take<std::uint32_t>();
@@ -197,12 +157,13 @@ class GgufReader {
     tensor.bytes = 0;
     if (const auto block = block_of(tensor.type)) {
       if (dims[0] % block->values != 0)
-        garbled("tensor {} has rows of {} values, which {} stores by {}", tensor.name, dims[0], block->name, block->values);
+        garbled("tensor {} has rows of {} values, which {} stores by {}", tensor.name, dims[0], block->name,
+                block->values);
       if (__builtin_mul_overflow(static_cast<std::uint64_t>(numel / block->values), block->bytes, &tensor.bytes))
         garbled("tensor {} has too many values", tensor.name);
     }
     tensor.offset = take<std::uint64_t>();
-    start_ = begin;
+    point_at(begin);
     if (!to_.by_name_.emplace(tensor.name, to_.tensors_.size()).second) garbled("tensor {} occurs twice", tensor.name);
     to_.tensors_.push_back(std::move(tensor));
   }
@@ -219,17 +180,18 @@ class GgufReader {
 
   // From offsets in the data section to offsets in the file; no two tensors may share bytes.
   void place_tensors() {
-    start_ = position_;
-    const std::uint64_t alignment = take_alignment();
-    const std::uint64_t data = (position_ + alignment - 1) / alignment * alignment;
+    point_at(position());
+    const std::uint64_t alignment = alignment_of_data();
+    const std::uint64_t data = (position() + alignment - 1) / alignment * alignment;
     std::vector<const GgufTensor*> in_order;
     for (GgufTensor& tensor : to_.tensors_) {
       if (tensor.offset % alignment != 0)
         garbled("tensor {} lies at {}, not a multiple of {}", tensor.name, tensor.offset, alignment);
       std::uint64_t end = 0;
       if (__builtin_add_overflow(tensor.offset, data, &tensor.offset) ||
-          __builtin_add_overflow(tensor.offset, tensor.bytes, &end) || end > file_.size())
-        garbled("tensor {} needs {} bytes at {} of a file of {}", tensor.name, tensor.bytes, tensor.offset, file_.size());
+          __builtin_add_overflow(tensor.offset, tensor.bytes, &end) || end > to_.file_.size())
+        garbled("tensor {} needs {} bytes at {} of a file of {}", tensor.name, tensor.bytes, tensor.offset,
+                to_.file_.size());
       in_order.push_back(&tensor);
     }
     std::sort(in_order.begin(), in_order.end(), [](auto* a, auto* b) { return a->offset < b->offset; });
@@ -238,7 +200,7 @@ class GgufReader {
         garbled("tensors {} and {} share bytes", in_order[i - 1]->name, in_order[i]->name);
   }
 
-  std::uint64_t take_alignment() const {
+  std::uint64_t alignment_of_data() const {
     constexpr std::int64_t kDefault = 32;
     const std::int64_t alignment = to_.integer("general.alignment", kDefault);
     if (alignment < 1 || static_cast<std::uint64_t>(alignment) > kMaxAlignment ||
@@ -248,11 +210,6 @@ class GgufReader {
   }
 
   GgufFile& to_;
-  const File& file_;
-  std::vector<std::byte> buffer_;
-  std::uint64_t buffer_begin_ = 0, buffered_ = 0;
-  std::uint64_t position_ = 0;
-  std::uint64_t start_ = 0;  // of the value that is being read: where errors point
   std::uint64_t tensors_ = 0, key_values_ = 0;
 };
 

@@ -12,8 +12,8 @@ namespace shardlora {
 
 struct GgmlBlock {
   const char* name;
-  std::int64_t values;   // per block
-  std::uint64_t bytes;   // per block
+  std::int64_t values;  // per block
+  std::uint64_t bytes;  // per block
 };
 std::optional<GgmlBlock> block_of(GgmlType type);  // nothing where the number is not known
 

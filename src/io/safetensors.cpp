@@ -17,37 +17,14 @@ struct FileDtype {
   std::string_view name;
   std::uint64_t bytes;
 };
-constexpr FileDtype kDtypes[] = {{"F32", 4}, {"F16", 2},     {"BF16", 2},    {"F64", 8}, {"BOOL", 1}, {"U8", 1},  {"I8", 1},
-                                 {"U16", 2}, {"I16", 2},     {"U32", 4},     {"I32", 4}, {"U64", 8},  {"I64", 8}, {"C64", 8},
-                                 {"F8_E5M2", 1}, {"F8_E4M3", 1}, {"F8_E8M0", 1}};
+constexpr FileDtype kDtypes[] = {{"F32", 4}, {"F16", 2}, {"BF16", 2},    {"F64", 8},     {"BOOL", 1},   {"U8", 1},
+                                 {"I8", 1},  {"U16", 2}, {"I16", 2},     {"U32", 4},     {"I32", 4},    {"U64", 8},
+                                 {"I64", 8}, {"C64", 8}, {"F8_E5M2", 1}, {"F8_E4M3", 1}, {"F8_E8M0", 1}};
 
 std::uint64_t bytes_of(std::string_view dtype) {  // 0: not known
   for (const FileDtype& known : kDtypes)
     if (known.name == dtype) return known.bytes;
   return 0;
-}
-
-std::string_view file_name_of(DType dtype) {
-  switch (dtype) {
-    case DType::kF32: return "F32";
-    case DType::kBF16: return "BF16";
-    case DType::kF16: return "F16";
-    case DType::kI32: return "I32";
-    case DType::kU8: return "U8";
-  }
-  return "";
-}
-
-// The place of a dtype in the reference writer's order, which never puts a wider type behind a narrower one.
-int rank_of(DType dtype) {
-  switch (dtype) {
-    case DType::kF32: return 0;
-    case DType::kI32: return 1;
-    case DType::kBF16: return 2;
-    case DType::kF16: return 3;
-    case DType::kU8: return 4;
-  }
-  return 5;
 }
 
 // One file's header: JSON into entries, each refused with the file's and the tensor's name.
@@ -60,8 +37,7 @@ class HeaderReader {
     if (file_.size() < sizeof length) garbled("{} bytes are too few for a header", file_.size());
     file_.read_at(0, std::as_writable_bytes(std::span(&length, 1)));
     if (length > kMaxHeaderBytes) garbled("a header of {} bytes, at most {} are allowed", length, kMaxHeaderBytes);
-    if (length > file_.size() - sizeof length)
-      garbled("a header of {} bytes in a file of {}", length, file_.size());
+    if (length > file_.size() - sizeof length) garbled("a header of {} bytes in a file of {}", length, file_.size());
     std::string text(length, '\0');
     file_.read_at(sizeof length, std::as_writable_bytes(std::span(text)));
     if (text.empty() || text.front() != '{') garbled("the header does not begin with {{");
@@ -77,7 +53,8 @@ class HeaderReader {
     entry.bytes = bytes_of(entry.dtype);
     if (entry.bytes == 0) garbled("tensor {} has the unknown dtype {}", name, entry.dtype);
 
-    const std::vector<std::uint64_t> dims = numbers(name, fields, "shape"), ends = numbers(name, fields, "data_offsets");
+    const std::vector<std::uint64_t> dims = numbers(name, fields, "shape"),
+                                     ends = numbers(name, fields, "data_offsets");
     if (dims.size() > 4) garbled("tensor {} has {} dimensions, at most 4 are supported", name, dims.size());
     // Zero counts as one here, so that a product cannot wrap unseen behind it.
     std::uint64_t checked = entry.bytes;
@@ -99,7 +76,8 @@ class HeaderReader {
   void check_tiling(const std::vector<SafetensorsEntry>& entries) const {
     std::uint64_t end = data_;
     for (const SafetensorsEntry& entry : entries) {
-      if (entry.offset != end) garbled("tensor {} begins at byte {}, the one before ends at {}", entry.name, entry.offset, end);
+      if (entry.offset != end)
+        garbled("tensor {} begins at byte {}, the one before ends at {}", entry.name, entry.offset, end);
       end += entry.bytes;
     }
     if (end != file_.size()) garbled("the tensors end at byte {} of {}", end, file_.size());
@@ -204,37 +182,6 @@ void SafetensorsFile::read_f32(const SafetensorsEntry& tensor, std::span<float> 
     at += part.size();
     out = out.subspan(values.size());
   }
-}
-
-void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
-                       const std::map<std::string, std::string>& metadata) {
-  std::vector<const NamedTensor*> in_order;
-  for (const NamedTensor& tensor : tensors) in_order.push_back(&tensor);
-  std::sort(in_order.begin(), in_order.end(), [](const NamedTensor* a, const NamedTensor* b) {
-    const int rank_a = rank_of(a->values.dtype), rank_b = rank_of(b->values.dtype);
-    return rank_a != rank_b ? rank_a < rank_b : a->name < b->name;
-  });
-
-  nlohmann::ordered_json header;
-  header["__metadata__"] = {{"format", "pt"}};
-  for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
-  std::vector<std::span<const std::byte>> pieces(2);  // length and header come last
-  std::uint64_t end = 0;
-  for (const NamedTensor* tensor : in_order) {
-    DCHECK(!header.contains(tensor->name), "two tensors named {}", tensor->name);
-    std::vector<std::int64_t> dims;
-    for (int i = 0; i < tensor->values.shape.rank(); ++i) dims.push_back(tensor->values.shape[i]);
-    const std::uint64_t begin = end;
-    end += tensor->values.bytes();
-    header[tensor->name] = {{"dtype", file_name_of(tensor->values.dtype)}, {"shape", dims}, {"data_offsets", {begin, end}}};
-    pieces.emplace_back(tensor->values.data, tensor->values.bytes());
-  }
-  std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  const std::uint64_t length = text.size();
-  pieces[0] = std::as_bytes(std::span(&length, 1));
-  pieces[1] = std::as_bytes(std::span(text));
-  write_file_atomically(path, std::span<const std::span<const std::byte>>(pieces));
 }
 
 }  // namespace shardlora

@@ -19,8 +19,8 @@ namespace shardlora {
 
 struct SafetensorsEntry {
   std::string name;
-  std::string dtype;  // as the file spells it: "F32", "BF16", "U8", ...
-  Shape shape;        // row-major, outermost first; rank 0 is one value
+  std::string dtype;     // as the file spells it: "F32", "BF16", "U8", ...
+  Shape shape;           // row-major, outermost first; rank 0 is one value
   std::uint64_t offset;  // from the start of the file
   std::uint64_t bytes;
 };
@@ -32,8 +32,8 @@ class SafetensorsFile {
   const std::filesystem::path& path() const { return file_.path(); }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::vector<SafetensorsEntry>& tensors() const { return tensors_; }  // in the order of their bytes
-  const SafetensorsEntry* find(std::string_view name) const;                // nullptr where there is none
-  const SafetensorsEntry& tensor(std::string_view name) const;              // an Error where there is none
+  const SafetensorsEntry* find(std::string_view name) const;                 // nullptr where there is none
+  const SafetensorsEntry& tensor(std::string_view name) const;               // an Error where there is none
 
   // out.size() values from the row-major position `first` on; F32, F16 and BF16, another dtype is an Error.
   void read_f32(const SafetensorsEntry& tensor, std::span<float> out, std::int64_t first = 0) const;

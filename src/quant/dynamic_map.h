@@ -1,5 +1,6 @@
-// The signed dynamic map of 8-bit blockwise quantisation (Dettmers et al., "8-bit optimizers via block-wise quantization",
-// 2021): 256 ascending levels, dense around zero, from -0.99296874 to 1. The second level of double quantisation.
+// The signed dynamic map of 8-bit blockwise quantisation (Dettmers et al., "8-bit optimizers via block-wise
+// quantization", 2021): 256 ascending levels, dense around zero, from -0.99296874 to 1. The second level of double
+// quantisation.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +12,8 @@ namespace shardlora {
 
 inline constexpr std::size_t kDynamicLevels = 256;
 
-// Decade i of seven (1e-6 .. 1) holds 2^i values of either sign: the means of neighbours among 2^i + 1 points evenly spaced
-// over [0.1, 1]. All in f32, in this order of operations: the bits are part of the format.
+// Decade i of seven (1e-6 .. 1) holds 2^i values of either sign: the means of neighbours among 2^i + 1 points evenly
+// spaced over [0.1, 1]. All in f32, in this order of operations: the bits are part of the format.
 constexpr std::array<float, kDynamicLevels> make_dynamic_map() {
   constexpr float kDecades[] = {1e-6F, 1e-5F, 1e-4F, 1e-3F, 1e-2F, 1e-1F, 1.0F};
   std::array<float, kDynamicLevels> map{};
@@ -39,9 +40,10 @@ constexpr std::array<float, kDynamicLevels> make_dynamic_map() {
 
 inline constexpr std::array<float, kDynamicLevels> kDynamicMap = make_dynamic_map();
 
-// Code of x in [-1, 1]: bitsandbytes' search on the GPU, to the last bit. A binary search keeps the last neighbour above and
-// below; a tie between levels stays on the one that the search ended on. NaN gives 0. (bitsandbytes' CPU backend rounds x
-// to one of 65,536 points first, so its code is the neighbour's where x is that near to the middle of two levels.)
+// Code of x in [-1, 1]: bitsandbytes' search on the GPU, to the last bit. A binary search keeps the last neighbour
+// above and below; a tie between levels stays on the one that the search ended on. NaN gives 0. (bitsandbytes' CPU
+// backend rounds x to one of 65,536 points first, so its code is the neighbour's where x is that near to the middle of
+// two levels.)
 constexpr std::uint8_t dynamic_code(float x) {
   std::size_t pivot = 127, above = kDynamicLevels - 1, below = 0;
   for (std::size_t step = 64; step > 0; step /= 2) {

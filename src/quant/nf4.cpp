@@ -62,7 +62,8 @@ void nf4_encode(std::span<const float> values, int block, std::byte* codes, floa
   const std::size_t whole = values.size() / size;
   for (std::size_t b = 0; b < whole; ++b)
     encode_whole_block(values.data() + b * size, block, codes + b * size / 2, absmax + b);
-  if (values.size() % size != 0) encode_short_block(values.subspan(whole * size), codes + whole * size / 2, absmax + whole);
+  if (values.size() % size != 0)
+    encode_short_block(values.subspan(whole * size), codes + whole * size / 2, absmax + whole);
 }
 
 void compress_absmax(std::span<const float> absmax, std::byte* codes, float* nested, float* offset) {
@@ -74,7 +75,8 @@ void compress_absmax(std::span<const float> absmax, std::byte* codes, float* nes
     float largest = 0;
     for (std::size_t b = begin; b < end; ++b) largest = std::fmax(largest, std::fabs(absmax[b] - *offset));
     nested[group] = largest;
-    const float inverse = 1.0F / largest;  // all equal: 0 times infinity, whose code is 0, and 0 is what it is scaled by
+    const float inverse =
+        1.0F / largest;  // all equal: 0 times infinity, whose code is 0, and 0 is what it is scaled by
     for (std::size_t b = begin; b < end; ++b)
       codes[b] = static_cast<std::byte>(dynamic_code((absmax[b] - *offset) * inverse));
   }

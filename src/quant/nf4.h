@@ -1,6 +1,6 @@
 // NF4 (Dettmers et al., "QLoRA: efficient finetuning of quantized LLMs", 2023): 16 levels, the quantiles of a normal
-// distribution scaled to [-1, 1]; a block of values shares its largest magnitude. Functions of one value and of one run of
-// blocks, bit for bit what bitsandbytes' CPU backend gives.
+// distribution scaled to [-1, 1]; a block of values shares its largest magnitude. Functions of one value and of one run
+// of blocks, bit for bit what bitsandbytes' CPU backend gives.
 #pragma once
 
 #include <array>
@@ -56,9 +56,9 @@ HOST_DEVICE constexpr std::uint8_t nf4_code(float x) {
 // What a block's values are divided by: an all-zero block must not divide by zero.
 inline constexpr float kNf4SmallestAbsmax = 1e-38F;
 
-// Codes and absmax of `values`, which start at a block and end at one or with the tensor. A last block that is short divides
-// where whole blocks multiply by the reciprocal, and stores at least kNf4SmallestAbsmax: both are seen in the bits.
-// codes: (n + 1) / 2 bytes, a lacking last value counts as 0.
+// Codes and absmax of `values`, which start at a block and end at one or with the tensor. A last block that is short
+// divides where whole blocks multiply by the reciprocal, and stores at least kNf4SmallestAbsmax: both are seen in the
+// bits. codes: (n + 1) / 2 bytes, a lacking last value counts as 0.
 void nf4_encode(std::span<const float> values, int block, std::byte* codes, float* absmax);
 
 // absmax in 8 bit: offset = mean, then groups of kNestedBlock in the signed dynamic map.

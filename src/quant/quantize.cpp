@@ -33,7 +33,9 @@ void encode_values(const Format& format, std::span<const float> values, std::int
   switch (format.codec) {
     case Codec::kF32: return convert(values, reinterpret_cast<float*>(sections[0]) + begin);
     case Codec::kBF16: return convert(values, reinterpret_cast<BF16*>(sections[0]) + begin);
-    case Codec::kNF4: return nf4_encode(values, format.block, sections[0] + begin / 2, &absmax[static_cast<std::size_t>(begin / format.block)]);
+    case Codec::kNF4:
+      return nf4_encode(values, format.block, sections[0] + begin / 2,
+                        &absmax[static_cast<std::size_t>(begin / format.block)]);
   }
 }
 

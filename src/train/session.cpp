@@ -41,15 +41,15 @@ void load_base(const BaseModel& base, const Model& model, ParamStore& store, Com
 
 }  // namespace
 
-Ranks::Ranks(const Recipe& recipe) : rendezvous(make_rendezvous()) {
+Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
   device = make_cpu_device({.threads = 0,
                             .device_limit = recipe.device_limit,
                             .host_limit = recipe.host_limit,
                             .mode = StreamMode::kInline,
                             .seed = 0,
                             .poison = false});
-  gathers = rendezvous->make_communicator(*device, "gathers");
-  reductions = rendezvous->make_communicator(*device, "reductions");
+  gathers = rendezvous.make_communicator(*device, "gathers");
+  reductions = rendezvous.make_communicator(*device, "reductions");
 }
 
 Ranks::~Ranks() {

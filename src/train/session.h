@@ -16,15 +16,14 @@ namespace shardlora {
 
 // The ranks of this job and the device of this one. Destroyed by an exception, it ends what the other ranks wait for.
 struct Ranks {
-  explicit Ranks(const Recipe& recipe);
+  Ranks(Rendezvous& rendezvous, const Recipe& recipe);
   ~Ranks();
-  int rank() const { return rendezvous->rank(); }
-  int size() const { return rendezvous->size(); }
+  int rank() const { return reductions->rank(); }
+  int size() const { return reductions->size(); }
   bool first() const { return rank() == 0; }
   // Everybody's numbers, by rank. Blocks.
   std::vector<std::vector<double>> exchange(const std::vector<double>& mine);
 
-  std::unique_ptr<Rendezvous> rendezvous;
   std::unique_ptr<Device> device;
   std::unique_ptr<Communicator> gathers, reductions;
 };

@@ -35,7 +35,8 @@ TEST(File, RefusesToReadPastTheEnd) {
   const TemporaryDirectory directory;
   const File file(directory.write("x", "0123456789"));
   std::array<std::byte, 4> out{};
-  EXPECT_THAT([&] { file.read_at(7, out); }, ThrowsMessage<Error>(HasSubstr("has 10 bytes, 4 at offset 7 were wanted")));
+  EXPECT_THAT([&] { file.read_at(7, out); },
+              ThrowsMessage<Error>(HasSubstr("has 10 bytes, 4 at offset 7 were wanted")));
   EXPECT_THROW(file.read_at(~std::uint64_t{0}, out), Error);
 }
 
@@ -75,7 +76,8 @@ TEST(WriteFileAtomically, KeepsTheOldFileWhereItFails) {
   const TemporaryDirectory directory;
   std::filesystem::create_directory(directory.path() / "x");
   directory.write("x/inside", "old");
-  EXPECT_THROW(write_file_atomically(directory.path() / "x", std::string_view("new")), Error);  // a directory is in the way
+  EXPECT_THROW(write_file_atomically(directory.path() / "x", std::string_view("new")),
+               Error);  // a directory is in the way
   EXPECT_EQ(read_text(directory.path() / "x/inside", 100), "old");
   EXPECT_EQ(count_files(directory.path()), 1U);
   EXPECT_THAT([&] { write_file_atomically(directory.path() / "none/x", std::string_view("new")); },
@@ -101,8 +103,10 @@ TEST(WriteFileAtomically, KeepsTheOldFileWhereAWriteFailsHalfWay) {
 
 TEST(Sha256OfFile, GivesThePublishedDigests) {
   const TemporaryDirectory directory;
-  EXPECT_EQ(sha256_of_file(directory.write("a", "abc")), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  EXPECT_EQ(sha256_of_file(directory.write("b", "")), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256_of_file(directory.write("a", "abc")),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha256_of_file(directory.write("b", "")),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   // FIPS 180-2, appendix B.3: a million letters.
   EXPECT_EQ(sha256_of_file(directory.write("c", std::string(1'000'000, 'a'))),
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");

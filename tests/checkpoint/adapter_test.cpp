@@ -34,7 +34,8 @@ Adapter golden() {
   }
   int t = 0;
   for (auto& [name, tensor] : adapter.tensors) {
-    for (int i = 0; i < tensor.shape.numel(); ++i) tensor.values.push_back(static_cast<float>((37 * i + 11 * t) % 101 - 50) / 64);
+    for (int i = 0; i < tensor.shape.numel(); ++i)
+      tensor.values.push_back(static_cast<float>((37 * i + 11 * t) % 101 - 50) / 64);
     ++t;
   }
   return adapter;
@@ -66,7 +67,8 @@ class SavedAdapter {
     directory_.write("adapter_config.json", config.dump());
     return *this;
   }
-  SavedAdapter& tensors(const std::map<std::string, AdapterTensor>& tensors, const std::string& prefix = "base_model.model.") {
+  SavedAdapter& tensors(const std::map<std::string, AdapterTensor>& tensors,
+                        const std::string& prefix = "base_model.model.") {
     std::vector<NamedTensor> named;
     for (const auto& [name, t] : tensors)
       named.push_back({prefix + name, {reinterpret_cast<const std::byte*>(t.values.data()), DType::kF32, t.shape}});
@@ -81,7 +83,9 @@ class SavedAdapter {
   TemporaryDirectory directory_;
 };
 
-std::string error_with(const std::string& key, const nlohmann::json& value) { return SavedAdapter().set(key, value).error(); }
+std::string error_with(const std::string& key, const nlohmann::json& value) {
+  return SavedAdapter().set(key, value).error();
+}
 
 TEST(Adapter, ReadsWhatPeftSaved) {
   expect_equal(read_adapter(TEST_DATA "/checkpoint/adapter-f32"), golden());
@@ -120,7 +124,8 @@ TEST(Adapter, WritesAConfigurationThatAgreesWithPefts) {
 TEST(Adapter, TakesItsTargetsFromTheTensorsWhereTheFileHasAPattern) {
   for (const char* pattern : {"all-linear", R"(.*\.(q_proj|down_proj))"}) {
     SavedAdapter saved;
-    EXPECT_THAT(read_adapter(saved.set("target_modules", pattern).path()).config.target_modules, ElementsAre("down_proj", "q_proj"));
+    EXPECT_THAT(read_adapter(saved.set("target_modules", pattern).path()).config.target_modules,
+                ElementsAre("down_proj", "q_proj"));
   }
 }
 
@@ -142,7 +147,8 @@ TEST(Adapter, TakesPeftsDefaultsWhereKeysAreMissing) {
 }
 
 TEST(Adapter, RefusesWhatIsNotPlainLora) {
-  EXPECT_THAT(error_with("use_dora", true), AllOf(HasSubstr("adapter_config.json"), HasSubstr("DoRA is not supported")));
+  EXPECT_THAT(error_with("use_dora", true),
+              AllOf(HasSubstr("adapter_config.json"), HasSubstr("DoRA is not supported")));
   EXPECT_THAT(error_with("use_rslora", true), HasSubstr("use_rslora"));
   EXPECT_THAT(error_with("modules_to_save", {"lm_head"}), HasSubstr("modules_to_save is [\"lm_head\"]"));
   EXPECT_THAT(error_with("rank_pattern", {{"q_proj", 4}}), HasSubstr("rank_pattern"));
@@ -202,7 +208,9 @@ TEST(Adapter, SaysWhichFileIsMissingOrGarbled) {
   EXPECT_THAT(error_here(), HasSubstr("adapter_model.safetensors"));
 }
 
-TEST(Adapter, FitsTheModelThatHasItsParameters) { EXPECT_EQ(error_of([] { check_adapter(golden(), units_of(golden())); }), ""); }
+TEST(Adapter, FitsTheModelThatHasItsParameters) {
+  EXPECT_EQ(error_of([] { check_adapter(golden(), units_of(golden())); }), "");
+}
 
 TEST(Adapter, ListsWhatDoesNotFitTheModel) {
   std::vector<UnitSpec> units = units_of(golden());
@@ -222,7 +230,8 @@ TEST(Adapter, ListsWhatDoesNotFitTheModel) {
 TEST(Adapter, SaysThatItCannotWrite) {
   const TemporaryDirectory directory;
   const auto file = directory.write("a file", "in the way");
-  EXPECT_THAT(error_of([&] { write_adapter(file / "adapter", golden()); }), AllOf(HasSubstr("a file"), HasSubstr("output_dir")));
+  EXPECT_THAT(error_of([&] { write_adapter(file / "adapter", golden()); }),
+              AllOf(HasSubstr("a file"), HasSubstr("output_dir")));
   EXPECT_EQ(read_text(file, 100), "in the way");
 }
 

@@ -38,7 +38,8 @@ std::string first_digits_of_sha256(const std::string& bytes) {
 }
 
 TEST(PreTokenizer, CutsAsGpt2Does) {
-  EXPECT_THAT(words("gpt-2", "I'm  here 2024!\n\n x"), ElementsAre("I", "'m", " ", " here", " 2024", "!", "\n\n", " x"));
+  EXPECT_THAT(words("gpt-2", "I'm  here 2024!\n\n x"),
+              ElementsAre("I", "'m", " ", " here", " 2024", "!", "\n\n", " x"));
   EXPECT_THAT(words("gpt-2", ""), ElementsAre());
   EXPECT_THAT(words("gpt-2", " \n"), ElementsAre(" \n"));
 }
@@ -60,7 +61,8 @@ TEST(PreTokenizer, CutsAroundEveryCodePointAsTheTokenizersPackageDoes) {
       for (std::uint32_t c = first; c < first + 4096; ++c) {
         if (c >= 0xD800 && c <= 0xDFFF) continue;
         const std::string s = utf8(c), line = "x" + s + " " + s + s + "1" + s + "'s" + s + "." + s + "  " + s + "\n";
-        pre_tokenizer.split(line, [&](std::size_t begin, std::size_t end) { lengths += static_cast<char>(end - begin); });
+        pre_tokenizer.split(line,
+                            [&](std::size_t begin, std::size_t end) { lengths += static_cast<char>(end - begin); });
       }
       EXPECT_EQ(first_digits_of_sha256(lengths), hashes[first / 4096].get<std::string>()) << name << " from " << first;
     }

@@ -37,7 +37,8 @@ class GgufBytes {
     for (const std::int32_t v : values) value += raw(v);
     return key(name, 9, value);
   }
-  GgufBytes& tensor(std::string_view name, const std::vector<std::uint64_t>& dims, std::uint32_t type, std::uint64_t offset) {
+  GgufBytes& tensor(std::string_view name, const std::vector<std::uint64_t>& dims, std::uint32_t type,
+                    std::uint64_t offset) {
     std::string info = string(name) + raw(static_cast<std::uint32_t>(dims.size()));
     for (const std::uint64_t d : dims) info += raw(d);
     tensors_.push_back(info + raw(type) + raw(offset));

@@ -45,7 +45,8 @@ TEST(HostileGguf, TheHonestFileOpens) { EXPECT_EQ(error_of(honest()), ""); }
 
 TEST(HostileGguf, EveryTruncationIsAnError) {
   const std::string bytes = honest();
-  for (std::size_t length = 0; length < bytes.size(); ++length) EXPECT_NE(error_of(bytes.substr(0, length)), "") << length;
+  for (std::size_t length = 0; length < bytes.size(); ++length)
+    EXPECT_NE(error_of(bytes.substr(0, length)), "") << length;
 }
 
 TEST(HostileGguf, FlippedBytesNeverCrash) {
@@ -86,7 +87,8 @@ TEST(HostileGguf, LengthsBeyondTheFileAreErrors) {
   const auto array = [&](std::uint32_t type, std::uint64_t count) { return GgufBytes::raw(type) + raw64(count); };
   EXPECT_THAT(error_of(GgufBytes().key("k", kString, raw64(1 << 20)).bytes()), HasSubstr("remain"));
   EXPECT_THAT(error_of(GgufBytes().key("k", kString, raw64(~0ULL)).bytes()), HasSubstr("at most"));
-  EXPECT_THAT(error_of(GgufBytes().key("k", kArray, array(5, 1 << 20)).bytes()), HasSubstr("an array of 1048576 elements"));
+  EXPECT_THAT(error_of(GgufBytes().key("k", kArray, array(5, 1 << 20)).bytes()),
+              HasSubstr("an array of 1048576 elements"));
   EXPECT_THAT(error_of(GgufBytes().key("k", kArray, array(5, 1ULL << 62)).bytes()), HasSubstr("at most"));
   EXPECT_THAT(error_of(GgufBytes().key("k", kArray, array(kArray, 1)).bytes()), HasSubstr("an array of type 9"));
   EXPECT_THAT(error_of(GgufBytes().key("k", 13, raw64(0)).bytes()), HasSubstr("value type 13"));
@@ -96,8 +98,9 @@ TEST(HostileGguf, LengthsBeyondTheFileAreErrors) {
 
 TEST(HostileGguf, NamesThatOccurTwiceAreErrors) {
   EXPECT_THAT(error_of(GgufBytes().u32("k", 1).u32("k", 1).bytes()), HasSubstr("metadata key k occurs twice"));
-  EXPECT_THAT(error_of(GgufBytes().tensor("t", {1}, kF32, 0).tensor("t", {1}, kF32, 32).data(std::string(64, '\0')).bytes()),
-              HasSubstr("tensor t occurs twice"));
+  EXPECT_THAT(
+      error_of(GgufBytes().tensor("t", {1}, kF32, 0).tensor("t", {1}, kF32, 32).data(std::string(64, '\0')).bytes()),
+      HasSubstr("tensor t occurs twice"));
 }
 
 TEST(HostileGguf, ShapesThatWrapAreErrors) {
@@ -117,7 +120,9 @@ TEST(HostileGguf, ShapesThatWrapAreErrors) {
 
 TEST(HostileGguf, OffsetsOutsideTheFileAreErrors) {
   const std::string data(256, '\0');
-  const auto at = [&](std::uint64_t offset) { return error_of(GgufBytes().tensor("t", {8}, kF32, offset).data(data).bytes()); };
+  const auto at = [&](std::uint64_t offset) {
+    return error_of(GgufBytes().tensor("t", {8}, kF32, offset).data(data).bytes());
+  };
   EXPECT_EQ(at(224), "");
   EXPECT_THAT(at(256), HasSubstr("needs 32 bytes at"));
   EXPECT_THAT(at(4), HasSubstr("not a multiple of 32"));
@@ -128,7 +133,8 @@ TEST(HostileGguf, OffsetsOutsideTheFileAreErrors) {
 
 TEST(HostileGguf, AlignmentsThatAreNoneAreErrors) {
   for (const std::uint32_t alignment : {0U, 3U, 48U, 8192U, 0xFFFFFFFFU})
-    EXPECT_THAT(error_of(GgufBytes().u32("general.alignment", alignment).bytes()), HasSubstr("general.alignment")) << alignment;
+    EXPECT_THAT(error_of(GgufBytes().u32("general.alignment", alignment).bytes()), HasSubstr("general.alignment"))
+        << alignment;
   const std::string data(64, '\0');
   EXPECT_EQ(error_of(GgufBytes().u32("general.alignment", 64).tensor("t", {16}, kF32, 0).data(data).bytes(64)), "");
 }

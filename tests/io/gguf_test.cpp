@@ -44,7 +44,8 @@ TEST(Gguf, TellsWhichKeyIsMissingOrOfAnotherKind) {
   EXPECT_FALSE(file.has("no.such.key"));
   EXPECT_EQ(file.integer("no.such.key", 7), 7);
   EXPECT_EQ(file.text("no.such.key", "x"), "x");
-  EXPECT_THAT([&] { file.text("no.such.key"); }, ThrowsMessage<Error>(HasSubstr("types.gguf: has no metadata key no.such.key")));
+  EXPECT_THAT([&] { file.text("no.such.key"); },
+              ThrowsMessage<Error>(HasSubstr("types.gguf: has no metadata key no.such.key")));
   EXPECT_THAT([&] { file.text("a.bool"); }, ThrowsMessage<Error>(HasSubstr("metadata key a.bool is not a string")));
   EXPECT_THAT([&] { file.integer("a.bool", 7); }, ThrowsMessage<Error>(HasSubstr("is not an integer")));
 }
@@ -96,11 +97,13 @@ TEST(Gguf, DecodesTheBlocksOfTheFormatsReference) {
   };
   const TemporaryDirectory directory;
   for (const Case& c : cases) {
-    const auto path = directory.write("block.gguf", GgufBytes().tensor("t", {32}, c.type, 0).data(from_hex(c.hex)).bytes());
+    const auto path =
+        directory.write("block.gguf", GgufBytes().tensor("t", {32}, c.type, 0).data(from_hex(c.hex)).bytes());
     const GgufFile file(path);
     std::vector<float> values(32);
     file.read_f32(file.tensor("t"), values);
-    for (int i = 0; i < 32; ++i) EXPECT_NEAR(values[static_cast<std::size_t>(i)], static_cast<float>(i - 16) / 16, c.tolerance) << c.type;
+    for (int i = 0; i < 32; ++i)
+      EXPECT_NEAR(values[static_cast<std::size_t>(i)], static_cast<float>(i - 16) / 16, c.tolerance) << c.type;
   }
 }
 
@@ -127,7 +130,8 @@ TEST(Gguf, ListsTheTypesThatItReadsWhereAFileHasOthers) {
               ThrowsMessage<Error>(testing::AllOf(HasSubstr("Q4_K (1 tensors), type 77 (1 tensors)"),
                                                   HasSubstr("supported are F32, F16, BF16, Q8_0, Q4_0 and Q4_1"))));
   std::vector<float> values(256);
-  EXPECT_THAT([&] { file.read_f32(file.tensor("new"), values); }, ThrowsMessage<Error>(HasSubstr("tensor new is type 77")));
+  EXPECT_THAT([&] { file.read_f32(file.tensor("new"), values); },
+              ThrowsMessage<Error>(HasSubstr("tensor new is type 77")));
 }
 
 }  // namespace

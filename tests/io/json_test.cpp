@@ -20,10 +20,12 @@ std::string error_of(std::string_view text) {
 }
 
 TEST(Json, ParsesWhatNlohmannParses) {
-  const std::string text = R"({"a": [1, -2, 2.5, 1e3, true, false, null, "x\u00e9\ud83d\ude00", {}, []], "b": {"c": {"a": 18446744073709551615}}})";
+  const std::string text = R"({"a": [1, -2, 2.5, 1e3, true, false, null, "x\u00e9\ud83d\ude00", {}, []],)"
+                           R"("b": {"c": {"a": 18446744073709551615}}})";
   EXPECT_EQ(parse_json(text, "x"), nlohmann::json::parse(text));
   EXPECT_EQ(parse_ordered_json(text, "x"), nlohmann::ordered_json::parse(text));
-  for (const char* scalar : {"1", "\"s\"", "null", " true "}) EXPECT_EQ(parse_json(scalar, "x"), nlohmann::json::parse(scalar));
+  for (const char* scalar : {"1", "\"s\"", "null", " true "})
+    EXPECT_EQ(parse_json(scalar, "x"), nlohmann::json::parse(scalar));
 }
 
 TEST(Json, KeepsTheOrderOfKeysWhereAsked) {

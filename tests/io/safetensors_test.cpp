@@ -41,7 +41,9 @@ TEST(Safetensors, ReadsWhatTheReferenceWriterWrote) {
   EXPECT_EQ(file.tensors().size(), 7U);
   // The same random values as in the GGUF golden, rounded to the tensor's type.
   const auto golden = parse_json(read_text(TEST_DATA "/io/types.json", 1 << 20), "types.json");
-  const auto value = [&](const char* type, std::size_t i) { return std::bit_cast<float>(golden[type][i].get<std::uint32_t>()); };
+  const auto value = [&](const char* type, std::size_t i) {
+    return std::bit_cast<float>(golden[type][i].get<std::uint32_t>());
+  };
   std::vector<float> f32(192), bf16(192), f16(64), scalar(1);
   file.read_f32(file.tensor("b.f32"), f32);
   file.read_f32(file.tensor("a.bf16"), bf16);
@@ -58,7 +60,8 @@ TEST(Safetensors, ReadsWhatTheReferenceWriterWrote) {
   EXPECT_THAT(bytes, testing::ElementsAre(std::byte{2}, std::byte{3}, std::byte{4}));
   EXPECT_EQ(file.find("h"), nullptr);
   EXPECT_THROW(file.tensor("h"), Error);
-  EXPECT_THAT([&] { file.read_f32(file.tensor("d.u8"), scalar); }, ThrowsMessage<Error>(HasSubstr("tensor d.u8 is U8")));
+  EXPECT_THAT([&] { file.read_f32(file.tensor("d.u8"), scalar); },
+              ThrowsMessage<Error>(HasSubstr("tensor d.u8 is U8")));
 }
 
 TEST(Safetensors, WritesTheBytesOfTheReferenceWriter) {
@@ -87,7 +90,8 @@ TEST(Safetensors, WritesMetadataAndAnEmptyFile) {
 
 TEST(HostileSafetensors, EveryTruncationIsAnError) {
   const std::string bytes = read_text(kReference, 1 << 20);
-  for (std::size_t length = 0; length < bytes.size(); ++length) EXPECT_NE(error_of(bytes.substr(0, length)), "") << length;
+  for (std::size_t length = 0; length < bytes.size(); ++length)
+    EXPECT_NE(error_of(bytes.substr(0, length)), "") << length;
   EXPECT_THAT(error_of(bytes + "x"), HasSubstr("the tensors end at byte"));
 }
 
@@ -115,10 +119,13 @@ TEST(HostileSafetensors, HeadersThatLieAreErrors) {
   EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16,16]}})"), HasSubstr("does not lie"));
   EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}})"), HasSubstr("end at byte"));
   EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[4,16]}})"), HasSubstr("begins at byte"));
-  EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"b":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}})"),
+  EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},)"
+                   R"("b":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}})"),
               HasSubstr("begins at byte"));
-  EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})"), HasSubstr("too many"));
-  EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[0,4294967296,4294967296],"data_offsets":[0,0]}})"), HasSubstr("too many"));
+  EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})"),
+              HasSubstr("too many"));
+  EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[0,4294967296,4294967296],"data_offsets":[0,0]}})"),
+              HasSubstr("too many"));
   EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[-4],"data_offsets":[0,16]}})"), HasSubstr("shape holds -4"));
   EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[4.0],"data_offsets":[0,16]}})"), HasSubstr("shape holds 4.0"));
   EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[1,1,1,1,4],"data_offsets":[0,16]}})"), HasSubstr("at most 4"));

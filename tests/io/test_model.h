@@ -13,8 +13,9 @@ inline std::filesystem::path test_model() {
   if (const char* path = std::getenv("SHARDLORA_TEST_MODEL")) return path;
   const char* cache = std::getenv("XDG_CACHE_HOME");
   const char* home = std::getenv("HOME");
-  const std::filesystem::path root = cache != nullptr && *cache != '\0' ? std::filesystem::path(cache)
-                                                                        : std::filesystem::path(home ? home : ".") / ".cache";
+  const std::filesystem::path root = cache != nullptr && *cache != '\0'
+                                         ? std::filesystem::path(cache)
+                                         : std::filesystem::path(home ? home : ".") / ".cache";
   return root / "shardlora/SmolLM2-135M-Instruct.Q4_1.gguf";
 }
 
@@ -26,10 +27,10 @@ inline bool in_ci() {
 }  // namespace shardlora
 
 // At the top of a test's body. Without the model a developer's run skips the test, CI fails.
-#define NEEDS_TEST_MODEL()                                                                              \
-  do {                                                                                                  \
-    if (!std::filesystem::exists(::shardlora::test_model())) {                                          \
-      if (::shardlora::in_ci()) FAIL() << "no model at " << ::shardlora::test_model();                  \
+#define NEEDS_TEST_MODEL()                                                                                \
+  do {                                                                                                    \
+    if (!std::filesystem::exists(::shardlora::test_model())) {                                            \
+      if (::shardlora::in_ci()) FAIL() << "no model at " << ::shardlora::test_model();                    \
       GTEST_SKIP() << "no model at " << ::shardlora::test_model() << "; set SHARDLORA_TEST_MODEL to one"; \
-    }                                                                                                   \
+    }                                                                                                     \
   } while (false)

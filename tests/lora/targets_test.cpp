@@ -5,7 +5,9 @@
 namespace shardlora {
 namespace {
 
-LoraConfig with_targets(std::vector<std::string> targets) { return {.rank = 8, .alpha = 16, .target_modules = std::move(targets)}; }
+LoraConfig with_targets(std::vector<std::string> targets) {
+  return {.rank = 8, .alpha = 16, .target_modules = std::move(targets)};
+}
 
 TEST(LoraConfig, TargetsModulesByTheirWholeLastParts) {
   const LoraConfig config = with_targets({"q_proj", "mlp.down_proj"});
@@ -25,7 +27,9 @@ TEST(LoraConfig, TargetsOneLayerByItsFullName) {
   EXPECT_FALSE(config.targets("model.layers.11.self_attn.v_proj"));
 }
 
-TEST(LoraConfig, TargetsNothingWithAnEmptyList) { EXPECT_FALSE(with_targets({}).targets("model.layers.0.self_attn.q_proj")); }
+TEST(LoraConfig, TargetsNothingWithAnEmptyList) {
+  EXPECT_FALSE(with_targets({}).targets("model.layers.0.self_attn.q_proj"));
+}
 
 TEST(LoraConfig, ScalesByAlphaOverRank) { EXPECT_EQ(with_targets({}).scale(), 2.0); }
 

@@ -55,7 +55,8 @@ TEST(Nf4, IsNowhereFartherFromAValueThanHalfTheWidestGap) {
   const Packed packed(kNf4, values);
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto at = static_cast<std::int64_t>(i);
-    EXPECT_LE(std::fabs(nf4_decode(packed.tensor, at) - values[i]), half_gap * nf4_absmax(packed.tensor, at / 64) * 1.000001F);
+    EXPECT_LE(std::fabs(nf4_decode(packed.tensor, at) - values[i]),
+              half_gap * nf4_absmax(packed.tensor, at / 64) * 1.000001F);
   }
 }
 
@@ -68,7 +69,8 @@ TEST(Nf4, DecodesAnyRangeAsTheWhole) {
     for (const std::size_t begin : {0UL, 1UL, 63UL, 64UL, 8191UL, values.size() - 5}) {
       std::vector<float> part(std::min<std::size_t>(200, values.size() - begin));
       dequantize(packed.tensor, static_cast<std::int64_t>(begin), part);
-      EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(begin))) << name_of(format);
+      EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(begin)))
+          << name_of(format);
     }
     if (!format.dense()) {
       EXPECT_EQ(nf4_decode(packed.tensor, 12345), whole[12345]);
@@ -84,7 +86,8 @@ TEST(Nf4, GivesTheSameBytesFromPiecesInAnyOrder) {
     std::vector<float> absmax(static_cast<std::size_t>(blocks_of(format, std::ssize(values))));
     for (const std::size_t begin : {64UL * 200, 0UL}) {
       const std::size_t end = begin == 0 ? 64 * 200 : values.size();
-      encode_values(format, std::span(values).subspan(begin, end - begin), static_cast<std::int64_t>(begin), pieces.sections(), absmax);
+      encode_values(format, std::span(values).subspan(begin, end - begin), static_cast<std::int64_t>(begin),
+                    pieces.sections(), absmax);
     }
     finish_sections(format, pieces.sections(), absmax);
     EXPECT_EQ(pieces.bytes, whole.bytes) << name_of(format);
@@ -114,9 +117,10 @@ TEST(DynamicMap, EncodesEveryLevelToItsOwnCode) {
 }
 
 TEST(DynamicMap, GivesTheCodesOfTheReferenceNotes) {
-  const std::vector<int> codes = {0,  4,  8,  13, 17,  22,  26,  31,  35,  40,  44,  48,  53,  57,  62,  77, 127,
+  const std::vector<int> codes = {0,   4,   8,   13,  17,  22,  26,  31,  35,  40,  44,  48,  53,  57,  62,  77, 127,
                                   177, 192, 197, 201, 206, 210, 214, 219, 223, 228, 232, 237, 241, 246, 250, 255};
-  for (int k = -16; k <= 16; ++k) EXPECT_EQ(dynamic_code(static_cast<float>(k) / 16), codes[static_cast<std::size_t>(k + 16)]) << k;
+  for (int k = -16; k <= 16; ++k)
+    EXPECT_EQ(dynamic_code(static_cast<float>(k) / 16), codes[static_cast<std::size_t>(k + 16)]) << k;
 
   const std::vector<float> absmax = {0.5F, 1.0F, 1.5F, 2.0F};
   std::array<std::byte, 4> packed{};

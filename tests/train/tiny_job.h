@@ -1,12 +1,10 @@
 // A tiny random Llama trained for a few steps in one process: ranks are threads. What the equivalence tests compare.
 #pragma once
 
-#include <thread>
-
 #include "backend/cpu/cpu_device.h"
 #include "base/philox.h"
-#include "comm/thread_rendezvous.h"
 #include "quant/quantize.h"
+#include "thread_ranks.h"
 #include "train/step.h"
 
 namespace shardlora {
@@ -130,33 +128,9 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   return result;
 }
 
-// What rank 0 saw, once all ranks are through. Throws the first failure that is not a consequence of another's.
+// What rank 0 saw, once all ranks are through.
 inline TinyResult run(const TinyJob& job) {
-  std::vector<std::unique_ptr<Rendezvous>> ranks = make_thread_ranks(job.ranks);
-  std::vector<TinyResult> results(ranks.size());
-  std::vector<std::exception_ptr> errors(ranks.size());
-  std::vector<std::thread> threads;
-  for (std::size_t r = 0; r < ranks.size(); ++r) {
-    threads.emplace_back([&, r] {
-      try {
-        results[r] = run_rank(job, *ranks[r]);
-      } catch (...) {
-        errors[r] = std::current_exception();
-        ranks[r]->abort(1);
-      }
-    });
-  }
-  for (std::thread& t : threads) t.join();
-  std::exception_ptr consequence;
-  for (const std::exception_ptr& e : errors) {
-    if (!e) continue;
-    try {
-      std::rethrow_exception(e);
-    } catch (const PeerFailed&) {
-      consequence = e;
-    }
-  }
-  if (consequence) std::rethrow_exception(consequence);
+  std::vector<TinyResult> results = on_thread_ranks(job.ranks, [&](Rendezvous& rendezvous) { return run_rank(job, rendezvous); });
   for (std::size_t r = 1; r < results.size(); ++r) {
     if (!(results[r] == results[0])) throw std::logic_error("ranks ended with different results");
     results[0].frozen_at_rest.push_back(results[r].frozen_at_rest[0]);

@@ -11,47 +11,57 @@ namespace {
 
 constexpr std::int64_t kCodesAtOnce = 32;  // sixteen bytes
 
+// Lane i = byte i of the sixteen at `from`. A loop: gcc 12 takes a conversion between vectors apart into single values.
 [[gnu::always_inline]] inline void load_bytes(IntLanes& lanes, const std::byte* from) {
-  typedef std::uint8_t Bytes __attribute__((vector_size(16)));
-  Bytes bytes;
-  load(bytes, from);
-  lanes = __builtin_convertvector(bytes, IntLanes);
+  std::uint32_t bytes[kLanes];
+#pragma omp simd
+  for (int i = 0; i < kLanes; ++i) bytes[i] = static_cast<std::uint32_t>(from[i]);
+  load(lanes, bytes);
 }
 
-// The values of the 32 codes in `from`; levels: the sixteen products.
-[[gnu::always_inline]] inline void look_up(float* to, const std::byte* from, const float* levels) {
-  constexpr IntLanes kFirst = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-  constexpr IntLanes kSecond = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  FloatLanes table;
-  IntLanes bytes;
-  load(table, levels);
-  load_bytes(bytes, from);
-  const FloatLanes even = __builtin_shuffle(table, bytes >> 4U), odd = __builtin_shuffle(table, bytes & 15U);
-  store(to, __builtin_shuffle(even, odd, kFirst));
-  store(to + kLanes, __builtin_shuffle(even, odd, kSecond));
-}
+// The sixteen values of a block and the look-up of 32 codes among them, one vector register as a table.
+struct FloatTable {
+  [[gnu::always_inline]] explicit FloatTable(float absmax) {
+    load(values, kNf4Values.data());
+    values *= absmax;
+  }
+  [[gnu::always_inline]] void look_up(float* to, const std::byte* from) const {
+    constexpr IntLanes kFirst = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+    constexpr IntLanes kSecond = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    IntLanes bytes;
+    load_bytes(bytes, from);
+    const FloatLanes even = __builtin_shuffle(values, bytes >> 4U), odd = __builtin_shuffle(values, bytes & 15U);
+    store(to, __builtin_shuffle(even, odd, kFirst));
+    store(to + kLanes, __builtin_shuffle(even, odd, kSecond));
+  }
+  [[gnu::always_inline]] float operator[](std::uint8_t code) const { return values[code]; }
+  FloatLanes values;
+};
 
-// The same for 16-bit values: a 32-bit lane takes both codes of a byte as two 16-bit indices.
-[[gnu::always_inline]] inline void look_up(BF16* to, const std::byte* from, const BF16* levels) {
-  HalfLanes table{};
-  IntLanes bytes;
-  std::memcpy(&table, levels, kNf4Levels * sizeof(BF16));
-  load_bytes(bytes, from);
-  const IntLanes pairs = (bytes >> 4U) | ((bytes & 15U) << 16U);
-  HalfLanes indices;
-  load(indices, &pairs);
-  store(to, __builtin_shuffle(table, indices));
-}
+struct BF16Table {
+  [[gnu::always_inline]] explicit BF16Table(float absmax) {
+    const FloatTable exact(absmax);
+    load(bits, &exact.values);
+    const IntLanes is_nan = (bits & 0x7FFFFFFFU) > 0x7F800000U;  // all ones where true; to_bf16() on lanes
+    bits = (((bits >> 16U) | 0x40U) & is_nan) | (((bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U) & ~is_nan);
+  }
+  // A 32-bit lane takes both values of a byte: the first one lies in its low half.
+  [[gnu::always_inline]] void look_up(BF16* to, const std::byte* from) const {
+    IntLanes bytes;
+    load_bytes(bytes, from);
+    store(to, __builtin_shuffle(bits, bytes >> 4U) | __builtin_shuffle(bits, bytes & 15U) << 16U);
+  }
+  [[gnu::always_inline]] BF16 operator[](std::uint8_t code) const { return {static_cast<std::uint16_t>(bits[code])}; }
+  IntLanes bits;
+};
 
 // Values [begin, end) of one block, begin even.
 template <typename T>
-void decode_block(T* to, const std::byte* codes, std::int64_t begin, std::int64_t end, float absmax) {
-  alignas(64) T levels[kNf4Levels];
-#pragma omp simd
-  for (std::size_t c = 0; c < kNf4Levels; ++c) levels[c] = from_float<T>(kNf4Values[c] * absmax);
+[[gnu::always_inline]] inline void decode_block(T* to, const std::byte* codes, std::int64_t begin, std::int64_t end, float absmax) {
+  const std::conditional_t<std::is_same_v<T, float>, FloatTable, BF16Table> table(absmax);
   std::int64_t i = begin;
-  for (; i + kCodesAtOnce <= end; i += kCodesAtOnce) look_up(to + i, codes + i / 2, levels);
-  for (; i < end; ++i) to[i] = levels[nf4_code_at(codes, i)];
+  for (; i + kCodesAtOnce <= end; i += kCodesAtOnce) table.look_up(to + i, codes + i / 2);
+  for (; i < end; ++i) to[i] = table[nf4_code_at(codes, i)];
 }
 
 }  // namespace

@@ -9,8 +9,6 @@ namespace shardlora::cpu {
 inline constexpr int kLanes = 16;
 typedef float FloatLanes __attribute__((vector_size(64)));
 typedef std::uint32_t IntLanes __attribute__((vector_size(64)));
-typedef std::int32_t SignedLanes __attribute__((vector_size(64)));
-typedef std::uint16_t HalfLanes __attribute__((vector_size(64)));  // 32 of them
 
 // By reference, never by value: without AVX-512 the two have different calling conventions.
 template <typename Lanes>

@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "data/template/interpreter.h"
+
 namespace shardlora {
 namespace {
 
@@ -319,6 +321,7 @@ ExpressionPtr ExpressionParser::filter(ExpressionPtr value) {
   ExpressionPtr node = make(Kind::kFilter, std::move(value));
   node->line = cursor_.line();
   node->name = cursor_.expect_any_name();
+  if (find_filter(node->name) == nullptr) fault("unknown filter '", node->name, "'; known are ", filter_names());
   if (cursor_.at_operator("(")) arguments(*node);
   return node;
 }
@@ -334,6 +337,7 @@ ExpressionPtr ExpressionParser::test(ExpressionPtr value) {
   ExpressionPtr node = make(Kind::kTest, std::move(value));
   node->line = cursor_.line();
   node->name = cursor_.expect_any_name();
+  if (find_test(node->name) == nullptr) fault("unknown test '", node->name, "'; known are ", test_names());
   const TemplateToken& token = cursor_.peek();
   const bool value_follows = token.kind == TemplateToken::Kind::kString || token.kind == TemplateToken::Kind::kInteger ||
                              token.kind == TemplateToken::Kind::kFloat || cursor_.at_operator("[") || cursor_.at_operator("{") ||

@@ -5,6 +5,7 @@
 namespace shardlora {
 
 void Text::grow_run(std::size_t end, Origin origin) {
+  if (end > kMaxBytes) fault("a text of more than ", std::to_string(kMaxBytes), " bytes");
   const std::size_t begin = runs_.empty() ? 0 : runs_.back().end;
   if (!runs_.empty() && runs_.back().origin == origin) {
     runs_.back().end = end;

@@ -2,6 +2,7 @@
 // and replacing. What a message says leaves its mark even where nothing is left of it: an empty answer still has a place.
 #pragma once
 
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +10,18 @@
 #include "data/template/origin.h"
 
 namespace shardlora {
+
+// What is wrong while a template runs; the line is added where it is caught.
+class TemplateFault : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+template <typename... Args>
+[[noreturn]] void fault(const Args&... parts) {
+  std::string text;
+  ((text += parts), ...);
+  throw TemplateFault(text);
+}
 
 class Text {
  public:
@@ -34,6 +47,7 @@ class Text {
   Origin origin_at(std::size_t offset) const;
 
  private:
+  static constexpr std::size_t kMaxBytes = std::size_t{128} << 20;  // what grows beyond is a fault
   void grow_run(std::size_t end, Origin origin);
   std::string bytes_;
   std::vector<Run> runs_;  // ends ascend; an empty run marks where a message's content was

@@ -9,47 +9,56 @@ namespace shardlora {
 namespace {
 
 constexpr int kMaxDepth = 100;
+constexpr std::int64_t kMaxNodes = 1 << 22;
 
-int depth_of(const Value& value) {
-  if (value.shared<Namespace>() != nullptr || value.shared<Loop>() != nullptr)
-    fault("a namespace or loop cannot be put in a list or dict here");
-  if (const List* list = value.as<List>()) return list->depth;
-  if (const Dict* dict = value.as<Dict>()) return dict->depth;
-  return 0;
-}
-
-void check_depth(int depth) {
-  if (depth > kMaxDepth) fault("lists and dicts nested deeper than ", std::to_string(kMaxDepth));
+// Adds what `inside` holds to the measures of the container around it.
+template <typename Container>
+void measure(Container& container, const Value& inside) {
+  // They could come to hold themselves.
+  if (inside.shared<Namespace>() != nullptr || inside.shared<Loop>() != nullptr || inside.as<Callable>() != nullptr)
+    fault("a ", inside.type_name(), " cannot be put in a list or dict here");
+  int depth = 0;
+  std::int64_t nodes = 1;
+  if (const List* list = inside.as<List>()) depth = list->depth, nodes = list->nodes;
+  if (const Dict* dict = inside.as<Dict>()) depth = dict->depth, nodes = dict->nodes;
+  container.depth = std::max(container.depth, depth + 1);
+  container.nodes += nodes;
+  if (container.depth > kMaxDepth) fault("lists and dicts nested deeper than ", std::to_string(kMaxDepth));
 }
 
 // Of keys that a JSON parser has already found to be different: looking for doubles would take the square of their number.
 Value dict_of_unique(std::vector<std::pair<Value, Value>> items, Origin origin) {
-  Dict dict{std::move(items), origin, 1};
-  for (const auto& [key, value] : dict.items) dict.depth = std::max(dict.depth, depth_of(value) + 1);
-  check_depth(dict.depth);
+  Dict dict{std::move(items), origin};
+  for (const auto& [key, value] : dict.items) measure(dict, value);
   return std::shared_ptr<const Dict>(std::make_shared<Dict>(std::move(dict)));
+}
+
+Value list_of(std::vector<Value> items, Origin origin, bool tuple, std::int64_t max_nodes) {
+  List list{std::move(items), origin, tuple};
+  for (const Value& item : list.items) measure(list, item);
+  if (list.nodes > max_nodes) fault("a list of more than ", std::to_string(max_nodes), " values");
+  return std::shared_ptr<const List>(std::make_shared<List>(std::move(list)));
 }
 
 }  // namespace
 
 Value Value::list(std::vector<Value> items, Origin origin, bool tuple) {
-  List list{std::move(items), origin, tuple, 1};
-  for (const Value& item : list.items) list.depth = std::max(list.depth, depth_of(item) + 1);
-  check_depth(list.depth);
-  return std::shared_ptr<const List>(std::make_shared<List>(std::move(list)));
+  return list_of(std::move(items), origin, tuple, kMaxNodes);
 }
 
 Value Value::dict(std::vector<std::pair<Value, Value>> items, Origin origin) {
-  Dict dict{{}, origin, 1};
+  Dict dict{{}, origin};
   for (auto& [key, value] : items) {
-    dict.depth = std::max({dict.depth, depth_of(key) + 1, depth_of(value) + 1});
-    const auto same = std::find_if(dict.items.begin(), dict.items.end(), [&key = key](const auto& item) { return equal(item.first, key); });
+    measure(dict, key);
+    measure(dict, value);
+    const auto same = std::find_if(dict.items.begin(), dict.items.end(),
+                                   [&key = key](const auto& item) { return equal(item.first, key); });
     if (same != dict.items.end())
       same->second = std::move(value);
     else
       dict.items.emplace_back(std::move(key), std::move(value));
   }
-  check_depth(dict.depth);
+  if (dict.nodes > kMaxNodes) fault("a dict of more than ", std::to_string(kMaxNodes), " values");
   return std::shared_ptr<const Dict>(std::make_shared<Dict>(std::move(dict)));
 }
 
@@ -113,7 +122,7 @@ Value value_of(const nlohmann::ordered_json& json, Origin origin) {
     case Type::array: {
       std::vector<Value> items;
       for (const auto& item : json) items.push_back(value_of(item, origin));
-      return Value::list(std::move(items), origin);
+      return list_of(std::move(items), origin, false, std::numeric_limits<std::int64_t>::max());
     }
     case Type::object: {
       std::vector<std::pair<Value, Value>> items;
@@ -138,7 +147,7 @@ Value value_of_messages(const nlohmann::ordered_json& messages) {
     }
     list.push_back(dict_of_unique(std::move(items), data));
   }
-  return Value::list(std::move(list), Origin{Origin::Kind::kData, -1});
+  return list_of(std::move(list), {Origin::Kind::kData, -1}, false, std::numeric_limits<std::int64_t>::max());
 }
 
 bool equal(const Value& a, const Value& b) {

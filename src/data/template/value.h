@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <variant>
@@ -18,18 +17,6 @@ namespace shardlora {
 struct Statement;
 class Value;
 
-// What is wrong while a template runs; the line is added where it is caught.
-class TemplateFault : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-template <typename... Args>
-[[noreturn]] void fault(const Args&... parts) {
-  std::string text;
-  ((text += parts), ...);
-  throw TemplateFault(text);
-}
-
 struct Undefined {
   std::string name;  // what was looked for
 };
@@ -39,11 +26,13 @@ struct List {
   Origin origin;       // of the brackets when printed
   bool tuple = false;  // prints with parentheses
   int depth = 1;
+  std::int64_t nodes = 1;  // values inside, counted as often as they are reached
 };
 struct Dict {
   std::vector<std::pair<Value, Value>> items;  // in the order of insertion
   Origin origin;
   int depth = 1;
+  std::int64_t nodes = 1;  // values inside, counted as often as they are reached
   const Value* find(std::string_view key) const;
   const Value* find(const Value& key) const;
 };
@@ -77,7 +66,8 @@ class Value {
 
   static Value text(std::string_view bytes, Origin origin = {}) { return Text(bytes, origin); }
   static Value undefined(std::string name) { return Undefined{std::move(name)}; }
-  // Nesting deeper than 100, and namespaces inside, are faults: what is built here can be printed and freed.
+  // Nesting deeper than 100, more than 4 million values and namespaces inside are faults: what is built can be printed,
+  // compared and freed.
   static Value list(std::vector<Value> items, Origin origin = {}, bool tuple = false);
   static Value dict(std::vector<std::pair<Value, Value>> items, Origin origin = {});
 

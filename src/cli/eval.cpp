@@ -1,0 +1,110 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "base/log.h"
+#include "cli/answers.h"
+#include "cli/recipe_options.h"
+#include "cli/verbs.h"
+#include "train/loop.h"
+#include "train/sample_batches.h"
+#include "train/training_data.h"
+
+namespace shardlora {
+namespace {
+
+constexpr std::int64_t kAnswerTokens = 64;
+
+struct Options {
+  std::string adapter;
+  bool answers = false, json = false;
+  std::size_t show = 0;
+};
+
+// Equal as JSON where the reference is JSON, else as text.
+bool equal_answers(const std::string& answer, const std::string& reference) {
+  const auto expected = nlohmann::json::parse(reference, nullptr, false);
+  if (expected.is_discarded()) return answer == reference;
+  return nlohmann::json::parse(answer, nullptr, false) == expected;
+}
+
+struct Score {
+  std::size_t exact = 0, answered = 0;
+};
+
+Score score_answers(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const std::vector<Prompt>& prompts, std::size_t show) {
+  std::vector<TokenIds> tokens;
+  for (const Prompt& p : prompts) tokens.push_back(p.tokens);
+  const Answers answers = answer(ranks, session, tokenizer, tokens, kAnswerTokens, [&](std::size_t done) {
+    if (ranks.first()) spdlog::info("answered {} of {}", done, prompts.size());
+  });
+  Score mine;
+  for (std::size_t i = answers.begin; i < answers.end; ++i) {
+    const std::string& text = answers.texts[i - answers.begin];
+    mine.exact += equal_answers(text, prompts[i].reference) ? 1 : 0;
+    // Rank 0 has the first prompts.
+    if (i < show && ranks.first())
+      fmt::print("\nprompt    {}\nanswer    {}\nexpected  {}\n", tokenizer.decode(prompts[i].tokens, true), text, prompts[i].reference);
+  }
+  Score score{0, prompts.size()};
+  for (const std::vector<double>& rank : ranks.exchange({static_cast<double>(mine.exact)})) score.exact += static_cast<std::size_t>(rank[0]);
+  return score;
+}
+
+void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
+  Ranks ranks(rendezvous, recipe);
+  start_log(ranks.rank());
+  const BaseModel base = BaseModel::open(recipe.base_model);
+  const Tokenizer tokenizer = Tokenizer::from_gguf(base.file());
+  const ChatTemplate chat = chat_template_of(tokenizer);
+  const SampleMaker maker(tokenizer, chat);
+  const TrainingData data = load_training_data(recipe, maker);
+  const std::vector<Sample>& held_out = data.held_out.samples;
+  if (held_out.empty()) fail("the recipe holds nothing out: give test_datasets, or val_set_size above 0");
+  if (o.answers && recipe.test_datasets.empty()) fail("--answers needs test_datasets in the recipe");
+
+  std::optional<Adapter> adapter;
+  if (!o.adapter.empty()) adapter = read_adapter(o.adapter);
+  Session session(ranks, recipe, base, adapter ? &adapter->config : nullptr);
+  if (adapter) {
+    check_adapter(*adapter, session.model->units());
+    set_adapter(*session.store, *adapter);
+  }
+
+  nlohmann::ordered_json result;
+  {
+    std::vector<const Sample*> samples;
+    for (const Sample& s : held_out) samples.push_back(&s);
+    constexpr std::int64_t kTogether = 16;
+    const auto step = make_train_step(ranks, session, recipe, step_limits(kTogether, recipe.micro_batch_size, longest(held_out)));
+    const StepResult loss = step->evaluate(cut_micro_batches(samples, recipe.micro_batch_size));
+    result = {{"eval_loss", loss.loss}, {"tokens", loss.target_tokens}};
+  }
+  if (o.answers) {
+    const std::vector<Prompt> prompts = maker.load_prompts(paths_of(recipe.test_datasets));
+    const Score score = score_answers(ranks, session, tokenizer, prompts, o.show);
+    result["exact"] = score.exact;
+    result["answered"] = score.answered;
+  }
+  if (!ranks.first()) return;
+  fmt::print("\neval loss {:.4f} over {} target tokens\n", result["eval_loss"].get<double>(), result["tokens"].get<std::int64_t>());
+  if (o.answers) {
+    const auto exact = result["exact"].get<std::size_t>(), answered = result["answered"].get<std::size_t>();
+    fmt::print("exact answers: {} of {} ({:.1f} %)\n", exact, answered, 100.0 * static_cast<double>(exact) / static_cast<double>(answered));
+  }
+  if (o.json) fmt::print("{}\n", result.dump());
+}
+
+}  // namespace
+
+Verb add_eval(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("eval", "loss on what the recipe holds out, of the base or with an adapter");
+  const auto options = RecipeOptions::add_to(*verb);
+  const auto o = std::make_shared<Options>();
+  verb->add_option("--adapter", o->adapter, "a PEFT adapter; without it the bare base is evaluated")->type_name("DIR");
+  verb->add_flag("--answers", o->answers, "also answer every held-out row greedily and count the exact answers");
+  verb->add_option("--show", o->show, "with --answers: print the first N rows with answers")->type_name("N");
+  verb->add_flag("--json", o->json, "end with one line of JSON");
+  return [options, o](Rendezvous& rendezvous) { eval(rendezvous, options->load(), *o); };
+}
+
+}  // namespace shardlora

@@ -1,0 +1,19 @@
+#include "base/log.h"
+#include "cli/recipe_options.h"
+#include "cli/verbs.h"
+#include "train/loop.h"
+
+namespace shardlora {
+
+Verb add_train(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("train", "train an adapter; also under mpirun, one rank a process");
+  const auto options = RecipeOptions::add_to(*verb);
+  return [options](Rendezvous& rendezvous) {
+    const Recipe recipe = options->load();
+    Ranks ranks(rendezvous, recipe);
+    start_log(ranks.rank());
+    train(ranks, recipe);
+  };
+}
+
+}  // namespace shardlora

@@ -39,7 +39,7 @@ def torch_side(mode, rows_file, steps):
     import torch
     from gguf import GGUFReader
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GgufConfig
 
     from smollm2 import gguf_tokenizer, model_path, render
 
@@ -49,7 +49,8 @@ def torch_side(mode, rows_file, steps):
     tokens = [tokenizer.encode(render(reader, row[:-1]) + row[-1]["content"]).ids[:LENGTH] for row in rows]
     prompts = [len(tokenizer.encode(render(reader, row[:-1])).ids) for row in rows]
     assert all(len(row) == LENGTH for row in tokens)
-    model = AutoModelForCausalLM.from_pretrained(model_path().parent, gguf_file=model_path().name, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(model_path().parent, gguf_file=model_path().name, dtype=torch.bfloat16,
+                                                 quantization_config=GgufConfig(dequantize=True))
     model = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules=LINEARS, task_type="CAUSAL_LM"))
     parameters = [p for p in model.parameters() if p.requires_grad]
     for parameter in parameters:
@@ -68,8 +69,7 @@ def torch_side(mode, rows_file, steps):
         for i, row in zip(picked, labels):
             row[: prompts[i]] = -100
         started = time.perf_counter()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = forward(input_ids=batch, labels=labels, use_cache=False).loss
+        loss = forward(input_ids=batch, labels=labels, use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()

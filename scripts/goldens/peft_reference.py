@@ -15,7 +15,7 @@ os.environ["TQDM_DISABLE"] = "1"
 import torch
 from gguf import GGUFReader
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, get_linear_schedule_with_warmup
+from transformers import AutoModelForCausalLM, GgufConfig, get_linear_schedule_with_warmup
 from transformers import logging as transformers_logging
 
 from smollm2 import END, gguf_tokenizer, model_path, render
@@ -119,7 +119,8 @@ def main():
     reader = GGUFReader(path)
     tokenizer = Decoding(gguf_tokenizer(reader))
     train_rows, heldout = read("train", reader, tokenizer), read("heldout", reader, tokenizer)
-    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.bfloat16,
+                                                 quantization_config=GgufConfig(dequantize=True))
     score("base, first 24", model, heldout[:24], tokenizer)
     model = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules=LINEARS, task_type="CAUSAL_LM"))
     for parameter in model.parameters():

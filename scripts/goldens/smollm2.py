@@ -21,7 +21,7 @@ import torch
 from gguf import GGUFReader
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GgufConfig
 from transformers import logging as transformers_logging
 
 OUT = Path(__file__).resolve().parents[2] / "tests" / "data" / "smollm2" / "model.json"
@@ -109,7 +109,8 @@ def main():
     path = model_path()
     reader = GGUFReader(path)
     tokenizer = gguf_tokenizer(reader)
-    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32,
+                                                 quantization_config=GgufConfig(dequantize=True)).eval()
     text = tokenizer.encode(TEXT).ids
     losses = text_losses(model, text)
     rows = []

@@ -38,7 +38,8 @@ std::string by_purpose(const MemoryUse& use) {
   std::string text;
   for (std::size_t p = 0; p < use.now.size(); ++p) {
     if (use.peak[p] == 0) continue;
-    text += fmt::format("{}{} {} MiB", text.empty() ? "" : ", ", name_of(static_cast<Purpose>(p)), mebibytes(use.now[p]));
+    text +=
+        fmt::format("{}{} {} MiB", text.empty() ? "" : ", ", name_of(static_cast<Purpose>(p)), mebibytes(use.now[p]));
     if (use.peak[p] > use.now[p]) text += fmt::format(" (peak {})", mebibytes(use.peak[p]));
   }
   return text.empty() ? "nothing" : text;
@@ -50,10 +51,12 @@ void Arena::charge(std::size_t bytes, Purpose purpose) {
   const std::lock_guard lock(mutex_);
   if (use_.limit != 0 && bytes > use_.limit - use_.total_now) {
     const bool device = tier_ == Tier::kDevice;
-    fail("out of {} memory: need {} MiB more for {}, {} of {} MiB free; in use: {}; raise memory.{}, or lower micro_batch_size or "
-         "sequence_len",
-         device ? "device" : "host", mebibytes(bytes), name_of(purpose), mebibytes(use_.limit - use_.total_now),
-         mebibytes(use_.limit), by_purpose(use_), device ? "device_limit" : "host_limit");
+    fail(
+        "out of {} memory: need {} MiB more for {}, {} of {} MiB free; in use: {}; raise memory.{}, or lower "
+        "micro_batch_size or "
+        "sequence_len",
+        device ? "device" : "host", mebibytes(bytes), name_of(purpose), mebibytes(use_.limit - use_.total_now),
+        mebibytes(use_.limit), by_purpose(use_), device ? "device_limit" : "host_limit");
   }
   const auto p = static_cast<std::size_t>(purpose);
   use_.now[p] += bytes;
@@ -72,8 +75,10 @@ Buffer Arena::allocate(std::size_t bytes, Purpose purpose) {
     const std::lock_guard lock(mutex_);
     use_.now[static_cast<std::size_t>(purpose)] -= pages;
     use_.total_now -= pages;
-    fail("this machine has no more memory: need {} MiB for {}; in use: {}; lower micro_batch_size or sequence_len, or end other programs",
-         mebibytes(pages), name_of(purpose), by_purpose(use_));
+    fail(
+        "this machine has no more memory: need {} MiB for {}; in use: {}; lower micro_batch_size or sequence_len, or "
+        "end other programs",
+        mebibytes(pages), name_of(purpose), by_purpose(use_));
   }
   if (poison_) std::memset(data, 0xff, pages);
   return {*this, data, bytes, tier_, purpose};

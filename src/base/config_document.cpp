@@ -15,8 +15,8 @@ namespace {
 constexpr std::size_t kMaxBytes = 1 << 20;
 constexpr std::size_t kMaxDepth = 32;
 
-// Builds the tree from the parser's events. Reading events instead of YAML::Node keeps duplicate keys visible and sees anchors
-// before anything is expanded.
+// Builds the tree from the parser's events. Reading events instead of YAML::Node keeps duplicate keys visible and sees
+// anchors before anything is expanded.
 class TreeBuilder : public YAML::EventHandler {
  public:
   explicit TreeBuilder(std::string name) : name_(std::move(name)) {}
@@ -24,16 +24,16 @@ class TreeBuilder : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    add(mark, {}, anchor, ConfigNode{});
-  }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { add(mark, {}, anchor, ConfigNode{}); }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
     fail("{}: aliases (*name) are not supported here; write the value out", place(mark));
   }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     ConfigNode node;
     // "?" is the parser's mark of a plain scalar, "!" of a quoted one.
-    const bool plain_null = tag == "?" && (value.empty() || value == "~" || value == "null" || value == "Null" || value == "NULL");
+    const bool plain_null =
+        tag == "?" && (value.empty() || value == "~" || value == "null" || value == "Null" || value == "NULL");
     if (!plain_null) {
       node.kind = ConfigNode::Kind::kScalar;
       node.text = value;
@@ -45,7 +45,8 @@ class TreeBuilder : public YAML::EventHandler {
     open(mark, tag, anchor, ConfigNode::Kind::kSequence);
   }
   void OnSequenceEnd() override { close(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
     open(mark, tag, anchor, ConfigNode::Kind::kMapping);
   }
   void OnMapEnd() override { close(); }
@@ -61,8 +62,10 @@ class TreeBuilder : public YAML::EventHandler {
   std::string place(const YAML::Mark& mark) const { return fmt::format("{}:{}", name_, mark.line + 1); }
 
   void refuse_decoration(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) const {
-    if (anchor != 0) fail("{}: anchors (&name) are not supported here; write the value out where it is needed", place(mark));
-    if (!tag.empty() && tag != "?" && tag != "!") fail("{}: tags ({}) are not supported here; remove it", place(mark), tag);
+    if (anchor != 0)
+      fail("{}: anchors (&name) are not supported here; write the value out where it is needed", place(mark));
+    if (!tag.empty() && tag != "?" && tag != "!")
+      fail("{}: tags ({}) are not supported here; remove it", place(mark), tag);
   }
 
   void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, ConfigNode::Kind kind) {
@@ -88,7 +91,8 @@ class TreeBuilder : public YAML::EventHandler {
     Level& level = levels_.back();
     if (node.kind != ConfigNode::Kind::kScalar) fail("{}: a key is missing before the colon", node.place);
     for (const ConfigMember& member : level.node.members) {
-      if (member.key == node.text) fail("{}: {}: given twice; the first is at {}", node.place, member.key, member.place);
+      if (member.key == node.text)
+        fail("{}: {}: given twice; the first is at {}", node.place, member.key, member.place);
     }
     level.key = node.text;
     level.key_place = node.place;
@@ -127,7 +131,8 @@ void rename_places(ConfigNode& node, const std::string& place) {
 }  // namespace
 
 ConfigNode parse_config(std::string_view yaml, const std::string& name) {
-  if (yaml.size() > kMaxBytes) fail("{}: {} bytes are too many for a recipe (at most 1 MiB); is this the right file?", name, yaml.size());
+  if (yaml.size() > kMaxBytes)
+    fail("{}: {} bytes are too many for a recipe (at most 1 MiB); is this the right file?", name, yaml.size());
   if (const auto nul = yaml.find('\0'); nul != std::string_view::npos) {
     const auto line = 1 + std::count(yaml.begin(), yaml.begin() + static_cast<std::ptrdiff_t>(nul), '\n');
     fail("{}:{}: not a text file; is this the right file?", name, line);

@@ -1,6 +1,6 @@
-// A YAML file as a tree that remembers the line of everything, read strictly: one document of mappings, sequences and plain
-// values; anchors, aliases, tags, duplicate keys, more than 1 MB or 32 levels are Errors. What the values mean is decided by
-// config_fields.h.
+// A YAML file as a tree that remembers the line of everything, read strictly: one document of mappings, sequences and
+// plain values; anchors, aliases, tags, duplicate keys, more than 1 MB or 32 levels are Errors. What the values mean is
+// decided by config_fields.h.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ struct ConfigMember;
 struct ConfigNode {
   enum class Kind : unsigned char { kNull, kScalar, kSequence, kMapping };
   Kind kind = Kind::kNull;
-  std::string place;  // "recipe.yaml:14" or "command line"
+  std::string place;                  // "recipe.yaml:14" or "command line"
   std::string text;                   // of a scalar
   std::vector<ConfigNode> items;      // of a sequence
   std::vector<ConfigMember> members;  // of a mapping, in the order of the file

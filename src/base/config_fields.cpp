@@ -53,7 +53,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     for (std::size_t j = 1; j <= b.size(); ++j) {
       const std::size_t changed = d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
       d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, changed});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
   }
   return d[a.size()][b.size()];
@@ -84,8 +85,8 @@ std::int64_t to_integer(const ConfigValue& value, std::int64_t min, std::int64_t
 }
 
 double to_number(const ConfigValue& value, double min, double max) {
-  const std::string what = std::isinf(max) ? fmt::format("a number of at least {}", min)
-                                           : fmt::format("a number from {} to {}", min, max);
+  const std::string what =
+      std::isinf(max) ? fmt::format("a number of at least {}", min) : fmt::format("a number from {} to {}", min, max);
   double number = 0;
   if (!parse_whole(scalar(value, what), number) || !std::isfinite(number) || number < min || number > max)
     expected(value, what);

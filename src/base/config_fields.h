@@ -1,5 +1,5 @@
-// What the values of a config mean: readers of one value each, whose Errors say place, key, what was expected and what was
-// there; the nearest known name for a misspelt one; and the table that ties names to readers and writers.
+// What the values of a config mean: readers of one value each, whose Errors say place, key, what was expected and what
+// was there; the nearest known name for a misspelt one; and the table that ties names to readers and writers.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +55,8 @@ T to_choice(const ConfigValue& value, const Choices<T>& choices) {
     list += (list.empty() ? "" : ", ") + name;
     names.push_back(name);
   }
-  fail("{}: {}: unknown value \"{}\"{}; one of: {}", value.node.place, value.name, word, did_you_mean(word, names), list);
+  fail("{}: {}: unknown value \"{}\"{}; one of: {}", value.node.place, value.name, word, did_you_mean(word, names),
+       list);
 }
 
 template <typename T>
@@ -83,8 +84,8 @@ struct UnsupportedKey {
   std::string advice = "remove it";
 };
 
-// The keys that a file and the overrides give, under their canonical names, later overrides before earlier ones and all of them
-// before the file. `names`: canonical names with their aliases. Keys with an empty value count as not given.
+// The keys that a file and the overrides give, under their canonical names, later overrides before earlier ones and all
+// of them before the file. `names`: canonical names with their aliases. Keys with an empty value count as not given.
 class GivenKeys {
  public:
   struct Name {

@@ -37,7 +37,8 @@ void GivenKeys::read(const ConfigMember& member, const std::string& prefix, bool
   const auto before = std::find_if(given_.begin(), given_.end(), [&](const Given& g) { return g.name == name->name; });
   if (before != given_.end()) {
     if (!from_command_line)
-      fail("{}: {}: given twice; the first is {} at {}", member.place, written, before->value.name, before->value.node.place);
+      fail("{}: {}: given twice; the first is {} at {}", member.place, written, before->value.name,
+           before->value.node.place);
     given_.erase(before);
   }
   if (member.value.kind != ConfigNode::Kind::kNull)
@@ -46,13 +47,15 @@ void GivenKeys::read(const ConfigMember& member, const std::string& prefix, bool
 
 const GivenKeys::Name* GivenKeys::known(const std::string& written) const {
   for (const Name& name : names_) {
-    if (name.name == written || std::find(name.aliases.begin(), name.aliases.end(), written) != name.aliases.end()) return &name;
+    if (name.name == written || std::find(name.aliases.begin(), name.aliases.end(), written) != name.aliases.end())
+      return &name;
   }
   return nullptr;
 }
 
 bool GivenKeys::is_group(const std::string& written) const {
-  return std::any_of(names_.begin(), names_.end(), [&](const Name& name) { return name.name.starts_with(written + "."); });
+  return std::any_of(names_.begin(), names_.end(),
+                     [&](const Name& name) { return name.name.starts_with(written + "."); });
 }
 
 void GivenKeys::check_unsupported(const ConfigMember& member, const std::string& written) const {
@@ -81,7 +84,8 @@ void GivenKeys::exclude(const std::string& a, const std::string& b) {
   const ConfigValue *first = find(a), *second = find(b);
   if (first == nullptr || second == nullptr) return;
   if (first->from_command_line == second->from_command_line)
-    fail("{}: {}: not together with {} ({}); keep one of them", second->node.place, second->name, first->name, first->node.place);
+    fail("{}: {}: not together with {} ({}); keep one of them", second->node.place, second->name, first->name,
+         first->node.place);
   const std::string loser = first->from_command_line ? b : a;
   std::erase_if(given_, [&](const Given& given) { return given.name == loser; });
 }

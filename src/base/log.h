@@ -1,5 +1,6 @@
-// Messages to the person: on stderr from rank 0 only, in plain text (info without a prefix), and from every call on, all of it
-// with time and level in the run's log once `log_to_file` named it. Code logs with spdlog::info, warn and error.
+// Messages to the person: on stderr from rank 0 only, in plain text (info without a prefix), and from every call on,
+// all of it with time and level in the run's log once `log_to_file` named it. Code logs with spdlog::info, warn and
+// error.
 #pragma once
 
 #include <string>

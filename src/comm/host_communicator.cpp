@@ -26,7 +26,9 @@ std::vector<std::size_t> copied(std::span<const std::size_t> offsets, int ranks)
 }  // namespace
 
 HostCommunicator::HostCommunicator(std::unique_ptr<Transport> transport, Device& device, const std::string& name)
-    : unwinding_at_start_(std::uncaught_exceptions()), transport_(std::move(transport)), stream_(host_stream(device, name)) {}
+    : unwinding_at_start_(std::uncaught_exceptions()),
+      transport_(std::move(transport)),
+      stream_(host_stream(device, name)) {}
 
 HostCommunicator::~HostCommunicator() {
   if (std::uncaught_exceptions() > unwinding_at_start_) transport_->abort();
@@ -48,8 +50,10 @@ Event HostCommunicator::issue(Event after, Collective collective) {
   return stream_->record();
 }
 
-Event HostCommunicator::all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets, Event after) {
-  return issue(after, [out, mine, offsets = copied(offsets, size())](Transport& t) { t.all_gather(out, mine, offsets); });
+Event HostCommunicator::all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets,
+                                   Event after) {
+  return issue(after,
+               [out, mine, offsets = copied(offsets, size())](Transport& t) { t.all_gather(out, mine, offsets); });
 }
 
 Event HostCommunicator::all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,

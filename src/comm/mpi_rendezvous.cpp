@@ -26,12 +26,15 @@ const MpiModule* load_module() {
       break;
     }
   if (file.empty())
-    fail("started by an MPI launcher, but {} is neither beside the program nor in {}; build with scripts/build, or copy it there",
-         kMpiModuleFile, (folder.parent_path() / "lib").string());
+    fail(
+        "started by an MPI launcher, but {} is neither beside the program nor in {}; build with scripts/build, or copy "
+        "it there",
+        kMpiModuleFile, (folder.parent_path() / "lib").string());
   // Global, because the plugins of Open MPI look for its symbols; never closed, because MPI cannot be unloaded.
   void* const handle = dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL);
   if (handle == nullptr)
-    fail("cannot load {}: {}; install Open MPI (Debian, Ubuntu: apt-get install openmpi-bin libopenmpi3)", file.string(), dlerror());
+    fail("cannot load {}: {}; install Open MPI (Debian, Ubuntu: apt-get install openmpi-bin libopenmpi3)",
+         file.string(), dlerror());
   const auto entry = reinterpret_cast<const MpiModule* (*)()>(dlsym(handle, kMpiModuleSymbol));
   if (entry == nullptr) fail("{} is not the MPI module of this program; build with scripts/build", file.string());
   return entry();
@@ -55,9 +58,11 @@ MpiRendezvous::MpiRendezvous(int launched) : module_(load_module()) {
   rank_ = module_->rank();
   size_ = module_->size();
   if (launched > 0 && launched != size_)
-    fail("the launcher started {} ranks, but this program's Open MPI sees {}: it was started by another MPI; use Open MPI's mpirun, or "
-         "srun --mpi=pmix",
-         launched, size_);
+    fail(
+        "the launcher started {} ranks, but this program's Open MPI sees {}: it was started by another MPI; use Open "
+        "MPI's mpirun, or "
+        "srun --mpi=pmix",
+        launched, size_);
   world_ = mpi_transport();
   const std::vector<std::string> hosts = exchange(host_identity());
   const std::string& here = hosts[static_cast<std::size_t>(rank_)];

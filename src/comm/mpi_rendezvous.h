@@ -1,5 +1,5 @@
-// Ranks that an MPI launcher started. MPI makes them known to each other; between ranks of one host the bytes then go through
-// shared memory, which is up to ten times faster, and only a job over several hosts moves them by MPI.
+// Ranks that an MPI launcher started. MPI makes them known to each other; between ranks of one host the bytes then go
+// through shared memory, which is up to ten times faster, and only a job over several hosts moves them by MPI.
 #pragma once
 
 #include "comm/mpi_module.h"

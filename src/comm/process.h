@@ -5,8 +5,8 @@
 
 namespace shardlora {
 
-// When the process began, in clock ticks since boot; 0 if it has ended (a zombie has). A pid is used again one day; with
-// its start it names one process only.
+// When the process began, in clock ticks since boot; 0 if it has ended (a zombie has). A pid is used again one day;
+// with its start it names one process only.
 std::uint64_t process_start(int pid);
 
 }  // namespace shardlora

@@ -20,7 +20,8 @@ int number(const char* name) {
   if (text == nullptr) return 0;
   int value = 0;
   const auto [end, error] = std::from_chars(text, text + std::strlen(text), value);
-  if (error != std::errc{} || *end != '\0' || value < 0) fail("environment variable {}={}: not a number of ranks", name, text);
+  if (error != std::errc{} || *end != '\0' || value < 0)
+    fail("environment variable {}={}: not a number of ranks", name, text);
   return value;
 }
 
@@ -32,13 +33,17 @@ std::unique_ptr<Rendezvous> make_rendezvous() {
   if (set("PMIX_RANK")) return std::make_unique<MpiRendezvous>(number("SLURM_STEP_NUM_TASKS"));
   if (set("PMI_RANK")) return std::make_unique<MpiRendezvous>(number("PMI_SIZE"));
   if (number("WORLD_SIZE") > 1)
-    fail("WORLD_SIZE={}: ranks started by torchrun variables are not supported by this version; start with mpirun -np {}",
-         std::getenv("WORLD_SIZE"), std::getenv("WORLD_SIZE"));
+    fail(
+        "WORLD_SIZE={}: ranks started by torchrun variables are not supported by this version; start with mpirun -np "
+        "{}",
+        std::getenv("WORLD_SIZE"), std::getenv("WORLD_SIZE"));
   // Only srun sets the step's variables; SLURM_NTASKS alone also stands in an allocation's shell and in a batch script.
   if (const int tasks = number("SLURM_STEP_NUM_TASKS"); tasks > 1)
-    fail("srun started {} tasks, but without PMI they cannot find each other; start with srun --mpi=pmix, or mpirun -np {} in the "
-         "allocation",
-         tasks, tasks);
+    fail(
+        "srun started {} tasks, but without PMI they cannot find each other; start with srun --mpi=pmix, or mpirun -np "
+        "{} in the "
+        "allocation",
+        tasks, tasks);
   return std::make_unique<SingleRendezvous>();
 }
 

@@ -38,7 +38,8 @@ class ThreadRendezvous final : public Rendezvous {
   int local_rank() const override { return rank(); }
   int local_size() const override { return size(); }
 
-  // A rank can't be a whole round ahead: the next one is complete only when this one comes to it, and `all` stays until then.
+  // A rank can't be a whole round ahead: the next one is complete only when this one comes to it, and `all` stays until
+  // then.
   std::vector<std::string> exchange(const std::string& mine) override {
     std::unique_lock lock(meeting_->mutex);
     const std::uint64_t round = meeting_->round;

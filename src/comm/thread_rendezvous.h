@@ -1,4 +1,5 @@
-// Ranks that are threads of one process: what runs between processes runs between them, where ThreadSanitizer can see it.
+// Ranks that are threads of one process: what runs between processes runs between them, where ThreadSanitizer can see
+// it.
 #pragma once
 
 #include <memory>

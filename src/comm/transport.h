@@ -1,5 +1,5 @@
-// What moves bytes between ranks, as blocking calls: a HostCommunicator runs them on its stream, one at a time. Every rank
-// must make the same calls in the same order. Only `abort` may be called from another thread.
+// What moves bytes between ranks, as blocking calls: a HostCommunicator runs them on its stream, one at a time. Every
+// rank must make the same calls in the same order. Only `abort` may be called from another thread.
 #pragma once
 
 #include <cstddef>

@@ -27,7 +27,8 @@ class Descriptor {
   int value_;
 };
 
-// A file of `bytes` zeros whose memory is there for sure: a full machine shows here, not as a signal in the middle of a step.
+// A file of `bytes` zeros whose memory is there for sure: a full machine shows here, not as a signal in the middle of a
+// step.
 int make_file(std::size_t bytes) {
   const int file = memfd_create("shardlora", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (file < 0) return -1;

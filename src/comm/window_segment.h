@@ -1,6 +1,7 @@
-// The memory that ranks of one host meet in: for every rank two windows that it alone writes and all read, and counters that
-// say how far each of them has come. Shared between processes it is an anonymous file (memfd) without a name in any
-// directory, so nothing is left behind however a process ends; between threads it is plain memory of the same layout.
+// The memory that ranks of one host meet in: for every rank two windows that it alone writes and all read, and counters
+// that say how far each of them has come. Shared between processes it is an anonymous file (memfd) without a name in
+// any directory, so nothing is left behind however a process ends; between threads it is plain memory of the same
+// layout.
 #pragma once
 
 #include <atomic>
@@ -17,17 +18,16 @@ inline constexpr int kMostLocalRanks = 256;
 
 // What a rank does at a step, so that ranks that do different things notice.
 struct StepHeader {
-  std::uint32_t kind;                      // a Step of WindowTransport
-  std::uint32_t chunks;                    // steps that this rank needs for the collective
-  std::uint64_t bytes[kMostLocalRanks];    // for every rank
+  std::uint32_t kind;                    // a Step of WindowTransport
+  std::uint32_t chunks;                  // steps that this rank needs for the collective
+  std::uint64_t bytes[kMostLocalRanks];  // for every rank
 };
 
 struct alignas(64) RankWords {
   std::atomic<std::uint32_t> written;  // the last step whose window is filled
-  std::atomic<std::uint32_t> read;     // the last step whose windows of all peers have been read
   std::atomic<std::uint32_t> left;     // 1: this rank has gone and will do no further step
   std::int32_t pid;
-  std::uint64_t started;               // with the pid it names a process for good
+  std::uint64_t started;  // with the pid it names one process
 };
 
 class WindowSegment {
@@ -41,7 +41,9 @@ class WindowSegment {
   ~WindowSegment();
 
   int ranks() const { return ranks_; }
-  std::atomic<std::uint32_t>& abort_word() { return *reinterpret_cast<std::atomic<std::uint32_t>*>(base_); }  // 1 + the rank
+  std::atomic<std::uint32_t>& abort_word() {
+    return *reinterpret_cast<std::atomic<std::uint32_t>*>(base_);
+  }  // 1 + the rank
   RankWords& words(int rank) { return reinterpret_cast<RankWords*>(base_ + sizeof(RankWords))[rank]; }
   StepHeader& header(int rank, std::uint32_t step) { return *reinterpret_cast<StepHeader*>(slot(rank, step)); }
   std::byte* window(int rank, std::uint32_t step) { return slot(rank, step) + kHeaderBytes; }

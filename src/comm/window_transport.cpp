@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "base/error.h"
@@ -17,14 +17,16 @@ namespace shardlora {
 
 namespace {
 
-constexpr int kSpins = 400;                       // about a microsecond: a core is worth more to the kernels than to us
-constexpr timespec kNap{0, 20 * 1000 * 1000};     // between two looks at whether the peer still lives
+constexpr int kSpins = 400;                    // about a microsecond: a core is worth more to the kernels than to us
+constexpr timespec kNap{0, 20 * 1000 * 1000};  // between two looks at whether the peer still lives
 
 // libstdc++'s atomic::wait works inside one process only. False when the nap is over and nothing has come.
 bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t seen) {
   return syscall(SYS_futex, &word, FUTEX_WAIT, seen, &kNap, nullptr, 0) == 0 || errno != ETIMEDOUT;
 }
-void futex_wake(std::atomic<std::uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0); }
+void futex_wake(std::atomic<std::uint32_t>& word) {
+  syscall(SYS_futex, &word, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
+}
 
 bool reached(std::uint32_t value, std::uint32_t target) { return static_cast<std::int32_t>(value - target) >= 0; }
 
@@ -42,7 +44,8 @@ void copy(std::byte* to, const std::byte* from, std::size_t bytes) {
 
 }  // namespace
 
-WindowTransport::WindowTransport(std::shared_ptr<WindowSegment> segment, int rank) : segment_(std::move(segment)), rank_(rank) {
+WindowTransport::WindowTransport(std::shared_ptr<WindowSegment> segment, int rank)
+    : segment_(std::move(segment)), rank_(rank) {
   RankWords& mine = segment_->words(rank_);
   mine.pid = getpid();
   mine.started = process_start(mine.pid);
@@ -52,16 +55,12 @@ WindowTransport::~WindowTransport() {
   RankWords& mine = segment_->words(rank_);
   mine.left.store(1, std::memory_order_release);
   futex_wake(mine.written);
-  futex_wake(mine.read);
 }
 
 void WindowTransport::abort(WindowSegment& segment, int rank) noexcept {
   std::uint32_t none = 0;
   segment.abort_word().compare_exchange_strong(none, static_cast<std::uint32_t>(rank) + 1);
-  for (int r = 0; r < segment.ranks(); ++r) {
-    futex_wake(segment.words(r).written);
-    futex_wake(segment.words(r).read);
-  }
+  for (int r = 0; r < segment.ranks(); ++r) futex_wake(segment.words(r).written);
 }
 
 void WindowTransport::give_up_on(int peer) {
@@ -69,28 +68,24 @@ void WindowTransport::give_up_on(int peer) {
   throw PeerFailed(stopped(peer));
 }
 
-void WindowTransport::await(std::atomic<std::uint32_t>& word, std::uint32_t target, int peer) {
+void WindowTransport::await(int peer) {
+  RankWords& theirs = segment_->words(peer);
+  std::atomic<std::uint32_t>& word = theirs.written;
   for (int i = 0; i < kSpins; ++i)
-    if (reached(word.load(std::memory_order_acquire), target)) return;
+    if (reached(word.load(std::memory_order_acquire), step_)) return;
   bool woken = true;
   for (;;) {
     const std::uint32_t seen = word.load(std::memory_order_acquire);
-    if (reached(seen, target)) return;
+    if (reached(seen, step_)) return;
     if (const std::uint32_t culprit = segment_->abort_word().load(); culprit != 0)
       throw PeerFailed(stopped(static_cast<int>(culprit) - 1));
-    const RankWords& theirs = segment_->words(peer);
     const bool left = theirs.left.load(std::memory_order_acquire) != 0;
     if (left || (!woken && process_start(theirs.pid) != theirs.started)) {
-      if (reached(word.load(std::memory_order_acquire), target)) return;  // its last act, then it went
+      if (reached(word.load(std::memory_order_acquire), step_)) return;  // its last act, then it went
       give_up_on(peer);
     }
     woken = futex_wait(word, seen);
   }
-}
-
-void WindowTransport::publish(std::atomic<std::uint32_t>& word) {
-  word.store(step_, std::memory_order_release);
-  futex_wake(word);
 }
 
 template <typename Fill, typename Drain>
@@ -101,22 +96,22 @@ void WindowTransport::step(Kind kind, Fill fill, Drain drain) {
   if (const std::uint32_t culprit = segment_->abort_word().load(); culprit != 0)
     throw PeerFailed(stopped(static_cast<int>(culprit) - 1));
 
-  // This step's window was filled two steps ago last: everybody must have read that.
-  for (int k = 1; k < size(); ++k) await(segment_->words(peer(k)).read, step_ - 2, peer(k));
+  // This window was filled two steps ago last, and everybody has read that: each peer has filled the window of the last
+  // step since (we waited for it), and it did that after it was done with the step before.
   StepHeader& header = segment_->header(rank_, step_);
   header.kind = static_cast<std::uint32_t>(kind);
   fill(segment_->window(rank_, step_), header);
-  publish(mine.written);
+  mine.written.store(step_, std::memory_order_release);
+  futex_wake(mine.written);
 
   for (int k = 1; k < size(); ++k) {
     const int from = peer(k);
-    await(segment_->words(from).written, step_, from);
+    await(from);
     const StepHeader& theirs = segment_->header(from, step_);
-    DCHECK(theirs.kind == header.kind, "ranks {} and {} are in different collectives: all must issue the same in the same order",
-           rank_, from);
+    DCHECK(theirs.kind == header.kind,
+           "ranks {} and {} are in different collectives: all must issue the same in the same order", rank_, from);
     drain(from, segment_->window(from, step_), theirs);
   }
-  publish(mine.read);
 }
 
 void WindowTransport::barrier() {
@@ -124,7 +119,9 @@ void WindowTransport::barrier() {
 }
 
 void WindowTransport::all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets) {
-  const auto share = [&](int r) { return offsets[static_cast<std::size_t>(r) + 1] - offsets[static_cast<std::size_t>(r)]; };
+  const auto share = [&](int r) {
+    return offsets[static_cast<std::size_t>(r) + 1] - offsets[static_cast<std::size_t>(r)];
+  };
   std::size_t chunks = 0;
   for (int r = 0; r < size() && size() > 1; ++r) chunks = std::max(chunks, pieces(share(r), kWindowBytes));
   for (std::size_t c = 0; c < chunks; ++c)
@@ -136,8 +133,8 @@ void WindowTransport::all_gather(std::byte* out, const std::byte* mine, std::spa
           copy(window, mine + begin, bytes);
         },
         [&](int from, const std::byte* window, const StepHeader& header) {
-          DCHECK(header.bytes[0] == share(from), "all_gather: rank {} has {} bytes, rank {} expects {}", from, header.bytes[0],
-                 rank_, share(from));
+          DCHECK(header.bytes[0] == share(from), "all_gather: rank {} has {} bytes, rank {} expects {}", from,
+                 header.bytes[0], rank_, share(from));
           const auto [begin, bytes] = piece_of(share(from), c, kWindowBytes);
           copy(out + offsets[static_cast<std::size_t>(from)] + begin, window, bytes);
         });
@@ -150,7 +147,9 @@ void WindowTransport::all_to_all(std::byte* out, std::span<const std::size_t> re
   const auto share = [&](std::span<const std::size_t> offsets, int r) { return at(offsets, r + 1) - at(offsets, r); };
   // A window is cut evenly between the peers: rank d's part is that of its distance from the owner.
   const std::size_t part = kWindowBytes / static_cast<std::size_t>(std::max(1, size() - 1)) / 64 * 64;
-  const auto part_of = [&](int owner, int d) { return static_cast<std::size_t>((d - owner + size()) % size() - 1) * part; };
+  const auto part_of = [&](int owner, int d) {
+    return static_cast<std::size_t>((d - owner + size()) % size() - 1) * part;
+  };
 
   // How many steps are needed only the senders know: everybody says his number in the first step, the largest counts.
   std::size_t mine = 1;
@@ -171,8 +170,8 @@ void WindowTransport::all_to_all(std::byte* out, std::span<const std::size_t> re
         },
         [&](int from, const std::byte* window, const StepHeader& header) {
           chunks = std::max<std::size_t>(chunks, header.chunks);
-          DCHECK(header.bytes[rank_] == share(receive, from), "all_to_all: rank {} sends {} bytes, rank {} expects {}", from,
-                 header.bytes[rank_], rank_, share(receive, from));
+          DCHECK(header.bytes[rank_] == share(receive, from), "all_to_all: rank {} sends {} bytes, rank {} expects {}",
+                 from, header.bytes[rank_], rank_, share(receive, from));
           const auto [begin, bytes] = piece_of(share(receive, from), c, part);
           copy(out + at(receive, from) + begin, window + part_of(from, rank_), bytes);
         });

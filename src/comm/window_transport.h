@@ -1,7 +1,7 @@
-// Collectives between ranks that share a WindowSegment. Every collective is a row of steps that all ranks make together: each
-// fills its window, says so, and copies its part out of the windows of the others. Two windows a rank: while one is read, the
-// next one is filled. Nobody waits for ever: a waiting rank watches for an abort, for a peer that has left and for one whose
-// process is gone, and ends with PeerFailed (within a tenth of a second).
+// Collectives between ranks that share a WindowSegment. Every collective is a row of steps that all ranks make
+// together: each fills its window, says so, and copies its part out of the windows of the others. Two windows a rank:
+// while one is read, the next one is filled. Nobody waits for ever: a waiting rank watches for an abort, for a peer
+// that has left and for one whose process is gone, and ends with PeerFailed (within a tenth of a second).
 #pragma once
 
 #include <memory>
@@ -33,9 +33,8 @@ class WindowTransport final : public Transport {
   // One step: fill(window, header) and drain(peer, window, header), each header checked for `kind` first.
   template <typename Fill, typename Drain>
   void step(Kind kind, Fill fill, Drain drain);
-  // Until `word` of `peer` has reached `target`.
-  void await(std::atomic<std::uint32_t>& word, std::uint32_t target, int peer);
-  void publish(std::atomic<std::uint32_t>& word);
+  // Until `peer` has filled its window of this step.
+  void await(int peer);
   [[noreturn]] void give_up_on(int peer);
 
   const std::shared_ptr<WindowSegment> segment_;

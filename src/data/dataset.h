@@ -1,5 +1,6 @@
-// Rows of a JSONL file: one JSON object a line with `messages` as OpenAI has them. What is wrong with a row is said with file and
-// line and the row is left out; after a few such rows the whole reading stops, since then the file is not what it should be.
+// Rows of a JSONL file: one JSON object a line with `messages` as OpenAI has them. What is wrong with a row is said
+// with file and line and the row is left out; after a few such rows the whole reading stops, since then the file is not
+// what it should be.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,7 @@ namespace shardlora {
 
 struct Row {
   std::string source;
-  std::int64_t line = 0;  // from 1
+  std::int64_t line = 0;        // from 1
   nlohmann::ordered_json json;  // an object whose "messages" are checked: roles, contents, an assistant turn
 };
 
@@ -34,8 +35,9 @@ class BadRows {
   std::int64_t count_ = 0;
 };
 
-// Calls `visit` with every good row, in order; a RowError that it throws makes the row a bad one. Empty lines are passed over; a
-// file without rows, or one with a line over 64 MB, is an Error. Returns the number of rows, bad ones included.
+// Calls `visit` with every good row, in order; a RowError that it throws makes the row a bad one. Empty lines are
+// passed over; a file without rows, or one with a line over 64 MB, is an Error. Returns the number of rows, bad ones
+// included.
 std::int64_t for_each_row(const std::string& path, BadRows& bad, const std::function<void(Row&&)>& visit);
 
 }  // namespace shardlora

@@ -1,6 +1,7 @@
-// The order of samples: a keyed permutation of 0 .. n-1, one for every (seed, epoch), computed at any position without state:
-// a Feistel network with Philox as its round function over the next power of four, walked until it lands inside (cycle walking;
-// Black & Rogaway, "Ciphers with arbitrary finite domains", 2002). Also deals rows to training and validation.
+// The order of samples: a keyed permutation of 0 .. n-1, one for every (seed, epoch), computed at any position without
+// state: a Feistel network with Philox as its round function over the next power of four, walked until it lands inside
+// (cycle walking; Black & Rogaway, "Ciphers with arbitrary finite domains", 2002). Also deals rows to training and
+// validation.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +17,9 @@ namespace shardlora {
 class SampleOrder {
  public:
   SampleOrder(std::uint64_t samples, std::uint64_t seed, std::uint32_t epoch)
-      : samples_(samples), key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)}, epoch_(epoch) {
+      : samples_(samples),
+        key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},
+        epoch_(epoch) {
     const int bits = samples < 2 ? 0 : static_cast<int>(std::bit_width(samples - 1));
     half_bits_ = (bits + 1) / 2;
   }

@@ -1,6 +1,7 @@
-// A sample: one row as the model sees it, tokens and which of them are targets. Made by the model's own chat template, which
-// knows for every character whether it is the template's or the row's:
-//  - trained are an assistant turn's content and the template's text after it up to and including its first control token
+// A sample: one row as the model sees it, tokens and which of them are targets. Made by the model's own chat template,
+// which knows for every character whether it is the template's or the row's:
+//  - trained are an assistant turn's content and the template's text after it up to and including its first control
+//  token
 //    (the end of the turn), not the role header and not what follows the end; a token trains if its first byte does;
 //  - control tokens come from the template's text only; the same letters in a row are encoded as text.
 #pragma once
@@ -36,16 +37,17 @@ struct Prompt {
 
 struct SampleOptions {
   std::int64_t sequence_len = 2048;
-  bool train_on_inputs = false;         // every token trains
-  std::optional<ExcessLength> excess;   // not given: cut, as long as at most 1 % of the rows need it
+  bool train_on_inputs = false;        // every token trains
+  std::optional<ExcessLength> excess;  // not given: cut, as long as at most 1 % of the rows need it
 };
 
 // What became of the rows.
 struct SampleSummary {
   std::int64_t rows = 0, bad = 0, cut = 0, dropped = 0;
-  std::vector<std::int64_t> lengths;  // tokens of every kept sample, ascending
+  std::int64_t too_long = 0, longest = 0;  // rows over sequence_len, and tokens of the longest of them
+  std::vector<std::int64_t> lengths;       // tokens of every kept sample, ascending
   std::int64_t tokens = 0, trained = 0;
-  std::string text() const;           // for people: a few lines
+  std::string text() const;  // for people: a few lines
 };
 
 struct SampleSet {
@@ -64,8 +66,8 @@ class SampleMaker {
   // A prompt of one's own: [{"role": "user", "content": "Hi"}], ready for the answer.
   std::vector<std::int32_t> tokens_of(const nlohmann::ordered_json& messages) const;
 
-  // All rows of the files in their order. Bad rows are logged with file, line and reason; the 10th is an Error, and so is a set
-  // without a single sample.
+  // All rows of the files in their order. Bad rows are logged with file, line and reason; the 10th is an Error, and so
+  // is a set without a single sample.
   SampleSet load_samples(const std::vector<std::string>& paths, const SampleOptions& options) const;
   std::vector<Prompt> load_prompts(const std::vector<std::string>& paths) const;
 

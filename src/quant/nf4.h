@@ -1,6 +1,6 @@
 // NF4 (Dettmers et al., "QLoRA: efficient finetuning of quantized LLMs", 2023): 16 levels, the quantiles of a normal
 // distribution scaled to [-1, 1]; a block of values shares its largest magnitude. Functions of one value and of one run
-// of blocks, bit for bit what bitsandbytes' CPU backend gives.
+// of blocks; codes and absmax are bit for bit those of bitsandbytes' CPU backend.
 #pragma once
 
 #include <array>
@@ -53,7 +53,7 @@ HOST_DEVICE constexpr std::uint8_t nf4_code(float x) {
   return static_cast<std::uint8_t>(code);
 }
 
-// What a block's values are divided by: an all-zero block must not divide by zero.
+// A block's values are divided by at least this: an all-zero block must not divide by zero.
 inline constexpr float kNf4SmallestAbsmax = 1e-38F;
 
 // Codes and absmax of `values`, which start at a block and end at one or with the tensor. A last block that is short

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "shard/finish_quietly.h"
+
 namespace shardlora {
 namespace {
 
@@ -44,6 +46,11 @@ GradientReducer::GradientReducer(Device& device, ParamStore& store, Communicator
   if (comm.size() == 1) return;
   send_ = device.allocate(most.own * largest, Tier::kDevice, Purpose::kCommunication);
   receive_ = device.allocate(most.all * largest_share, Tier::kDevice, Purpose::kCommunication);
+}
+
+GradientReducer::~GradientReducer() {
+  if (std::uncaught_exceptions() > unwinding_at_start_) comm_.abort();
+  if (pending_) finish_quietly(comm_, pending_->done);
 }
 
 void GradientReducer::begin_step(std::vector<std::int64_t> cuts) {

@@ -3,6 +3,7 @@
 // computes; the owner finishes the tree one unit later.
 #pragma once
 
+#include <exception>
 #include <optional>
 #include <vector>
 
@@ -20,6 +21,8 @@ class GradientReducer {
  public:
   // `most_leaves`: micro-batches of the largest step.
   GradientReducer(Device& device, ParamStore& store, Communicator& comm, std::int64_t most_leaves, Waves waves);
+  // Waits for what is still on its way; where an exception unwinds, ends it with `abort` first.
+  ~GradientReducer();
 
   // The micro-batches of the step that begins: rank r has leaves [cuts[r], cuts[r + 1]).
   void begin_step(std::vector<std::int64_t> cuts);
@@ -41,6 +44,7 @@ class GradientReducer {
   GradientTree::Add adder(std::byte* slots, std::int64_t elements);
   void finish_unit(std::size_t unit);
 
+  const int unwinding_at_start_ = std::uncaught_exceptions();
   Device& device_;
   ParamStore& store_;
   Communicator& comm_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "shard/finish_quietly.h"
+
 namespace shardlora {
 namespace {
 
@@ -49,7 +51,14 @@ LayerStreamer::LayerStreamer(Device& device, ParamStore& store, Communicator& ga
   dense_ = device.allocate(dense, Tier::kDevice, Purpose::kStreaming);
 }
 
-LayerStreamer::~LayerStreamer() = default;
+LayerStreamer::~LayerStreamer() {
+  if (std::uncaught_exceptions() > unwinding_at_start_) gathers_.abort();
+  for (const Slot& slot : slots_) {
+    finish_quietly(gathers_, slot.frozen);
+    finish_quietly(gathers_, slot.trainable);
+  }
+  finish_quietly(device_.compute());  // the last lease's readers, and the poison behind them
+}
 
 void LayerStreamer::run(std::size_t schedule) {
   DCHECK(!leased_, "a schedule was started during a lease");

@@ -4,7 +4,8 @@
 // Rules
 // 1. The order of collectives is a function of the schedule only, never of timing: every rank visits the same units in the same order.
 // 2. A communicator owns its stream, and two kinds of traffic never share one: gathers and reductions have one each.
-// 3. One lease at a time. Its destructor frees the slot, it never communicates; an exception unwinds without waiting for peers.
+// 3. One lease at a time. Its destructor frees the slot, it never communicates; an exception unwinds without waiting for peers:
+//    the streamer waits for what still lands in its slots or reads them, but ends the gathers with `abort` first.
 // 4. Packed bytes travel; the last hop decodes a unit into one dense copy that all micro-batches of the visit share.
 // 5. The schedule is cyclic: at its end the first unit's frozen bytes are already on their way again; its trainable part is
 //    gathered when it is borrowed, so after the optimiser. A unit that comes again next or next but one (the head, the last layer
@@ -12,6 +13,7 @@
 // 6. Everything is allocated in the constructor. With poison on, a slot reads as NaN from the end of its lease on.
 #pragma once
 
+#include <exception>
 #include <optional>
 #include <vector>
 
@@ -88,6 +90,7 @@ class LayerStreamer {
   void make_views(const Slot& slot);
   void release();
 
+  const int unwinding_at_start_ = std::uncaught_exceptions();
   Device& device_;
   ParamStore& store_;
   Communicator& gathers_;

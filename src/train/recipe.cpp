@@ -34,8 +34,8 @@ void settle_format(RecipeDraft& draft, const GivenKeys& keys, const std::string&
                                                    : BaseFormat::kNone;
   if (qlora && draft.quantization.format == BaseFormat::kNone) {
     const ConfigValue* value = draft.format ? keys.find("quantization.format") : four_bit;
-    fail("{}: {}: adapter: qlora needs a quantised base; write adapter: lora, or format nf4", value ? value->node.place : path,
-         value ? value->name : "quantization.format");
+    fail("{}: {}: adapter: qlora needs a quantised base; write adapter: lora, or format nf4",
+         value ? value->node.place : path, value ? value->name : "quantization.format");
   }
 }
 
@@ -43,9 +43,13 @@ void check_given(const GivenKeys& keys, const std::string& path) {
   if (keys.find("base_model") == nullptr)
     fail("{}: base_model is missing; name a GGUF file, such as base_model: SmolLM2-135M-Instruct.Q4_1.gguf", path);
   if (keys.find("adapter") == nullptr)
-    fail("{}: adapter is missing; write adapter: qlora (4-bit base) or adapter: lora (this version trains no full model)", path);
+    fail(
+        "{}: adapter is missing; write adapter: qlora (4-bit base) or adapter: lora (this version trains no full "
+        "model)",
+        path);
   if (keys.find("datasets") == nullptr)
-    fail("{}: datasets is missing; write datasets: with \"- path: rows.jsonl\" and \"type: chat_template\" below it", path);
+    fail("{}: datasets is missing; write datasets: with \"- path: rows.jsonl\" and \"type: chat_template\" below it",
+         path);
 }
 
 void check_together(const RecipeDraft& draft, const GivenKeys& keys) {
@@ -53,7 +57,8 @@ void check_together(const RecipeDraft& draft, const GivenKeys& keys) {
   if (draft.datasets.empty()) expected(datasets, "at least one dataset");
   if (const ConfigValue* linear = keys.find("lora_target_linear");
       linear != nullptr && !draft.lora_target_linear && draft.lora_target_modules.empty())
-    fail("{}: lora_target_linear: false leaves nothing to train; name modules in lora_target_modules", linear->node.place);
+    fail("{}: lora_target_linear: false leaves nothing to train; name modules in lora_target_modules",
+         linear->node.place);
   if (const ConfigValue* batch = keys.find("global_batch_size");
       batch != nullptr && *draft.global_batch_size < draft.micro_batch_size)
     fail("{}: {}: {} rows are less than one micro-batch ({})", batch->node.place, batch->name, *draft.global_batch_size,

@@ -1,7 +1,7 @@
-// A recipe: everything that a run is told, from a YAML file and from key=value on the command line. Names are axolotl's, with
-// Hugging Face's as aliases. Reading is strict: an unknown key, a wrong type or a value out of range is an Error with file and
-// line; a key that other trainers know and this version doesn't support is one too, unless its value asks for nothing.
-// Adding a key is a member here and a row in recipe_fields.cpp.
+// A recipe: everything that a run is told, from a YAML file and from key=value on the command line. Names are
+// axolotl's, with Hugging Face's as aliases. Reading is strict: an unknown key, a wrong type or a value out of range is
+// an Error with file and line; a key that other trainers know and this version doesn't support is one too, unless its
+// value asks for nothing. Adding a key is a member here and a row in recipe_fields.cpp.
 #pragma once
 
 #include <cstdint>
@@ -52,21 +52,21 @@ struct Recipe {
   std::int64_t sequence_len = 2048;
   std::optional<ExcessLength> excess_length_strategy;  // not given: cut, as long as at most 1 % of the rows need it
 
-  std::int64_t micro_batch_size = 1;                     // rows
-  std::optional<std::int64_t> global_batch_size;         // rows of a step; not given: micro x accumulation x ranks
-  std::int64_t gradient_accumulation_steps = 1;          // never given together with global_batch_size
+  std::int64_t micro_batch_size = 1;              // rows
+  std::optional<std::int64_t> global_batch_size;  // rows of a step; not given: micro x accumulation x ranks
+  std::int64_t gradient_accumulation_steps = 1;   // never given together with global_batch_size
   double num_epochs = 1;
-  std::optional<std::int64_t> max_steps;                 // takes the place of num_epochs
+  std::optional<std::int64_t> max_steps;  // takes the place of num_epochs
 
   double learning_rate = 2e-4;
   Schedule lr_scheduler = Schedule::kCosine;
-  std::optional<std::int64_t> warmup_steps;              // not both
-  std::optional<double> warmup_ratio;                    // of all steps
+  std::optional<std::int64_t> warmup_steps;  // not both
+  std::optional<double> warmup_ratio;        // of all steps
   double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8;
   double weight_decay = 0;
-  double max_grad_norm = 1;                              // 0: no clipping
+  double max_grad_norm = 1;  // 0: no clipping
 
-  std::optional<std::int64_t> eval_steps;                // not given or 0: only at the end
+  std::optional<std::int64_t> eval_steps;  // not given or 0: only at the end
   std::int64_t logging_steps = 1;
   std::string output_dir = "./model-out";
   std::uint64_t seed = 42;
@@ -74,15 +74,15 @@ struct Recipe {
   ComputeType bf16 = ComputeType::kAuto;
   bool gradient_checkpointing = true;
   std::string deterministic = "strict";
-  Sharding sharding = Sharding::kSharded;                // sharding.strategy: full_shard or replicate
-  std::uint64_t device_limit = 0, host_limit = 0;        // memory.*: bytes; 0: none
+  Sharding sharding = Sharding::kSharded;          // sharding.strategy: full_shard or replicate
+  std::uint64_t device_limit = 0, host_limit = 0;  // memory.*: bytes; 0: none
 
   // warmup_steps, or ceil(warmup_ratio x total) as transformers has it, or 0.
   std::int64_t warmup(std::int64_t total_steps) const;
 };
 
-// Reads `path`, then the overrides ("lora_r=16", "quantization.format=none"; values are YAML) in order, the last word winning.
-// Checks every value and what they mean together. Doesn't look whether files exist.
+// Reads `path`, then the overrides ("lora_r=16", "quantization.format=none"; values are YAML) in order, the last word
+// winning. Checks every value and what they mean together. Doesn't look whether files exist.
 Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides = {});
 
 // Every key with its value, as YAML that load_recipe reads back to the same recipe.

@@ -13,12 +13,14 @@ constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 
 // The kinds of rows. `min` and `max` are the accepted range.
 Field text(std::string name, std::string Recipe::* member, Names aliases = {}) {
-  return {std::move(name), std::move(aliases), [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_text(v); },
+  return {std::move(name), std::move(aliases),
+          [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_text(v); },
           [member](const RecipeDraft& r) { return (r.*member).empty() ? "" : yaml_text(r.*member); }};
 }
 
 Field flag(std::string name, bool Recipe::* member, Names aliases = {}) {
-  return {std::move(name), std::move(aliases), [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_bool(v); },
+  return {std::move(name), std::move(aliases),
+          [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_bool(v); },
           [member](const RecipeDraft& r) { return std::string(r.*member ? "true" : "false"); }};
 }
 
@@ -55,7 +57,9 @@ Field choice(std::string name, T Recipe::* member, Choices<T> choices, Names ali
 }
 
 Field bytes(std::string name, std::uint64_t Recipe::* member) {
-  return {std::move(name), {}, [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_bytes(v); },
+  return {std::move(name),
+          {},
+          [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_bytes(v); },
           [member](const RecipeDraft& r) { return bytes_text(r.*member); }};
 }
 
@@ -89,10 +93,12 @@ DatasetSource to_source(const ConfigValue& list, const ConfigNode& item) {
     if (member.key == "path") {
       source.path = to_text(value);
     } else if (member.key == "type") {
-      if (value.node.kind == ConfigNode::Kind::kScalar && value.node.text != "chat_template" && value.node.text != "messages" &&
-          value.node.text != "openai")
-        fail("{}: {}: \"{}\" is not supported in this version; give rows of {{\"messages\": [...]}} and type: chat_template",
-             member.place, value.name, value.node.text);
+      if (value.node.kind == ConfigNode::Kind::kScalar && value.node.text != "chat_template" &&
+          value.node.text != "messages" && value.node.text != "openai")
+        fail(
+            "{}: {}: \"{}\" is not supported in this version; give rows of {{\"messages\": [...]}} and type: "
+            "chat_template",
+            member.place, value.name, value.node.text);
       source.type = to_choice(value, types);
     } else {
       const Names names{"path", "type"};
@@ -127,7 +133,8 @@ const Choices<BaseFormat> kFormats{{"none", BaseFormat::kNone}, {"nf4", BaseForm
 std::vector<Field> base_fields() {
   return {
       text("base_model", &Recipe::base_model, {"model_name_or_path", "model"}),
-      choice<AdapterKind>("adapter", &Recipe::adapter, {{"lora", AdapterKind::kLora}, {"qlora", AdapterKind::kQLora}}, {"finetuning_type"}),
+      choice<AdapterKind>("adapter", &Recipe::adapter, {{"lora", AdapterKind::kLora}, {"qlora", AdapterKind::kQLora}},
+                          {"finetuning_type"}),
       {"load_in_4bit", {}, [](RecipeDraft& r, const ConfigValue& v) { r.load_in_4bit = to_bool(v); }, nullptr},
       {"quantization_bit",
        {},
@@ -145,7 +152,8 @@ std::vector<Field> base_fields() {
        {},
        [](RecipeDraft& r, const ConfigValue& v) {
          r.quantization.group_size = to_integer(v, 32, 4096);
-         if ((r.quantization.group_size & (r.quantization.group_size - 1)) != 0) expected(v, "a power of two from 32 to 4096");
+         if ((r.quantization.group_size & (r.quantization.group_size - 1)) != 0)
+           expected(v, "a power of two from 32 to 4096");
        },
        [](const RecipeDraft& r) { return std::to_string(r.quantization.group_size); }},
       {"quantization.double_quant",
@@ -163,7 +171,8 @@ std::vector<Field> adapter_fields() {
        {},
        [](RecipeDraft& r, const ConfigValue& v) {
          r.lora_dropout = to_number(v, 0, 1);
-         if (r.lora_dropout != 0) fail("{}: lora_dropout: only 0 is supported in this version; set it to 0", v.node.place);
+         if (r.lora_dropout != 0)
+           fail("{}: lora_dropout: only 0 is supported in this version; set it to 0", v.node.place);
        },
        [](const RecipeDraft& r) { return fmt::format("{}", r.lora_dropout); }},
       {"lora_target_modules",
@@ -202,8 +211,10 @@ std::vector<Field> data_fields() {
        {"template"},
        [](RecipeDraft& r, const ConfigValue& v) {
          if (to_text(v) != "tokenizer_default")
-           fail("{}: {}: \"{}\" is not supported in this version; the model's own template is used with tokenizer_default",
-                v.node.place, v.name, to_text(v));
+           fail(
+               "{}: {}: \"{}\" is not supported in this version; the model's own template is used with "
+               "tokenizer_default",
+               v.node.place, v.name, to_text(v));
          r.chat_template = "tokenizer_default";
        },
        [](const RecipeDraft& r) { return r.chat_template; }},

@@ -1,5 +1,5 @@
-// Keys of axolotl and of Hugging Face's trainers that this version doesn't have. A pasted recipe passes where they ask for
-// nothing and stops, with the line, where they ask for something.
+// Keys of axolotl and of Hugging Face's trainers that this version doesn't have. A pasted recipe passes where they ask
+// for nothing and stops, with the line, where they ask for something.
 #include "train/recipe_fields.h"
 
 namespace shardlora {

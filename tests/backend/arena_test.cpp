@@ -52,16 +52,19 @@ TEST(Arena, GivesAnEmptyBufferForNoBytes) {
 TEST(Arena, RefusesWhatDoesNotFitAndSaysWhoHoldsTheRest) {
   Arena arena(Tier::kDevice, 64 * kMiB, false);
   const Buffer frozen = arena.allocate(20 * kMiB, Purpose::kFrozen);
-  { const Buffer gone = arena.allocate(30 * kMiB, Purpose::kLive); }
+  {
+    const Buffer gone = arena.allocate(30 * kMiB, Purpose::kLive);
+  }
   try {
     const Buffer big = arena.allocate(120 * kMiB, Purpose::kLayerInputs);
     FAIL() << "no error";
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(),
-                 "out of device memory: need 120.0 MiB more for layer_inputs, 44.0 of 64.0 MiB free; in use: frozen 20.0 MiB, "
-                 "live 0.0 MiB (peak 30.0); raise memory.device_limit, or lower micro_batch_size or sequence_len");
+    EXPECT_STREQ(
+        error.what(),
+        "out of device memory: need 120.0 MiB more for layer_inputs, 44.0 of 64.0 MiB free; in use: frozen 20.0 MiB, "
+        "live 0.0 MiB (peak 30.0); raise memory.device_limit, or lower micro_batch_size or sequence_len");
   }
-  EXPECT_EQ(arena.use().total_now, 20 * kMiB);  // a refused call leaves nothing behind
+  EXPECT_EQ(arena.use().total_now, 20 * kMiB);                           // a refused call leaves nothing behind
   const Buffer rest = arena.allocate(44 * kMiB, Purpose::kLayerInputs);  // the limit itself may be reached
   EXPECT_EQ(arena.use().total_now, 64 * kMiB);
 }

@@ -37,7 +37,8 @@ double off(const Held& got, const Doubles& want, const naive::AttentionShape& s)
   double largest = 0;
   for (const double value : want) largest = std::max(largest, std::abs(value));
   const double walk = 0x1p-24 * std::sqrt(static_cast<double>(s.d) * 200.0) * largest;
-  return worst(got.values(), want, [&](std::size_t i) { return roundoff(got.tensor.dtype) * std::abs(want[i]) + walk; });
+  return worst(got.values(), want,
+               [&](std::size_t i) { return roundoff(got.tensor.dtype) * std::abs(want[i]) + walk; });
 }
 
 class Attention : public testing::TestWithParam<std::tuple<DType, int, int, int>> {
@@ -61,7 +62,8 @@ TEST_P(Attention, BackwardIsTheDerivative) {
   Case run(std::get<0>(GetParam()), shape());
   run.forward(device_.ops());
   run.backward(device_.ops());
-  const auto want = naive::attention_backward(run.d_o.values(), run.o.values(), run.q.values(), run.k.values(), run.v.values(), run.s);
+  const auto want = naive::attention_backward(run.d_o.values(), run.o.values(), run.q.values(), run.k.values(),
+                                              run.v.values(), run.s);
   EXPECT_LE(off(run.dq, want.dq, run.s), 1.0);
   EXPECT_LE(off(run.dk, want.dk, run.s), 1.0);
   EXPECT_LE(off(run.dv, want.dv, run.s), 1.0);
@@ -103,8 +105,10 @@ TEST(AttentionDecode, ContinuesWhatTheFilledCacheBegan) {
     const std::int64_t capacity = 80, samples = 3;
     Case run(dtype, s);
     const auto want = naive::attention(run.q.values(), run.k.values(), run.v.values(), s);
-    const Held q(dtype, {samples, s.heads, s.d}), k(dtype, {samples, s.groups, s.d}), v(dtype, {samples, s.groups, s.d});
-    const Held o(dtype, {samples, s.heads, s.d}), cache_k(dtype, {samples, capacity, s.groups, s.d}), cache_v(dtype, {samples, capacity, s.groups, s.d});
+    const Held q(dtype, {samples, s.heads, s.d}), k(dtype, {samples, s.groups, s.d}),
+        v(dtype, {samples, s.groups, s.d});
+    const Held o(dtype, {samples, s.heads, s.d}), cache_k(dtype, {samples, capacity, s.groups, s.d}),
+        cache_v(dtype, {samples, capacity, s.groups, s.d});
     const KvCache cache{cache_k, cache_v};
     device.ops().fill_cache(cache, run.k, run.v, run.bounds);
     Doubles last;
@@ -112,12 +116,16 @@ TEST(AttentionDecode, ContinuesWhatTheFilledCacheBegan) {
     for (std::int64_t i = 0; i < samples; ++i) {
       const std::int32_t end = s.bounds[static_cast<std::size_t>(i) + 1];
       lengths.push_back(end - s.bounds[static_cast<std::size_t>(i)] - 1);
-      device.ops().gather_rows(q.tensor.rows(i, i + 1).view({1, s.heads * s.d}), run.q.tensor.view({s.n(), s.heads * s.d}), ints({end - 1}));
-      device.ops().gather_rows(k.tensor.rows(i, i + 1).view({1, s.groups * s.d}), run.k.tensor.view({s.n(), s.groups * s.d}), ints({end - 1}));
-      device.ops().gather_rows(v.tensor.rows(i, i + 1).view({1, s.groups * s.d}), run.v.tensor.view({s.n(), s.groups * s.d}), ints({end - 1}));
+      device.ops().gather_rows(q.tensor.rows(i, i + 1).view({1, s.heads * s.d}),
+                               run.q.tensor.view({s.n(), s.heads * s.d}), ints({end - 1}));
+      device.ops().gather_rows(k.tensor.rows(i, i + 1).view({1, s.groups * s.d}),
+                               run.k.tensor.view({s.n(), s.groups * s.d}), ints({end - 1}));
+      device.ops().gather_rows(v.tensor.rows(i, i + 1).view({1, s.groups * s.d}),
+                               run.v.tensor.view({s.n(), s.groups * s.d}), ints({end - 1}));
       last.insert(last.end(), want.o.begin() + (end - 1) * s.heads * s.d, want.o.begin() + end * s.heads * s.d);
       // The place of the new token must come from k and v, not from what fill_cache left.
-      device.ops().zero(cache_k.tensor.rows(i, i + 1).view({capacity, s.groups * s.d}).rows(lengths.back(), lengths.back() + 1));
+      device.ops().zero(
+          cache_k.tensor.rows(i, i + 1).view({capacity, s.groups * s.d}).rows(lengths.back(), lengths.back() + 1));
     }
     device.ops().attention_decode(o, cache, q, k, v, ints(lengths), 0.125F);
     EXPECT_LE(off(o, last, s), 1.0) << name_of(dtype);
@@ -126,7 +134,8 @@ TEST(AttentionDecode, ContinuesWhatTheFilledCacheBegan) {
 
 TEST(AttentionDecode, RefusesAFullCache) {
   CpuDevice device({.threads = 1});
-  const Held x(DType::kF32, {1, 1, 8}, 1), cache_k(DType::kF32, {1, 4, 1, 8}, 2), cache_v(DType::kF32, {1, 4, 1, 8}, 3), o(DType::kF32, {1, 1, 8});
+  const Held x(DType::kF32, {1, 1, 8}, 1), cache_k(DType::kF32, {1, 4, 1, 8}, 2), cache_v(DType::kF32, {1, 4, 1, 8}, 3),
+      o(DType::kF32, {1, 1, 8});
   EXPECT_THROW(device.ops().attention_decode(o, {cache_k, cache_v}, x, x, x, ints({4}), 1.0F), std::logic_error);
 }
 

@@ -74,14 +74,16 @@ bool reader_sees_the_copy(StreamMode mode, std::uint64_t seed, bool wait) {
 }
 
 TEST(CpuStream, EventsOrderStreamsHoweverTheyAreDelayed) {
-  for (std::uint64_t seed = 0; seed < 20; ++seed) EXPECT_TRUE(reader_sees_the_copy(StreamMode::kDelayed, seed, true)) << seed;
+  for (std::uint64_t seed = 0; seed < 20; ++seed)
+    EXPECT_TRUE(reader_sees_the_copy(StreamMode::kDelayed, seed, true)) << seed;
 }
 
 // Races on purpose, so it is left out under ThreadSanitizer.
 #ifndef __SANITIZE_THREAD__
 TEST(CpuStream, DelaysShowAMissingWait) {
   int wrong = 0;
-  for (std::uint64_t seed = 0; seed < 20; ++seed) wrong += reader_sees_the_copy(StreamMode::kDelayed, seed, false) ? 0 : 1;
+  for (std::uint64_t seed = 0; seed < 20; ++seed)
+    wrong += reader_sees_the_copy(StreamMode::kDelayed, seed, false) ? 0 : 1;
   EXPECT_GT(wrong, 3);  // the reader's pause is the shorter one in about half of the seeds
 }
 #endif
@@ -104,7 +106,8 @@ TEST(CpuStream, SkipsWorkAfterAFailureAndReportsTheFirst) {
 }
 
 TEST(CpuStream, AFailureTravelsAlongEvents) {
-  CpuStream disk("disk", StreamMode::kQueued), upload("upload", StreamMode::kDelayed, 3), compute("compute", StreamMode::kInline);
+  CpuStream disk("disk", StreamMode::kQueued), upload("upload", StreamMode::kDelayed, 3),
+      compute("compute", StreamMode::kInline);
   disk.submit([] { fail("disk gone"); });
   upload.wait(disk.record());
   bool ran = false;

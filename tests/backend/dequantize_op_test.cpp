@@ -38,14 +38,16 @@ TEST(Dequantize, GivesTheCodecsBitsRoundedOnce) {
         for (std::int64_t i = 0; i < n; ++i) {
           const float want = nf4_decode(w.tensor, i);
           ASSERT_EQ(wide.tensor.as<float>()[i], want) << "value " << i << " of " << n << ", block " << block;
-          ASSERT_EQ(narrow.tensor.as<BF16>()[i].bits, to_bf16(want).bits) << "value " << i << " of " << n << ", block " << block;
+          ASSERT_EQ(narrow.tensor.as<BF16>()[i].bits, to_bf16(want).bits)
+              << "value " << i << " of " << n << ", block " << block;
         }
       }
 }
 
 TEST(Dequantize, RoundsDenseWeights) {
   CpuDevice device({.threads = 2});
-  const Held f32(DType::kF32, {5, 7}, 1), bf16(DType::kBF16, {5, 7}, 1), y(DType::kBF16, {5, 7}), wide(DType::kF32, {5, 7});
+  const Held f32(DType::kF32, {5, 7}, 1), bf16(DType::kBF16, {5, 7}, 1), y(DType::kBF16, {5, 7}),
+      wide(DType::kF32, {5, 7});
   device.ops().dequantize(y, {dense_format(DType::kF32), {5, 7}, {f32.tensor.data}});
   EXPECT_EQ(y.bytes(), bf16.bytes());
   device.ops().dequantize(wide, {dense_format(DType::kBF16), {5, 7}, {bf16.tensor.data}});

@@ -11,7 +11,8 @@ namespace {
 // Distance in units of the last place of `want`.
 double ulps(float got, double want) {
   const auto nearest = static_cast<float>(want);
-  const double ulp = static_cast<double>(std::nextafter(std::abs(nearest), INFINITY)) - static_cast<double>(std::abs(nearest));
+  const double ulp =
+      static_cast<double>(std::nextafter(std::abs(nearest), INFINITY)) - static_cast<double>(std::abs(nearest));
   return std::abs(static_cast<double>(got) - want) / ulp;
 }
 
@@ -43,7 +44,8 @@ TEST(FastExp, EndsInZeroAndInfinityAndKeepsNaN) {
 TEST(SinCos, IsWithinTwoRoundingsUpToTheLongestContexts) {
   double most = 0;
   for (int i = 0; i < 1'000'000; ++i) {
-    const float x = (i % 2 == 0 ? 1.0F : -1.0F) * (i < 500'000 ? static_cast<float>(i) * 1e-4F : static_cast<float>(i) * 0.2621F);
+    const float x =
+        (i % 2 == 0 ? 1.0F : -1.0F) * (i < 500'000 ? static_cast<float>(i) * 1e-4F : static_cast<float>(i) * 0.2621F);
     float sine, cosine;
     sin_cos(x, sine, cosine);
     most = std::max(most, std::abs(static_cast<double>(sine) - std::sin(static_cast<double>(x))));

@@ -71,7 +71,8 @@ inline Held ints(const std::vector<std::int32_t>& values) {
   return {DType::kI32, {static_cast<std::int64_t>(values.size())}, Doubles(values.begin(), values.end())};
 }
 
-// How far `got` may lie from `want`, in units of what `allowed` gives for value i: at most 1 passes. NaN is infinitely far.
+// How far `got` may lie from `want`, in units of what `allowed` gives for value i: at most 1 passes. NaN is infinitely
+// far.
 inline double worst(const Doubles& got, const Doubles& want, const std::function<double(std::size_t)>& allowed) {
   double most = got.size() == want.size() ? 0.0 : INFINITY;
   for (std::size_t i = 0; i < std::min(got.size(), want.size()); ++i) {

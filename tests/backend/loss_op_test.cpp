@@ -19,17 +19,21 @@ TEST(CrossEntropy, IsTheLogOfTheSoftmaxAndItsDerivative) {
     Doubles gradient(x.size());
     for (std::size_t i = 0; i < x.size(); ++i) {
       const std::size_t row = i / 5000;
-      const double loss_here = want[row] + x[row * 5000 + static_cast<std::size_t>(kTargets[row])] - x[i];  // were i the target
+      const double loss_here =
+          want[row] + x[row * 5000 + static_cast<std::size_t>(kTargets[row])] - x[i];  // were i the target
       gradient[i] = 0.25 * (std::exp(-loss_here) - (i % 5000 == static_cast<std::size_t>(kTargets[row]) ? 1.0 : 0.0));
     }
     // Relative: the exponent's argument is off by 24 * 2^-24 at most, and the sum of 5,000 terms by little.
-    EXPECT_LE(worst(dlogits.values(), gradient, [&](std::size_t i) { return (roundoff(dtype) + 32 * 0x1p-24) * std::abs(gradient[i]) + 1e-30; }), 1.0);
+    EXPECT_LE(worst(dlogits.values(), gradient,
+                    [&](std::size_t i) { return (roundoff(dtype) + 32 * 0x1p-24) * std::abs(gradient[i]) + 1e-30; }),
+              1.0);
   }
 }
 
 TEST(CrossEntropy, AgreesWithCentralDifferencesAndNeedsNoGradient) {
   CpuDevice device({.threads = 2});
-  const Held logits(DType::kF32, {3, 40}, 1, 3.0), losses(DType::kF32, {3}), alone(DType::kF32, {3}), dlogits(DType::kF32, {3, 40});
+  const Held logits(DType::kF32, {3, 40}, 1, 3.0), losses(DType::kF32, {3}), alone(DType::kF32, {3}),
+      dlogits(DType::kF32, {3, 40});
   const std::vector<std::int32_t> targets = {0, 39, 7};
   Doubles x = logits.values();
   const Doubles want = naive::differences(x, [&] {
@@ -64,12 +68,15 @@ TEST(Argmax, IsTheFirstOfEqualLogits) {
 TEST(AdamW, IsTheUpdateOfOneValueOnEveryValue) {
   CpuDevice device({.threads = 2});
   const std::int64_t n = 20011;
-  const Held value(DType::kF32, {n}, 1), m(DType::kF32, {n}, 2, 1e-2), v(DType::kF32, {n}, 3, 1e-4), g(DType::kF32, {n}, 4, 1e-2);
+  const Held value(DType::kF32, {n}, 1), m(DType::kF32, {n}, 2, 1e-2), v(DType::kF32, {n}, 3, 1e-4),
+      g(DType::kF32, {n}, 4, 1e-2);
   for (std::int64_t i = 0; i < n; ++i) v.tensor.as<float>()[i] = std::abs(v.tensor.as<float>()[i]);
   const AdamWStep step = adamw_step({.weight_decay = 0.1}, 1e-3, 3);
-  const Held want(DType::kF32, {n}, value.values()), want_m(DType::kF32, {n}, m.values()), want_v(DType::kF32, {n}, v.values());
+  const Held want(DType::kF32, {n}, value.values()), want_m(DType::kF32, {n}, m.values()),
+      want_v(DType::kF32, {n}, v.values());
   for (std::int64_t i = 0; i < n; ++i)
-    adamw(want.tensor.as<float>()[i], want_m.tensor.as<float>()[i], want_v.tensor.as<float>()[i], g.tensor.as<float>()[i] * 0.5F, step);
+    adamw(want.tensor.as<float>()[i], want_m.tensor.as<float>()[i], want_v.tensor.as<float>()[i],
+          g.tensor.as<float>()[i] * 0.5F, step);
   device.ops().adamw(value, m, v, g, step, 0.5F);
   EXPECT_EQ(value.bytes(), want.bytes());
   EXPECT_EQ(m.bytes(), want_m.bytes());

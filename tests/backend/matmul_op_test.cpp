@@ -32,14 +32,15 @@ double error(Ops& ops, const Size& size, Types types, Op op_a, Op op_b, Accumula
     return naive::matmul(left, a_across, right, b_across, size.m, size.n, size.k);
   };
   Doubles want = product(a.values(), b.values()), terms = product(magnitudes(a.values()), magnitudes(b.values()));
-  if (accumulate == Accumulate::kYes)
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      want[i] += y.values()[i];
-      terms[i] += std::abs(y.values()[i]);
-    }
+  const Doubles before = y.values();
+  for (std::size_t i = 0; accumulate == Accumulate::kYes && i < want.size(); ++i) {
+    want[i] += before[i];
+    terms[i] += std::abs(before[i]);
+  }
   ops.matmul(y, a, op_a, b, op_b, accumulate);
   const double sum_error = std::sqrt(static_cast<double>(size.k)) * 0x1p-24;
-  return worst(y.values(), want, [&](std::size_t i) { return roundoff(types.out) * std::abs(want[i]) + sum_error * terms[i]; });
+  return worst(y.values(), want,
+               [&](std::size_t i) { return roundoff(types.out) * std::abs(want[i]) + sum_error * terms[i]; });
 }
 
 TEST(Matmul, IsTheSumOfProductsForEveryTypeTransposeAndAccumulation) {
@@ -78,7 +79,8 @@ TEST(Matmul, GivesARowTheSameBitsHoweverManyRowsThereAre) {
         const Held whole(types.out, {size.m, size.n}), parts(types.out, {size.m, size.n});
         device.ops().matmul(whole, a, Op::kNone, b, op_b, Accumulate::kNo);
         for (const auto& [begin, end] : {std::pair{0, 1}, {1, 65}, {65, 300}})
-          device.ops().matmul(parts.tensor.rows(begin, end), a.tensor.rows(begin, end), Op::kNone, b, op_b, Accumulate::kNo);
+          device.ops().matmul(parts.tensor.rows(begin, end), a.tensor.rows(begin, end), Op::kNone, b, op_b,
+                              Accumulate::kNo);
         EXPECT_EQ(whole.bytes(), parts.bytes()) << name_of(types.in) << ' ' << size.n << ' ' << size.k;
       }
 }
@@ -92,8 +94,12 @@ TEST(WeightGradients, AreTheProductsOfEveryJob) {
     const WeightGradient jobs[] = {{dw1, dy1, x1}, {dw2, dy2, x2}};
     device.ops().weight_gradients(jobs);
     const double allowed = std::sqrt(300.0) * 0x1p-24 * 300;  // |dy x| < 1
-    EXPECT_LE(worst(dw1.values(), naive::matmul(dy1.values(), true, x1.values(), false, 40, 8, 300), [&](std::size_t) { return allowed; }), 1.0);
-    EXPECT_LE(worst(dw2.values(), naive::matmul(dy2.values(), true, x2.values(), false, 8, 24, 300), [&](std::size_t) { return allowed; }), 1.0);
+    EXPECT_LE(worst(dw1.values(), naive::matmul(dy1.values(), true, x1.values(), false, 40, 8, 300),
+                    [&](std::size_t) { return allowed; }),
+              1.0);
+    EXPECT_LE(worst(dw2.values(), naive::matmul(dy2.values(), true, x2.values(), false, 8, 24, 300),
+                    [&](std::size_t) { return allowed; }),
+              1.0);
   }
 }
 
@@ -101,7 +107,8 @@ TEST(CpuOps, AllocatesNothingOnceItHasSeenTheShapes) {
   CpuDevice device({.threads = 2});
   const Held a(DType::kF32, {200, 64}, 1), b(DType::kF32, {96, 64}, 2), y(DType::kF32, {200, 96});
   const Held dw(DType::kF32, {96, 64}), heads(DType::kF32, {200, 1, 64}, 3), lse(DType::kF32, {1, 200}, 4);
-  const Held dq(DType::kF32, {200, 1, 64}), dk(DType::kF32, {200, 1, 64}), dv(DType::kF32, {200, 1, 64}), delta(DType::kF32, {1, 200});
+  const Held dq(DType::kF32, {200, 1, 64}), dk(DType::kF32, {200, 1, 64}), dv(DType::kF32, {200, 1, 64}),
+      delta(DType::kF32, {1, 200});
   const Held bounds = ints({0, 200});
   const auto step = [&] {
     device.ops().matmul(y, a, Op::kNone, b, Op::kTranspose, Accumulate::kNo);

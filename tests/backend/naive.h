@@ -1,5 +1,5 @@
-// What the kernels compute, written in double as the formulas stand, without a thought for speed. Backwards too: they are
-// held against central differences of the forwards in naive_test.cpp.
+// What the kernels compute, written in double as the formulas stand, without a thought for speed. Backwards too: they
+// are held against central differences of the forwards in naive_test.cpp.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,8 @@ inline Doubles matmul(const Doubles& a, bool a_across, const Doubles& b, bool b_
   for (Index i = 0; i < m; ++i)
     for (Index j = 0; j < n; ++j) {
       double sum = 0;
-      for (Index p = 0; p < k; ++p) sum += at(a, a_across ? p * m + i : i * k + p) * at(b, b_across ? j * k + p : p * n + j);
+      for (Index p = 0; p < k; ++p)
+        sum += at(a, a_across ? p * m + i : i * k + p) * at(b, b_across ? j * k + p : p * n + j);
       at(y, i * n + j) = sum;
     }
   return y;
@@ -37,12 +38,14 @@ inline Doubles rms_norm(const Doubles& x, const Doubles& w, double eps, Index n,
   return y;
 }
 
-inline Doubles rope(const Doubles& x, const Doubles& positions, const Doubles& inv_freq, Index n, Index heads, Index d) {
+inline Doubles rope(const Doubles& x, const Doubles& positions, const Doubles& inv_freq, Index n, Index heads,
+                    Index d) {
   Doubles y(x.size());
   for (Index i = 0; i < n * heads; ++i)
     for (Index k = 0; k < d / 2; ++k) {
       // The angle is rounded to f32 first: that is part of the definition.
-      const double angle = static_cast<double>(static_cast<float>(at(positions, i / heads)) * static_cast<float>(at(inv_freq, k)));
+      const double angle =
+          static_cast<double>(static_cast<float>(at(positions, i / heads)) * static_cast<float>(at(inv_freq, k)));
       const double a = at(x, i * d + k), b = at(x, i * d + k + d / 2);
       at(y, i * d + k) = a * std::cos(angle) - b * std::sin(angle);
       at(y, i * d + k + d / 2) = b * std::cos(angle) + a * std::sin(angle);
@@ -79,7 +82,8 @@ struct AttentionShape {
 };
 
 // p of one query of one head: over the rows of its sample up to itself. Returns log of the denominator.
-inline double probabilities(Doubles& p, const Doubles& q, const Doubles& k, const AttentionShape& s, Index begin, Index i, Index h) {
+inline double probabilities(Doubles& p, const Doubles& q, const Doubles& k, const AttentionShape& s, Index begin,
+                            Index i, Index h) {
   const Index g = h / (s.heads / s.groups);
   double most = -INFINITY, sum = 0;
   p.assign(static_cast<std::size_t>(i - begin + 1), 0.0);

@@ -14,7 +14,8 @@ class RowOps : public testing::TestWithParam<DType> {
   // `roundings` of the output's dtype, and a random walk of f32 roundings over `terms` terms of size `size`.
   double off(const Held& got, const Doubles& want, double roundings, double terms = 1, double size = 1) const {
     const double walk = 4 * 0x1p-24 * std::sqrt(terms) * size;
-    return worst(got.values(), want, [&](std::size_t i) { return roundings * roundoff(GetParam()) * std::abs(want[i]) + walk; });
+    return worst(got.values(), want,
+                 [&](std::size_t i) { return roundings * roundoff(GetParam()) * std::abs(want[i]) + walk; });
   }
   CpuDevice device_{{.threads = 2}};
   Ops& ops_ = device_.ops();
@@ -22,7 +23,8 @@ class RowOps : public testing::TestWithParam<DType> {
 INSTANTIATE_TEST_SUITE_P(Floats, RowOps, testing::ValuesIn(kFloats));
 
 TEST_P(RowOps, RmsNormScalesRowsToUnitMeanSquare) {
-  const Held x(GetParam(), {5, 100}, 1, 3.0), w(DType::kF32, {100}, 2), y(GetParam(), {5, 100}), inv_rms(DType::kF32, {5});
+  const Held x(GetParam(), {5, 100}, 1, 3.0), w(DType::kF32, {100}, 2), y(GetParam(), {5, 100}),
+      inv_rms(DType::kF32, {5});
   ops_.rms_norm(y, inv_rms, x, w, 1e-5F);
   EXPECT_LE(off(y, naive::rms_norm(x.values(), w.values(), static_cast<double>(1e-5F), 5, 100), 2.02, 100, 0.2), 1.0);
 }
@@ -39,10 +41,12 @@ TEST_P(RowOps, RmsNormRoundsBeforeTheWeight) {
 }
 
 TEST_P(RowOps, RmsNormBackwardIsTheDerivative) {
-  const Held x(GetParam(), {3, 40}, 1, 3.0), w(DType::kF32, {40}, 2), dy(GetParam(), {3, 40}, 3), y(GetParam(), {3, 40}), inv_rms(DType::kF32, {3});
+  const Held x(GetParam(), {3, 40}, 1, 3.0), w(DType::kF32, {40}, 2), dy(GetParam(), {3, 40}, 3),
+      y(GetParam(), {3, 40}), inv_rms(DType::kF32, {3});
   const Held dx(GetParam(), {3, 40}), more(GetParam(), {3, 40}, 4);
   Doubles at = x.values();
-  const Doubles want = naive::differences(at, [&] { return naive::dot(dy.values(), naive::rms_norm(at, w.values(), static_cast<double>(1e-5F), 3, 40)); });
+  const Doubles want = naive::differences(
+      at, [&] { return naive::dot(dy.values(), naive::rms_norm(at, w.values(), static_cast<double>(1e-5F), 3, 40)); });
   ops_.rms_norm(y, inv_rms, x, w, 1e-5F);
   ops_.rms_norm_backward(dx, dy, x, inv_rms, w, Accumulate::kNo);
   EXPECT_LE(off(dx, want, 1.01, 40), 1.0);
@@ -56,7 +60,8 @@ TEST_P(RowOps, RopeTurnsPairsByTheirPositionAndBack) {
   const std::int64_t heads = 3, d = 144;  // more pairs than are turned at a time
   Doubles frequencies;
   for (int k = 0; k < d / 2; ++k) frequencies.push_back(std::pow(10000.0, -2.0 * k / static_cast<double>(d)));
-  const Held x(GetParam(), {4, heads, d}, 1), inv_freq(DType::kF32, {d / 2}, frequencies), before(GetParam(), {4, heads, d}, 1);
+  const Held x(GetParam(), {4, heads, d}, 1), inv_freq(DType::kF32, {d / 2}, frequencies),
+      before(GetParam(), {4, heads, d}, 1);
   const Held positions = ints({0, 1, 77, 8191});
   ops_.rope(x, positions, inv_freq, 1.0F);
   EXPECT_LE(off(x, naive::rope(before.values(), positions.values(), inv_freq.values(), 4, heads, d), 1.01), 1.0);
@@ -66,7 +71,8 @@ TEST_P(RowOps, RopeTurnsPairsByTheirPositionAndBack) {
 }
 
 TEST_P(RowOps, SwigluAndItsBackwardAreRightEvenInPlace) {
-  const Held gate(GetParam(), {7, 33}, 1, 8.0), up(GetParam(), {7, 33}, 2, 2.0), dy(GetParam(), {7, 33}, 3), y(GetParam(), {7, 33});
+  const Held gate(GetParam(), {7, 33}, 1, 8.0), up(GetParam(), {7, 33}, 2, 2.0), dy(GetParam(), {7, 33}, 3),
+      y(GetParam(), {7, 33});
   ops_.swiglu(y, gate, up);
   Doubles g = gate.values(), u = up.values();
   EXPECT_LE(off(y, naive::swiglu(g, u), 1.01, 4, 8), 1.0);
@@ -123,7 +129,8 @@ TEST(Embed, DecodesATableOfAnotherType) {
   CpuDevice device({.threads = 1});
   const Held table(DType::kF32, {3, 20}, 1), y(DType::kBF16, {1, 20});
   device.ops().embed(y, ints({1}), table);
-  for (std::size_t k = 0; k < 20; ++k) EXPECT_EQ(static_cast<float>(y.values()[k]), to_float(to_bf16(static_cast<float>(table.values()[20 + k]))));
+  for (std::size_t k = 0; k < 20; ++k)
+    EXPECT_EQ(static_cast<float>(y.values()[k]), to_float(to_bf16(static_cast<float>(table.values()[20 + k]))));
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ void expect_same_bits(const std::function<void(Ops&)>& op, const std::vector<con
 class ThreadCount : public testing::TestWithParam<DType> {
  protected:
   void SetUp() override {
+    if (CpuDevice({.threads = 2}).threads() < 2) GTEST_SKIP() << "this build runs kernels on one thread only";
     if (GetParam() == DType::kBF16 && CpuDevice({.threads = 1}).compute_dtype(true) != DType::kBF16)
       GTEST_SKIP() << "this CPU has no bf16 products";
   }
@@ -37,7 +38,13 @@ class ThreadCount : public testing::TestWithParam<DType> {
 INSTANTIATE_TEST_SUITE_P(Floats, ThreadCount, testing::Values(DType::kF32, DType::kBF16));
 
 TEST_P(ThreadCount, DoesNotChangeProducts) {
-  for (const auto& [n, k] : {std::pair<std::int64_t, std::int64_t>{576, 576}, {1536, 576}, {576, 1536}, {16, 576}, {576, 16}, {2500, 64}, {64, 4096}}) {
+  for (const auto& [n, k] : {std::pair<std::int64_t, std::int64_t>{576, 576},
+                             {1536, 576},
+                             {576, 1536},
+                             {16, 576},
+                             {576, 16},
+                             {2500, 64},
+                             {64, 4096}}) {
     const Held x(t_, {700, k}, 1), w(t_, {n, k}, 2), y(t_, {700, n}), dx(t_, {700, k}), wide(DType::kF32, {700, n});
     expect_same_bits([&](Ops& ops) { ops.matmul(y, x, Op::kNone, w, Op::kTranspose, Accumulate::kNo); }, {&y});
     expect_same_bits([&](Ops& ops) { ops.matmul(wide, x, Op::kNone, w, Op::kTranspose, Accumulate::kNo); }, {&wide});
@@ -45,9 +52,10 @@ TEST_P(ThreadCount, DoesNotChangeProducts) {
   }
 }
 
+// Sizes at which oneDNN does change bits when rows are cut, or a sum is split over threads.
 TEST_P(ThreadCount, DoesNotChangeWeightGradients) {
-  const Held dy(t_, {2048, 192}, 1), h(t_, {2048, 16}, 2), x(t_, {2048, 576}, 3);
-  const Held db(DType::kF32, {192, 16}), da(DType::kF32, {16, 576});
+  const Held dy(t_, {2048, 1536}, 1), h(t_, {2048, 16}, 2), x(t_, {2048, 576}, 3);
+  const Held db(DType::kF32, {1536, 16}), da(DType::kF32, {16, 576});
   const WeightGradient jobs[] = {{db, dy, h}, {da, h, x}};
   expect_same_bits([&](Ops& ops) { ops.weight_gradients(jobs); }, {&db, &da});
   // Nor does it matter which jobs go together.
@@ -57,10 +65,12 @@ TEST_P(ThreadCount, DoesNotChangeWeightGradients) {
 
 TEST_P(ThreadCount, DoesNotChangeAttention) {
   const Held q(t_, {347, 6, 64}, 1), k(t_, {347, 2, 64}, 2), v(t_, {347, 2, 64}, 3), d_o(t_, {347, 6, 64}, 4);
-  const Held o(t_, {347, 6, 64}), lse(DType::kF32, {6, 347}), delta(DType::kF32, {6, 347}), bounds = ints({0, 1, 18, 82, 147, 347});
+  const Held o(t_, {347, 6, 64}), lse(DType::kF32, {6, 347}), delta(DType::kF32, {6, 347}),
+      bounds = ints({0, 1, 18, 82, 147, 347});
   const Held dq(t_, {347, 6, 64}), dk(t_, {347, 2, 64}), dv(t_, {347, 2, 64});
   expect_same_bits([&](Ops& ops) { ops.attention(o, lse, q, k, v, bounds, 0.125F); }, {&o, &lse});
-  expect_same_bits([&](Ops& ops) { ops.attention_backward(dq, dk, dv, delta, d_o, o, lse, q, k, v, bounds, 0.125F); }, {&dq, &dk, &dv});
+  expect_same_bits([&](Ops& ops) { ops.attention_backward(dq, dk, dv, delta, d_o, o, lse, q, k, v, bounds, 0.125F); },
+                   {&dq, &dk, &dv});
   const Held one_q(t_, {5, 6, 64}, 5), one_k(t_, {5, 2, 64}, 6), one_o(t_, {5, 6, 64});
   const Held cache_k(t_, {5, 210, 2, 64}), cache_v(t_, {5, 210, 2, 64}), lengths = ints({1, 17, 64, 65, 200});
   expect_same_bits(
@@ -72,19 +82,32 @@ TEST_P(ThreadCount, DoesNotChangeAttention) {
 }
 
 TEST_P(ThreadCount, DoesNotChangeRowWiseOps) {
-  const Held x(t_, {101, 301}, 1), dy(t_, {101, 301}, 2), w(DType::kF32, {301}, 3), y(t_, {101, 301}), inv_rms(DType::kF32, {101}), dx(t_, {101, 301});
+  const Held x(t_, {101, 301}, 1), dy(t_, {101, 301}, 2), w(DType::kF32, {301}, 3), y(t_, {101, 301}),
+      inv_rms(DType::kF32, {101}), dx(t_, {101, 301});
   expect_same_bits([&](Ops& ops) { ops.rms_norm(y, inv_rms, x, w, 1e-5F); }, {&y, &inv_rms});
   expect_same_bits([&](Ops& ops) { ops.rms_norm_backward(dx, dy, x, inv_rms, w, Accumulate::kNo); }, {&dx});
   expect_same_bits([&](Ops& ops) { ops.swiglu(y, x, dy); }, {&y});
   expect_same_bits([&](Ops& ops) { ops.swiglu_backward(y, dx, dy, x, dy); }, {&y, &dx});
-  expect_same_bits([&](Ops& ops) { ops.add(y, x, dy); ops.scale(y, 0.3F); }, {&y});
-  const Held turned(t_, {101, 5, 60}), positions(DType::kI32, {101}, random_values(101, 4, 500)), inv_freq(DType::kF32, {30}, 5);
+  expect_same_bits(
+      [&](Ops& ops) {
+        ops.add(y, x, dy);
+        ops.scale(y, 0.3F);
+      },
+      {&y});
+  const Held turned(t_, {101, 5, 60}), positions(DType::kI32, {101}, random_values(101, 4, 500)),
+      inv_freq(DType::kF32, {30}, 5);
   const Held before(t_, {101, 5, 60}, 6);
-  expect_same_bits([&](Ops& ops) { ops.cast(turned, before); ops.rope(turned, positions, inv_freq, 1.0F); }, {&turned});
+  expect_same_bits(
+      [&](Ops& ops) {
+        ops.cast(turned, before);
+        ops.rope(turned, positions, inv_freq, 1.0F);
+      },
+      {&turned});
 }
 
 TEST_P(ThreadCount, DoesNotChangeLossesAndUpdates) {
-  const Held logits(DType::kF32, {9, 5001}, 1, 9.0), losses(DType::kF32, {9}), dlogits(t_, {9, 5001}), ids(DType::kI32, {9});
+  const Held logits(DType::kF32, {9, 5001}, 1, 9.0), losses(DType::kF32, {9}), dlogits(t_, {9, 5001}),
+      ids(DType::kI32, {9});
   const Held targets = ints({0, 1, 2, 3, 4, 5, 6, 7, 5000});
   expect_same_bits([&](Ops& ops) { ops.cross_entropy(losses, dlogits, logits, targets, 0.1F); }, {&losses, &dlogits});
   expect_same_bits([&](Ops& ops) { ops.argmax(ids, logits); }, {&ids});

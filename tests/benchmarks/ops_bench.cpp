@@ -18,10 +18,13 @@ CpuDevice& device() {
 // Times `op`, and says how many of `unit` a second that makes.
 void measure(benchmark::State& state, const char* unit, double count, const std::function<void(Ops&)>& op) {
   for (auto _ : state) op(device().ops());
-  state.counters[unit] = benchmark::Counter(count * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  state.counters[unit] =
+      benchmark::Counter(count * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
-DType dtype_of(const benchmark::State& state) { return state.range(0) == 0 ? DType::kF32 : device().compute_dtype(true); }
+DType dtype_of(const benchmark::State& state) {
+  return state.range(0) == 0 ? DType::kF32 : device().compute_dtype(true);
+}
 
 // y (m, n) = x (m, k) w (n, k)^T, and dx = y w.
 void matmul(benchmark::State& state) {
@@ -42,7 +45,8 @@ void matmul_dx(benchmark::State& state) {
 void weight_gradients(benchmark::State& state) {
   const DType t = dtype_of(state);
   const Held h(t, {kTokens, 16}, 1), x(t, {kTokens, kWidth}, 2), wide(t, {kTokens, kHidden}, 3);
-  const Held small(DType::kF32, {16, kWidth}), big(DType::kF32, {16, kHidden}), tall(DType::kF32, {kHidden, 16}), low(DType::kF32, {kWidth, 16});
+  const Held small(DType::kF32, {16, kWidth}), big(DType::kF32, {16, kHidden}), tall(DType::kF32, {kHidden, 16}),
+      low(DType::kF32, {kWidth, 16});
   std::vector<WeightGradient> jobs;
   double flops = 0;
   for (int i = 0; i < 4; ++i) jobs.insert(jobs.end(), {{small, h, x}, {low, x, h}});
@@ -53,8 +57,15 @@ void weight_gradients(benchmark::State& state) {
 
 struct Heads {
   explicit Heads(DType t)
-      : q(t, {kTokens, 9, 64}, 1), k(t, {kTokens, 3, 64}, 2), v(t, {kTokens, 3, 64}, 3), o(t, {kTokens, 9, 64}, 4), dq(t, {kTokens, 9, 64}),
-        dk(t, {kTokens, 3, 64}), dv(t, {kTokens, 3, 64}), lse(DType::kF32, {9, kTokens}), delta(DType::kF32, {9, kTokens}) {}
+      : q(t, {kTokens, 9, 64}, 1),
+        k(t, {kTokens, 3, 64}, 2),
+        v(t, {kTokens, 3, 64}, 3),
+        o(t, {kTokens, 9, 64}, 4),
+        dq(t, {kTokens, 9, 64}),
+        dk(t, {kTokens, 3, 64}),
+        dv(t, {kTokens, 3, 64}),
+        lse(DType::kF32, {9, kTokens}),
+        delta(DType::kF32, {9, kTokens}) {}
   Held q, k, v, o, dq, dk, dv, lse, delta;
   Held bounds = ints({0, 512, 1024, 1536, 2048});
   // Multiply-adds of one product of scores, causal.
@@ -63,28 +74,35 @@ struct Heads {
 
 void attention(benchmark::State& state) {
   const Heads h(dtype_of(state));
-  measure(state, "flop/s", 2 * Heads::kFlops, [&](Ops& ops) { ops.attention(h.o, h.lse, h.q, h.k, h.v, h.bounds, 0.125F); });
+  measure(state, "flop/s", 2 * Heads::kFlops,
+          [&](Ops& ops) { ops.attention(h.o, h.lse, h.q, h.k, h.v, h.bounds, 0.125F); });
 }
 
 void attention_backward(benchmark::State& state) {
   const Heads h(dtype_of(state));
   device().ops().attention(h.o, h.lse, h.q, h.k, h.v, h.bounds, 0.125F);
-  measure(state, "flop/s", 5 * Heads::kFlops,
-          [&](Ops& ops) { ops.attention_backward(h.dq, h.dk, h.dv, h.delta, h.q, h.o, h.lse, h.q, h.k, h.v, h.bounds, 0.125F); });
+  measure(state, "flop/s", 5 * Heads::kFlops, [&](Ops& ops) {
+    ops.attention_backward(h.dq, h.dk, h.dv, h.delta, h.q, h.o, h.lse, h.q, h.k, h.v, h.bounds, 0.125F);
+  });
 }
 
 void dequantize(benchmark::State& state) {
   const std::int64_t n = kHidden * kWidth;
-  const std::vector<std::byte> codes(static_cast<std::size_t>(n / 2), std::byte{0x5a}), absmax(static_cast<std::size_t>(n / 64), std::byte{7});
+  const std::vector<std::byte> codes(static_cast<std::size_t>(n / 2), std::byte{0x5a}),
+      absmax(static_cast<std::size_t>(n / 64), std::byte{7});
   const std::vector<float> nested(64, 0.1F);
-  const PackedTensor w{{Codec::kNF4, 64, true}, {n}, {codes.data(), absmax.data(), reinterpret_cast<const std::byte*>(nested.data()), reinterpret_cast<const std::byte*>(nested.data())}};
+  const PackedTensor w{{Codec::kNF4, 64, true},
+                       {n},
+                       {codes.data(), absmax.data(), reinterpret_cast<const std::byte*>(nested.data()),
+                        reinterpret_cast<const std::byte*>(nested.data())}};
   const Held y(dtype_of(state), {n});
   measure(state, "values/s", static_cast<double>(n), [&](Ops& ops) { ops.dequantize(y, w); });
 }
 
 void cross_entropy(benchmark::State& state) {
   const std::int64_t rows = 128;
-  const Held logits(DType::kF32, {rows, kVocabulary}, 1, 9.0), dlogits(dtype_of(state), {rows, kVocabulary}), losses(DType::kF32, {rows});
+  const Held logits(DType::kF32, {rows, kVocabulary}, 1, 9.0), dlogits(dtype_of(state), {rows, kVocabulary}),
+      losses(DType::kF32, {rows});
   const Held targets(DType::kI32, {rows}, Doubles(rows, 5.0));
   measure(state, "values/s", static_cast<double>(rows * kVocabulary),
           [&](Ops& ops) { ops.cross_entropy(losses, dlogits, logits, targets, 0.1F); });
@@ -92,32 +110,43 @@ void cross_entropy(benchmark::State& state) {
 
 void rms_norm(benchmark::State& state) {
   const DType t = dtype_of(state);
-  const Held x(t, {kTokens, kWidth}, 1), y(t, {kTokens, kWidth}), w(DType::kF32, {kWidth}, 2), inv_rms(DType::kF32, {kTokens});
-  measure(state, "values/s", static_cast<double>(kTokens * kWidth), [&](Ops& ops) { ops.rms_norm(y, inv_rms, x, w, 1e-5F); });
+  const Held x(t, {kTokens, kWidth}, 1), y(t, {kTokens, kWidth}), w(DType::kF32, {kWidth}, 2),
+      inv_rms(DType::kF32, {kTokens});
+  measure(state, "values/s", static_cast<double>(kTokens * kWidth),
+          [&](Ops& ops) { ops.rms_norm(y, inv_rms, x, w, 1e-5F); });
 }
 
 void rope(benchmark::State& state) {
-  const Held x(dtype_of(state), {kTokens, 9, 64}, 1), positions(DType::kI32, {kTokens}, 2, 500), inv_freq(DType::kF32, {32}, 3);
-  measure(state, "values/s", static_cast<double>(kTokens * kWidth), [&](Ops& ops) { ops.rope(x, positions, inv_freq, 1.0F); });
+  const Held x(dtype_of(state), {kTokens, 9, 64}, 1), positions(DType::kI32, {kTokens}, 2, 500),
+      inv_freq(DType::kF32, {32}, 3);
+  measure(state, "values/s", static_cast<double>(kTokens * kWidth),
+          [&](Ops& ops) { ops.rope(x, positions, inv_freq, 1.0F); });
 }
 
 void swiglu_backward(benchmark::State& state) {
   const DType t = dtype_of(state);
-  const Held gate(t, {kTokens, kHidden}, 1), up(t, {kTokens, kHidden}, 2), dy(t, {kTokens, kHidden}, 3), dgate(t, {kTokens, kHidden}), dup(t, {kTokens, kHidden});
-  measure(state, "values/s", static_cast<double>(kTokens * kHidden), [&](Ops& ops) { ops.swiglu_backward(dgate, dup, dy, gate, up); });
+  const Held gate(t, {kTokens, kHidden}, 1), up(t, {kTokens, kHidden}, 2), dy(t, {kTokens, kHidden}, 3),
+      dgate(t, {kTokens, kHidden}), dup(t, {kTokens, kHidden});
+  measure(state, "values/s", static_cast<double>(kTokens * kHidden),
+          [&](Ops& ops) { ops.swiglu_backward(dgate, dup, dy, gate, up); });
 }
 
 void adamw(benchmark::State& state) {
   const std::int64_t n = 4'884'480;  // adapters of rank 16 on every linear
-  const Held master(DType::kF32, {n}, 1), m(DType::kF32, {n}, 2), v(DType::kF32, {n}, Doubles(static_cast<std::size_t>(n), 0.1)), g(DType::kF32, {n}, 4);
-  measure(state, "values/s", static_cast<double>(n), [&](Ops& ops) { ops.adamw(master, m, v, g, adamw_step({}, 1e-4, 2), 1.0F); });
+  const Held master(DType::kF32, {n}, 1), m(DType::kF32, {n}, 2),
+      v(DType::kF32, {n}, Doubles(static_cast<std::size_t>(n), 0.1)), g(DType::kF32, {n}, 4);
+  measure(state, "values/s", static_cast<double>(n),
+          [&](Ops& ops) { ops.adamw(master, m, v, g, adamw_step({}, 1e-4, 2), 1.0F); });
 }
 
 // {0: f32, 1: the compute dtype; m, n, k}
 void shapes(benchmark::internal::Benchmark* b) {
   for (const std::int64_t t : {0, 1}) {
     b->Args({t, kTokens, kWidth, kWidth})->Args({t, kTokens, 192, kWidth})->Args({t, kTokens, kHidden, kWidth});
-    b->Args({t, kTokens, kWidth, kHidden})->Args({t, kTokens, 16, kWidth})->Args({t, kTokens, kWidth, 16})->Args({t, 256, kVocabulary, kWidth});
+    b->Args({t, kTokens, kWidth, kHidden})
+        ->Args({t, kTokens, 16, kWidth})
+        ->Args({t, kTokens, kWidth, 16})
+        ->Args({t, 256, kVocabulary, kWidth});
   }
 }
 BENCHMARK(matmul)->Apply(shapes)->UseRealTime();

@@ -5,8 +5,8 @@
 #include <stdexcept>
 #include <thread>
 
-#include "base/error.h"
 #include "backend/cpu/cpu_stream.h"
+#include "base/error.h"
 
 namespace shardlora {
 
@@ -72,7 +72,8 @@ void gathers_uneven_shares(CommContext& context) {
       write_pattern(mine, shares[me], comm->rank(), kToAll, round);
       comm->synchronize(comm->all_gather(out.data(), mine, offsets, {}));
       for (std::size_t r = 0; r < shares.size(); ++r)
-        require(has_pattern(out.data() + offsets[r], shares[r], static_cast<int>(r), kToAll, round), "all_gather: a share is wrong");
+        require(has_pattern(out.data() + offsets[r], shares[r], static_cast<int>(r), kToAll, round),
+                "all_gather: a share is wrong");
       require(out.back() == std::byte{0xEE}, "all_gather wrote past the end");
     }
   }
@@ -102,7 +103,8 @@ void exchanges_all_to_all(CommContext& context) {
       write_pattern(in.data() + send[static_cast<std::size_t>(r)], sends[static_cast<std::size_t>(r)], me, r, round);
     comm->synchronize(comm->all_to_all(out.data(), receive, in.data(), send, {}));
     for (int r = 0; r < ranks; ++r)
-      require(has_pattern(out.data() + receive[static_cast<std::size_t>(r)], receives[static_cast<std::size_t>(r)], r, me, round),
+      require(has_pattern(out.data() + receive[static_cast<std::size_t>(r)], receives[static_cast<std::size_t>(r)], r,
+                          me, round),
               "all_to_all: a part is wrong");
     require(out.back() == std::byte{0xEE}, "all_to_all wrote past the end");
   }
@@ -127,7 +129,8 @@ void is_ordered_by_events(CommContext& context) {
     slot.mine.resize(kShare);
     slot.gathered.resize(kShare * n);
     slot.exchanged.resize(kShare * n);
-    static_cast<CpuStream&>(*produce).submit([&slot, me, round] { write_pattern(slot.mine.data(), kShare, me, kToAll, round); });
+    static_cast<CpuStream&>(*produce).submit(
+        [&slot, me, round] { write_pattern(slot.mine.data(), kShare, me, kToAll, round); });
     auto cuts = offsets;
     const Event gathered = gather->all_gather(slot.gathered.data(), slot.mine.data(), cuts, produce->record());
     const Event exchanged = exchange->all_to_all(slot.exchanged.data(), cuts, slot.gathered.data(), cuts, gathered);
@@ -137,7 +140,8 @@ void is_ordered_by_events(CommContext& context) {
     static_cast<CpuStream&>(*consume).submit([&slot, n, me, round] {
       slot.right = true;
       for (std::size_t r = 0; r < n; ++r) {
-        slot.right = slot.right && has_pattern(slot.gathered.data() + r * kShare, kShare, static_cast<int>(r), kToAll, round);
+        slot.right =
+            slot.right && has_pattern(slot.gathered.data() + r * kShare, kShare, static_cast<int>(r), kToAll, round);
         slot.right = slot.right && has_pattern(slot.exchanged.data() + r * kShare, kShare, me, kToAll, round);
       }
     });
@@ -158,7 +162,8 @@ void barrier_waits_for_all(CommContext& context) {
 
 void exchanges_strings(CommContext& context) {
   for (const std::size_t length : {std::size_t{0}, std::size_t{1}, std::size_t{70000}}) {
-    const std::string mine(length * static_cast<std::size_t>(context.ranks.rank()), static_cast<char>(context.ranks.rank()));
+    const std::string mine(length * static_cast<std::size_t>(context.ranks.rank()),
+                           static_cast<char>(context.ranks.rank()));
     const std::vector<std::string> all = context.ranks.exchange(mine);
     require(static_cast<int>(all.size()) == context.ranks.size(), "exchange: not a string of every rank");
     for (std::size_t r = 0; r < all.size(); ++r)
@@ -199,7 +204,8 @@ void an_abort_ends_everybody(CommContext& context) {
     comm->abort();
   } else {
     const Event event = comm->all_gather(out.data(), mine.data(), offsets, {});
-    require(throws<PeerFailed>([&] { comm->synchronize(event); }), "a collective went on without the rank that stopped");
+    require(throws<PeerFailed>([&] { comm->synchronize(event); }),
+            "a collective went on without the rank that stopped");
     require(throws<PeerFailed>([&] { comm->barrier(); }), "a communicator went on after an abort");
   }
 }

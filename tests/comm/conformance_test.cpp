@@ -73,7 +73,8 @@ TEST(Communicators, EndWithinTwoSecondsWhenARankIsKilled) {
       comm->barrier();
       const auto start = std::chrono::steady_clock::now();
       Event event;
-      for (int i = 0; i < 100; ++i) event = comm->all_gather(out.data(), out.data() + offsets[static_cast<std::size_t>(comm->rank())], offsets, {});
+      for (int i = 0; i < 100; ++i)
+        event = comm->all_gather(out.data(), out.data() + offsets[static_cast<std::size_t>(comm->rank())], offsets, {});
       if (comm->rank() == comm->size() - 1) {
         usleep(20000);
         raise(SIGKILL);
@@ -82,9 +83,11 @@ TEST(Communicators, EndWithinTwoSecondsWhenARankIsKilled) {
         comm->synchronize(event);
         require(false, "the collectives went on without the killed rank");
       } catch (const PeerFailed& error) {
-        require(std::string(error.what()).find(fmt::format("rank {} ", comm->size() - 1)) == 0, "the wrong rank is named");
+        require(std::string(error.what()).find(fmt::format("rank {} ", comm->size() - 1)) == 0,
+                "the wrong rank is named");
       }
-      require(std::chrono::steady_clock::now() - start < std::chrono::seconds(2), "the death of a rank was noticed too late");
+      require(std::chrono::steady_clock::now() - start < std::chrono::seconds(2),
+              "the death of a rank was noticed too late");
     };
     EXPECT_NO_THROW(run_process_ranks(ranks, body, ranks - 1));
   }
@@ -117,7 +120,8 @@ TEST(Communicators, NoticeSharesThatRanksDoNotAgreeOn) {
     std::vector<std::byte> out(20);
     bool thrown = false;
     try {
-      comm->synchronize(comm->all_gather(out.data(), out.data() + offsets[static_cast<std::size_t>(comm->rank())], offsets, {}));
+      comm->synchronize(
+          comm->all_gather(out.data(), out.data() + offsets[static_cast<std::size_t>(comm->rank())], offsets, {}));
       comm->barrier();
     } catch (const std::exception&) {
       thrown = true;

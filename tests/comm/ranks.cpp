@@ -103,7 +103,8 @@ void run_process_ranks(int ranks, const std::function<void(Rendezvous&)>& body, 
   for (int r = 0; r < ranks; ++r) {  // in this order: a dead rank stays a zombie while the ranks before it still run
     int status = 0;
     waitpid(children[static_cast<std::size_t>(r)], &status, 0);
-    const bool right = r == killed ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL : WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    const bool right = r == killed ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL
+                                   : WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (!right) problem += fmt::format("rank {} ended with status {:#x}; ", r, status);
   }
   close(start[0]);

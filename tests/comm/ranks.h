@@ -11,8 +11,8 @@ namespace shardlora {
 // What a rank threw is thrown here, the first rank's that is not PeerFailed.
 void run_thread_ranks(int ranks, const std::function<void(Rendezvous&)>& body);
 
-// Forks; call before this process starts threads. What a rank threw is printed and thrown here; `killed` is a rank that is
-// expected to die by SIGKILL. A rank that is not done after 60 s is killed and that is an error.
+// Forks; call before this process starts threads. What a rank threw is printed and thrown here; `killed` is a rank that
+// is expected to die by SIGKILL. A rank that is not done after 60 s is killed and that is an error.
 void run_process_ranks(int ranks, const std::function<void(Rendezvous&)>& body, int killed = -1);
 
 }  // namespace shardlora

@@ -14,8 +14,9 @@
 namespace shardlora {
 namespace {
 
-constexpr const char* kLauncherVariables[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "WORLD_SIZE", "RANK",
-                                              "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"};
+constexpr const char* kLauncherVariables[] = {
+    "OMPI_COMM_WORLD_SIZE", "PMIX_RANK",   "PMI_RANK", "PMI_SIZE", "WORLD_SIZE", "RANK", "SLURM_NTASKS",
+    "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"};
 
 // The environment of a launcher, for one test.
 class Launched {
@@ -72,7 +73,8 @@ TEST(Rendezvous, SaysThatRanksOfSrunNeedPmi) {
 TEST(Rendezvous, SaysWhereTheMpiModuleIsMissing) {
   for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"}) {
     const Launched launched{{variable, "2"}};
-    EXPECT_THAT(error_of_start(), testing::HasSubstr("libshardlora_mpi.so is neither beside the program nor in")) << variable;
+    EXPECT_THAT(error_of_start(), testing::HasSubstr("libshardlora_mpi.so is neither beside the program nor in"))
+        << variable;
   }
 }
 

@@ -3,12 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "io/temporary_directory.h"
+#include "io/test_model.h"
 
 namespace shardlora {
 namespace {
@@ -18,7 +19,9 @@ using ::testing::HasSubstr;
 
 ordered_json read(const std::string& path) { return ordered_json::parse(std::ifstream(path)); }
 
-std::string render(const std::string& source, const TemplateInput& input) { return ChatTemplate(source, "t").render(input).text; }
+std::string render(const std::string& source, const TemplateInput& input) {
+  return ChatTemplate(source, "t").render(input).text;
+}
 
 std::string error_of(const std::string& source, const TemplateInput& input = {}) {
   try {
@@ -77,15 +80,14 @@ TEST(ChatTemplate, RendersSmolLM2AsJinjaDoes) {
 }
 
 std::string sha256(const std::string& text) {
-  const auto path = std::filesystem::temp_directory_path() / "shardlora_chat_template_test";
-  std::ofstream(path, std::ios::binary) << text;
-  return sha256_of_file(path);
+  const TemporaryDirectory directory;
+  return sha256_of_file(directory.write("text", text));
 }
 
 TEST(ChatTemplate, RendersOtherFamiliesAsJinjaDoes) {
   const std::filesystem::path folder = std::filesystem::path(TEST_DATA) / "../../../shared/data/tokenizers";
   if (!std::filesystem::exists(folder)) {
-    if (const char* ci = std::getenv("CI"); ci != nullptr && std::string(ci) == "true") FAIL() << folder << " is missing";
+    if (in_ci()) FAIL() << folder << " is missing";
     GTEST_SKIP() << "no tokenizers at " << folder;
   }
   const ordered_json golden = read(TEST_DATA "/chat/families.json");
@@ -99,7 +101,8 @@ TEST(ChatTemplate, RendersOtherFamiliesAsJinjaDoes) {
       input.tools = c["tools"];
       input.add_generation_prompt = c["prompt"];
       for (auto [key, token] : {std::pair{"bos_token", &input.bos_token}, {"eos_token", &input.eos_token}}) {
-        if (config.contains(key) && !config[key].is_null()) *token = config[key].is_object() ? config[key]["content"] : config[key];
+        if (config.contains(key) && !config[key].is_null())
+          *token = config[key].is_object() ? config[key]["content"] : config[key];
       }
       EXPECT_EQ(sha256(chat.render(input).text), hashes[i].get<std::string>()) << name << " " << c.dump();
     }
@@ -124,9 +127,11 @@ std::string origins(const Rendered& rendered) {
 }
 
 TEST(ChatTemplate, KnowsWhereEveryCharacterCameFrom) {
-  const TemplateInput input = chat(R"([{"role":"user","content":" ab cd "},{"role":"assistant","content":"xyz"},{"role":"assistant","content":""}])");
+  const TemplateInput input = chat(
+      R"([{"role":"user","content":" ab cd "},{"role":"assistant","content":"xyz"},{"role":"assistant","content":""}])");
   const auto check = [&](const std::string& source, const std::string& text, const std::string& expected) {
-    const Rendered rendered = ChatTemplate("{% set u = messages[0] %}{% set a = messages[1] %}" + source, "t").render(input);
+    const Rendered rendered =
+        ChatTemplate("{% set u = messages[0] %}{% set a = messages[1] %}" + source, "t").render(input);
     EXPECT_EQ(rendered.text, text) << source;
     EXPECT_EQ(origins(rendered), expected) << source;
   };
@@ -135,7 +140,8 @@ TEST(ChatTemplate, KnowsWhereEveryCharacterCameFrom) {
   check("{{ u.content.split(' ') | join('+') }}", "+ab+cd+", "(0)t00t00t(0)");
   check("{{ u.content[1:3] ~ a.content[::-1] ~ a.content[0] }}", "abzyxx", "001111");
   check("{{ u.content.replace('b', '<b>') }}", " a<b> cd ", "00ttt0000");
-  check("{{ a.content | upper ~ a.content.title() ~ (a.content | replace('y', u.role)) }}", "XYZXyzxuserz", "1111111dddd1");
+  check("{{ a.content | upper ~ a.content.title() ~ (a.content | replace('y', u.role)) }}", "XYZXyzxuserz",
+        "1111111dddd1");
   check("{{ a.content | tojson ~ {'k': u.content} | tojson }}", "\"xyz\"{\"k\": \" ab cd \"}", "11111tttttt000000000t");
   check("{% set s %}[{{ a.content }}]{% endset %}{{ s * 2 }}", "[xyz][xyz]", "t111tt111t");
   check("{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(a.content) | indent }}", "<xyz>", "t111t");
@@ -146,9 +152,11 @@ TEST(ChatTemplate, KnowsWhereEveryCharacterCameFrom) {
 TEST(ChatTemplate, CountsMessagesContentWhereverItLies) {
   TemplateInput input = chat(R"([{"role":"assistant","name":"n","content":[{"type":"text","text":"hi"}],
       "tool_calls":[{"function":{"name":"f","arguments":{"a":1}}}]}])");
-  const Rendered rendered =
-      ChatTemplate("{{ messages[0].name }}{% for p in messages[0].content %}{{ p.text }}{% endfor %}{{ messages[0].tool_calls[0].function.arguments | tojson }}{{ bos_token }}", "t")
-          .render(input);
+  const Rendered rendered = ChatTemplate(
+                                "{{ messages[0].name }}{% for p in messages[0].content %}{{ p.text }}{% endfor %}{{ "
+                                "messages[0].tool_calls[0].function.arguments | tojson }}{{ bos_token }}",
+                                "t")
+                                .render(input);
   EXPECT_EQ(rendered.text, "nhi{\"a\": 1}");
   EXPECT_EQ(origins(rendered), "d00000000t0");
 }
@@ -159,24 +167,34 @@ TEST(ChatTemplate, SaysWhereAndWhatIsWrong) {
   EXPECT_EQ(error_of("{{ nothing.here }}"), "t:1: 'nothing' is undefined, so it has no 'here'");
   EXPECT_EQ(error_of("{{ none + 'x' }}"), "t:1: '+' cannot join a NoneType and a str");
   EXPECT_EQ(error_of("{{ [].append(1) }}"), "t:1: .append() would change a list, which a template must not");
-  EXPECT_THAT(error_of("{% if x %}\n{{ x | frobnicate }}"), HasSubstr("t:2: unknown filter 'frobnicate'; known are trim, tojson"));
-  EXPECT_THAT(error_of("{{ x is odd and x is frobnicated }}"), HasSubstr("t:1: unknown test 'frobnicated'; known are defined"));
-  EXPECT_EQ(error_of("\n{% include 'x' %}"), "t:2: unknown tag {% include %}; known are if, for, set, macro, generation, break, continue, raw");
+  EXPECT_THAT(error_of("{% if x %}\n{{ x | frobnicate }}"),
+              HasSubstr("t:2: unknown filter 'frobnicate'; known are trim, tojson"));
+  EXPECT_THAT(error_of("{{ x is odd and x is frobnicated }}"),
+              HasSubstr("t:1: unknown test 'frobnicated'; known are defined"));
+  EXPECT_EQ(error_of("\n{% include 'x' %}"),
+            "t:2: unknown tag {% include %}; known are if, for, set, macro, generation, break, continue, raw");
   EXPECT_EQ(error_of("{% for x in y %}\n{{ x }}\n"), "t:2: the template ends where {% endfor %} is missing");
   EXPECT_EQ(error_of("{{ x y }}"), "t:1: expected '}}', got 'y'");
   EXPECT_EQ(error_of("\n{{ 'open }}"), "t:2: a string is not closed with '");
 }
 
 TEST(ChatTemplate, EndsHoweverTheTemplateIsWritten) {
-  const std::string forever = "{% set ns = namespace(n=0) %}{% for a in range(100000) %}{% for b in range(100000) %}{% set ns.n = ns.n + 1 %}{% endfor %}{% endfor %}";
+  const std::string forever =
+      "{% set ns = namespace(n=0) %}{% for a in range(100000) %}{% for b in range(100000) %}{% set ns.n = ns.n + 1 "
+      "%}{% endfor %}{% endfor %}";
   EXPECT_THAT(error_of(forever), HasSubstr("the template takes too many steps"));
-  EXPECT_NE(error_of("{% set ns = namespace(s='x') %}{% for a in range(100) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}").find("t:1: "),
+  EXPECT_NE(error_of("{% set ns = namespace(s='x') %}{% for a in range(100) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}")
+                .find("t:1: "),
             std::string::npos);
   EXPECT_THAT(error_of("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"), HasSubstr("nested deeper"));
-  EXPECT_THAT(error_of("{% set ns = namespace(l=[]) %}{% for a in range(1000) %}{% set ns.l = [ns.l] %}{% endfor %}"), HasSubstr("nested deeper"));
-  EXPECT_THAT(error_of("{% set ns = namespace(l=[]) %}{% for a in range(90) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}"),
-              HasSubstr("a list of more than"));
-  EXPECT_THAT(error_of("{{ " + std::string(5000, '(') + "1" + std::string(5000, ')') + " }}"), HasSubstr("nested deeper"));
+  EXPECT_THAT(error_of("{% set ns = namespace(l=[]) %}{% for a in range(1000) %}{% set ns.l = [ns.l] %}{% endfor %}"),
+              HasSubstr("nested deeper"));
+  EXPECT_THAT(
+      error_of(
+          "{% set ns = namespace(l=[]) %}{% for a in range(90) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}"),
+      HasSubstr("a list of more than"));
+  EXPECT_THAT(error_of("{{ " + std::string(5000, '(') + "1" + std::string(5000, ')') + " }}"),
+              HasSubstr("nested deeper"));
   EXPECT_THAT(error_of("{{ " + std::string(5000, '-') + "1 }}"), HasSubstr("nested deeper"));
   std::string sum = "{{ 1", ifs;
   for (int i = 0; i < 5000; ++i) sum += " + 1", ifs += "{% if 1 %}";

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "data/unicode_classes.h"
 #include "io/json.h"
 
 namespace shardlora {
@@ -49,18 +50,22 @@ TEST(PreTokenizer, IsolatesDigitsForSmollm) {
   EXPECT_THAT(words("smollm", "x\u00bd"), ElementsAre("x", "\u00bd"));
 }
 
-// Around every code point there is, where the words end is what the `tokenizers` package says.
+TEST(UnicodeClasses, AreEmptyBeyondTheThirdPlane) {
+  for (std::uint32_t c = 0x40000; c < 0x110100; ++c) ASSERT_EQ(classes_of(c), kOther) << c;
+}
+
+// Around every code point below, where the words end is what the `tokenizers` package says.
 TEST(PreTokenizer, CutsAroundEveryCodePointAsTheTokenizersPackageDoes) {
   const auto golden = parse_json(read_text(TEST_DATA "/tokenizer/code_points.json", 1 << 20), "code_points.json");
   ASSERT_EQ(golden.size(), 2U);
   for (const auto& [name, hashes] : golden.items()) {
     const PreTokenizer pre_tokenizer = PreTokenizer::named(name, "test");
-    ASSERT_EQ(hashes.size(), 0x110000U / 4096);
-    for (std::uint32_t first = 0; first < 0x110000; first += 4096) {
+    ASSERT_EQ(hashes.size(), 0x40000U / 4096);
+    for (std::uint32_t first = 0; first < 0x40000; first += 4096) {
       std::string lengths;
       for (std::uint32_t c = first; c < first + 4096; ++c) {
         if (c >= 0xD800 && c <= 0xDFFF) continue;
-        const std::string s = utf8(c), line = "x" + s + " " + s + s + "1" + s + "'s" + s + "." + s + "  " + s + "\n";
+        const std::string s = utf8(c), line = "x" + s + " " + s + "1" + s + "'s." + s + "  " + s + "\n";
         pre_tokenizer.split(line,
                             [&](std::size_t begin, std::size_t end) { lengths += static_cast<char>(end - begin); });
       }

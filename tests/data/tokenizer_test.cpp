@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <fstream>
 #include <random>
 
@@ -171,17 +171,15 @@ TEST(Tokenizer, RefusesTextThatIsNotUtf8) {
   EXPECT_THAT([&] { tokenizer.encode("ab\xFF"); }, ThrowsMessage<Error>(HasSubstr("not UTF-8 at byte 2")));
 }
 
-// Quadratic merging of ten million bytes without a word boundary would take days.
-TEST(Tokenizer, TakesATextWithoutWordBoundaries) {
+// Quadratic merging would take hours.
+TEST(Tokenizer, TakesAMegabyteWithoutWordBoundaries) {
   const Tokenizer tokenizer = tiny();
   for (const char* letter : {"a", " ", "\u00e9", "="}) {
     std::string text;
-    while (text.size() < (*letter == 'a' ? 10'000'000 : 1'000'000)) text += letter;
-    const auto begin = std::chrono::steady_clock::now();
-    const auto tokens = tokenizer.encode(text);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-    EXPECT_EQ(tokens.back().end, text.size());
-    EXPECT_LT(seconds.count(), 100) << letter;  // 2 s where this was written, 20 s under sanitizers
+    while (text.size() < 1'000'000) text += letter;
+    const std::clock_t begin = std::clock();
+    EXPECT_EQ(tokenizer.encode(text).back().end, text.size());
+    EXPECT_LT(std::clock() - begin, 60 * CLOCKS_PER_SEC) << letter;  // 0.3 s without sanitizers
   }
 }
 

@@ -145,9 +145,10 @@ memory: {device_limit: 24GiB, host_limit: 1.5 GB}
   // What is written as resolved reads back to the same recipe.
   const std::string resolved = resolved_yaml(recipe);
   EXPECT_EQ(resolved_yaml(load(resolved)), resolved);
-  for (const char* line : {"base_model: \"a b.gguf\"", "  group_size: 128", "learning_rate: 0.001", "global_batch_size: 32",
-                           "  device_limit: 24GiB", "  strategy: replicate", "bf16: false", "warmup_ratio: 0.03",
-                           "lora_target_modules: [\"q_proj\", \"v_proj\"]", "excess_length_strategy: error"})
+  for (const char* line :
+       {"base_model: \"a b.gguf\"", "  group_size: 128", "learning_rate: 0.001", "global_batch_size: 32",
+        "  device_limit: 24GiB", "  strategy: replicate", "bf16: false", "warmup_ratio: 0.03",
+        "lora_target_modules: [\"q_proj\", \"v_proj\"]", "excess_length_strategy: error"})
     EXPECT_THAT(resolved, HasSubstr(std::string(line) + "\n"));
 }
 
@@ -235,7 +236,8 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
       {"lora_r: 8\nlora_rank: 9", "r.yaml:7: lora_rank: given twice; the first is lora_r at r.yaml:6"},
       {"lora_alpha: 0", "r.yaml:6: lora_alpha: expected a number above 0, got \"0\""},
       {"lora_dropout: 0.05", "r.yaml:6: lora_dropout: only 0 is supported in this version; set it to 0"},
-      {"lora_target_modules: []", "r.yaml:6: lora_target_modules: expected at least one name, such as [q_proj, v_proj], got a list"},
+      {"lora_target_modules: []",
+       "r.yaml:6: lora_target_modules: expected at least one name, such as [q_proj, v_proj], got a list"},
       {"lora_target_modules: [[a]]", "r.yaml:6: lora_target_modules: expected a list of words, got a list in it"},
       {"lora_target_linear: false",
        "r.yaml:6: lora_target_linear: false leaves nothing to train; name modules in lora_target_modules"},
@@ -246,41 +248,53 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
       {"max_grad_norm: -1", "r.yaml:6: max_grad_norm: expected a number of at least 0, got \"-1\""},
       {"train_on_inputs: maybe", "r.yaml:6: train_on_inputs: expected true or false, got \"maybe\""},
       {"bf16: 16", "r.yaml:6: bf16: expected true or false, got \"16\""},
-      {"lr_scheduler: cosin", "r.yaml:6: lr_scheduler: unknown value \"cosin\"; did you mean \"cosine\"?; one of: cosine, linear, "
-                              "constant, constant_with_warmup"},
-      {"optimizer: lion", "r.yaml:6: optimizer: expected adamw (or adamw_torch, adamw_torch_fused), the only optimizer of this "
-                          "version, got \"lion\""},
+      {"lr_scheduler: cosin",
+       "r.yaml:6: lr_scheduler: unknown value \"cosin\"; did you mean \"cosine\"?; one of: cosine, linear, "
+       "constant, constant_with_warmup"},
+      {"optimizer: lion",
+       "r.yaml:6: optimizer: expected adamw (or adamw_torch, adamw_torch_fused), the only optimizer of this "
+       "version, got \"lion\""},
       {"backend: cuda", "r.yaml:6: backend: this version has no CUDA backend; set it to auto or cpu"},
-      {"chat_template: chatml", "r.yaml:6: chat_template: \"chatml\" is not supported in this version; the model's own template is "
-                                "used with tokenizer_default"},
-      {"sample_packing: true", "r.yaml:6: sample_packing: known, but not supported in this version; a sample a row is the only way "
-                               "in this version; remove it (or set it to false)"},
-      {"save_steps: 100", "r.yaml:6: save_steps: known, but not supported in this version; the adapter is written at the end; "
-                          "remove it (or set it to 0)"},
+      {"chat_template: chatml",
+       "r.yaml:6: chat_template: \"chatml\" is not supported in this version; the model's own template is "
+       "used with tokenizer_default"},
+      {"sample_packing: true",
+       "r.yaml:6: sample_packing: known, but not supported in this version; a sample a row is the only way "
+       "in this version; remove it (or set it to false)"},
+      {"save_steps: 100",
+       "r.yaml:6: save_steps: known, but not supported in this version; the adapter is written at the end; "
+       "remove it (or set it to 0)"},
       {"wandb_project: mine", "r.yaml:6: wandb_project: known, but not supported in this version; remove it"},
-      {"flash_attention: true", "r.yaml:6: flash_attention: known, but not supported in this version; remove it (or set it to "
-                                "false)"},
-      {"resume_from_checkpoint: x", "r.yaml:6: resume_from_checkpoint: known, but not supported in this version; remove it (or set "
-                                    "it to false)"},
-      {"sharding: {offload: true}", "r.yaml:6: sharding.offload: known, but not supported in this version; remove it (or set it to "
-                                    "false)"},
+      {"flash_attention: true",
+       "r.yaml:6: flash_attention: known, but not supported in this version; remove it (or set it to "
+       "false)"},
+      {"resume_from_checkpoint: x",
+       "r.yaml:6: resume_from_checkpoint: known, but not supported in this version; remove it (or set "
+       "it to false)"},
+      {"sharding: {offload: true}",
+       "r.yaml:6: sharding.offload: known, but not supported in this version; remove it (or set it to "
+       "false)"},
       {"global_batch_size: 8\ngradient_accumulation_steps: 2",
        "r.yaml:7: gradient_accumulation_steps: not together with global_batch_size (r.yaml:6); keep one of them"},
       {"warmup_steps: 8\nwarmup_ratio: 0.1",
        "r.yaml:7: warmup_ratio: not together with warmup_steps (r.yaml:6); keep one of them"},
       {"val_set_size: 0.1\ntest_datasets: [a.jsonl]",
        "r.yaml:6: val_set_size: not together with test_datasets (r.yaml:7); set it to 0 or remove them"},
-      {"micro_batch_size: 4\nglobal_batch_size: 2", "r.yaml:7: global_batch_size: 2 rows are less than one micro-batch (4)"},
-      {"load_in_4bit: false", "r.yaml:6: load_in_4bit: adapter: qlora needs a quantised base; write adapter: lora, or format nf4"},
+      {"micro_batch_size: 4\nglobal_batch_size: 2",
+       "r.yaml:7: global_batch_size: 2 rows are less than one micro-batch (4)"},
+      {"load_in_4bit: false",
+       "r.yaml:6: load_in_4bit: adapter: qlora needs a quantised base; write adapter: lora, or format nf4"},
       {"load_in_4bit: true\nquantization: {format: none}",
        "r.yaml:7: quantization.format: says the opposite of load_in_4bit (r.yaml:6); keep one of them"},
       {"quantization: {group_size: 48}",
        "r.yaml:6: quantization.group_size: expected a power of two from 32 to 4096, got \"48\""},
-      {"val_set_size: 2.5", "r.yaml:6: val_set_size: expected a fraction below 1 or a whole number of rows, got \"2.5\""},
+      {"val_set_size: 2.5",
+       "r.yaml:6: val_set_size: expected a fraction below 1 or a whole number of rows, got \"2.5\""},
       {"memory: {device_limit: 24 gigs}",
        "r.yaml:6: memory.device_limit: expected a size such as 24GiB, 512MiB or a number of bytes, got \"24 gigs\""},
-      {"test_datasets: [{type: alpaca}]", "r.yaml:6: test_datasets[].type: \"alpaca\" is not supported in this version; give rows of "
-                                          "{\"messages\": [...]} and type: chat_template"},
+      {"test_datasets: [{type: alpaca}]",
+       "r.yaml:6: test_datasets[].type: \"alpaca\" is not supported in this version; give rows of "
+       "{\"messages\": [...]} and type: chat_template"},
       {"test_datasets: [{type: messages}]",
        "r.yaml:6: test_datasets: a dataset without a path; add \"path: rows.jsonl\""},
       {"test_datasets: [{pth: x}]",
@@ -292,7 +306,8 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
       {"---\nseed: 1", "r.yaml: holds more than one YAML document (\"---\"); keep one"},
       {"[a, b]: 1", "r.yaml:6: a key must be a plain word"},
   };
-  for (const BadLine& line : lines) EXPECT_THAT(error_of(kMinimal + line.yaml + "\n"), HasSubstr(line.message)) << line.yaml;
+  for (const BadLine& line : lines)
+    EXPECT_THAT(error_of(kMinimal + line.yaml + "\n"), HasSubstr(line.message)) << line.yaml;
 }
 
 TEST_F(RecipeTest, SaysWhatIsMissing) {
@@ -306,7 +321,8 @@ TEST_F(RecipeTest, SaysWhatIsMissing) {
 
 TEST_F(RecipeTest, NamesTheCommandLine) {
   EXPECT_EQ(error_of(kMinimal, {"lora_rr=3"}), "command line: unknown key \"lora_rr\"; did you mean \"lora_r\"?");
-  EXPECT_EQ(error_of(kMinimal, {"lora_r=x"}), "command line: lora_r: expected a whole number from 1 to 4096, got \"x\"");
+  EXPECT_EQ(error_of(kMinimal, {"lora_r=x"}),
+            "command line: lora_r: expected a whole number from 1 to 4096, got \"x\"");
   EXPECT_THROW(load(kMinimal, {"lora_r"}), UsageError);
 }
 

@@ -1,6 +1,6 @@
-// Flash attention, forward (Dao et al., 2022; online softmax of Milakov & Gimelshein, 2018). For a block of queries, key
-// block after key block: s = k q^T scale; m' = max(m, max s); p = e^(s - m'); l = l e^(m - m') + sum p;
-// o = o e^(m - m') + v^T p. At the end o / l, and lse = m + log l. A task is one block of queries of one head.
+// Flash attention, forward (Dao et al., 2022; online softmax of Milakov & Gimelshein, 2018). For a block of queries,
+// key block after key block: s = k q^T scale; m' = max(m, max s); p = e^(s - m'); l = l e^(m - m') + sum p; o = o e^(m
+// - m') + v^T p. At the end o / l, and lse = m + log l. A task is one block of queries of one head.
 #include <cmath>
 #include <limits>
 
@@ -66,7 +66,8 @@ void attend(Tiles& t, T* o, float* lse, const T* q, const T* k, const T* v, std:
     tile_product(t.s, kTile, {t.kv, d, 1}, t.q, kTile, keys, lanes, d);
     if (begin == first)  // the diagonal: query i sees keys 0 .. i
       for (std::int64_t j = 0; j < keys; ++j)
-        for (std::int64_t i = 0; i < std::min(j, lanes); ++i) t.s[j * kTile + i] = -std::numeric_limits<float>::infinity();
+        for (std::int64_t i = 0; i < std::min(j, lanes); ++i)
+          t.s[j * kTile + i] = -std::numeric_limits<float>::infinity();
     softmax_step(t, keys, lanes, d);
     load_tile(t.kv, d, v + begin * kv_stride, kv_stride, keys, d);
     add_tile_product(t.o, kTile, {t.kv, 1, d}, t.s, kTile, d, lanes, keys);

@@ -96,7 +96,8 @@ std::size_t attention_backward_scratch(const Shape& k) {
 }
 
 void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o, ConstTensor lse,
-                        ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale, std::byte* scratch) {
+                        ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale,
+                        std::byte* scratch) {
   const std::int64_t n = q.dim(0), heads = q.dim(1), d = q.dim(2), groups = k.dim(1), per_group = heads / groups;
   check_bounds(bounds, n);
   const auto* row_of = bounds.as<std::int32_t>();
@@ -117,8 +118,8 @@ void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTens
           const std::int64_t queries = std::min(kTile, rows - first), row = begin + first, at = (row * heads + h) * d;
           load_output_gradient(t, delta.as<float>() + h * n + row, lse.as<float>() + h * n + row, d_o.as<T>() + at,
                                o.as<T>() + at, queries, z);
-          block_backward(t, dq.as<T>() + at, dk_sum, dv_sum, q.as<T>() + at, k.as<T>() + kv_at, v.as<T>() + kv_at, first,
-                         queries, z);
+          block_backward(t, dq.as<T>() + at, dk_sum, dv_sum, q.as<T>() + at, k.as<T>() + kv_at, v.as<T>() + kv_at,
+                         first, queries, z);
         }
       round_rows(dk.as<T>() + kv_at, dk_sum, rows, z);
       round_rows(dv.as<T>() + kv_at, dv_sum, rows, z);

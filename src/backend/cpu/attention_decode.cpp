@@ -1,5 +1,5 @@
-// Attention of one new token a sample over a cache, and the cache's filling. Online softmax over blocks of positions; a task
-// is one key/value head of one sample with all query heads that read it, so that the cache is read once.
+// Attention of one new token a sample over a cache, and the cache's filling. Online softmax over blocks of positions; a
+// task is one key/value head of one sample with all query heads that read it, so that the cache is read once.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -20,7 +20,8 @@ struct alignas(64) Decoding {
 
 // o (d) = attention of q (d) over `length` positions of k and v, whose rows lie `stride` values apart.
 template <typename T>
-void attend(T* o, const T* q, const T* k, const T* v, std::int64_t length, std::int64_t stride, std::int64_t d, float scale) {
+void attend(T* o, const T* q, const T* k, const T* v, std::int64_t length, std::int64_t stride, std::int64_t d,
+            float scale) {
   Decoding t;
   for (std::int64_t c = 0; c < d; ++c) t.q[c] = to_float(q[c]) * scale;
   std::fill(t.o, t.o + d, 0.0F);
@@ -59,7 +60,8 @@ void attend(T* o, const T* q, const T* k, const T* v, std::int64_t length, std::
 
 }  // namespace
 
-void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor lengths, float scale) {
+void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor lengths,
+                      float scale) {
   const std::int64_t samples = q.dim(0), heads = q.dim(1), d = q.dim(2), groups = k.dim(1), capacity = cache.capacity();
   const auto* length = lengths.as<std::int32_t>();
   bool room = true;
@@ -76,7 +78,8 @@ void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, Con
       std::memcpy(k_line + length[s] * stride, new_k + task * d, row);
       std::memcpy(v_line + length[s] * stride, new_v + task * d, row);
       for (std::int64_t h = g * (heads / groups); h < (g + 1) * (heads / groups); ++h)
-        attend(out + (s * heads + h) * d, queries + (s * heads + h) * d, k_line, v_line, length[s] + 1, stride, d, scale);
+        attend(out + (s * heads + h) * d, queries + (s * heads + h) * d, k_line, v_line, length[s] + 1, stride, d,
+               scale);
     }
   });
 }
@@ -91,7 +94,8 @@ void fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds)
   DCHECK(room, "fill_cache: a sample is longer than its cache of {} positions", capacity);
 #pragma omp parallel for schedule(static) if (k.numel() > kParallelValues)
   for (std::int64_t s = 0; s < samples; ++s) {
-    const std::size_t from = static_cast<std::size_t>(row_of[s]) * row, to = static_cast<std::size_t>(s * capacity) * row;
+    const std::size_t from = static_cast<std::size_t>(row_of[s]) * row,
+                      to = static_cast<std::size_t>(s * capacity) * row;
     const std::size_t bytes = static_cast<std::size_t>(row_of[s + 1] - row_of[s]) * row;
     std::memcpy(cache.k.data + to, k.data + from, bytes);
     std::memcpy(cache.v.data + to, v.data + from, bytes);

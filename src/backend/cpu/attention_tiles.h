@@ -1,5 +1,6 @@
-// What attention forward and backward share: blocks of query rows inside samples, and tiles copied out of (N, heads, D).
-// Scores are kept transposed, keys down and queries across, so that a softmax runs along lanes: one lane, one query.
+// What attention forward and backward share: blocks of query rows inside samples, and tiles copied out of (N, heads,
+// D). Scores are kept transposed, keys down and queries across, so that a softmax runs along lanes: one lane, one
+// query.
 #pragma once
 
 #include <algorithm>
@@ -53,8 +54,8 @@ inline void check_bounds(ConstTensor bounds, std::int64_t n) {
 
 // to (rows, width) = rows of `from` that lie `stride` values apart; columns d .. width - 1 are zeroed.
 template <typename T>
-void load_tile(float* __restrict to, std::int64_t width, const T* __restrict from, std::int64_t stride, std::int64_t rows,
-               std::int64_t d) {
+void load_tile(float* __restrict to, std::int64_t width, const T* __restrict from, std::int64_t stride,
+               std::int64_t rows, std::int64_t d) {
   for (std::int64_t r = 0; r < rows; ++r) {
 #pragma omp simd
     for (std::int64_t k = 0; k < d; ++k) to[r * width + k] = to_float(from[r * stride + k]);
@@ -64,8 +65,8 @@ void load_tile(float* __restrict to, std::int64_t width, const T* __restrict fro
 
 // to (d, kTile) = factor * the transpose of rows of `from`; lanes rows .. are zeroed up to a whole register.
 template <typename T>
-void load_transposed(float* __restrict to, const T* __restrict from, std::int64_t stride, std::int64_t rows, std::int64_t d,
-                     float factor) {
+void load_transposed(float* __restrict to, const T* __restrict from, std::int64_t stride, std::int64_t rows,
+                     std::int64_t d, float factor) {
   const std::int64_t lanes = whole_lanes(rows);
   for (std::int64_t k = 0; k < d; ++k) {
     for (std::int64_t r = 0; r < rows; ++r) to[k * kTile + r] = to_float(from[r * stride + k]) * factor;

@@ -1,5 +1,5 @@
-// One matrix product on one thread: the part of a product that is not cut further. Made by oneDNN (onednn_product.cpp), or
-// by plain loops where every instruction has to be seen by ThreadSanitizer (plain_product.cpp; CMake picks one).
+// One matrix product on one thread: the part of a product that is not cut further. Made by oneDNN (onednn_product.cpp),
+// or by plain loops where every instruction has to be seen by ThreadSanitizer (plain_product.cpp; CMake picks one).
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,8 @@
 
 namespace shardlora::cpu {
 
-// y (m, n) = a (m, k) b (k, n) [+ y]; the value (i, j) of a lies at i * a_row + j * a_column, and so on; y has unit columns.
+// y (m, n) = a (m, k) b (k, n) [+ y]; the value (i, j) of a lies at i * a_row + j * a_column, and so on; y has unit
+// columns.
 struct BlockShape {
   std::int64_t m, n, k;
   std::int64_t a_row, a_column, b_row, b_column, y_row;

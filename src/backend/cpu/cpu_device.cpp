@@ -76,15 +76,15 @@ void CpuDevice::poison(std::byte* data, std::size_t bytes, Stream& stream) {
   static_cast<CpuStream&>(stream).submit([=] { std::memset(data, 0xff, bytes); });
 }
 
-DType CpuDevice::compute_dtype(bool bf16) const {
-  return bf16 && has_bf16() ? DType::kBF16 : DType::kF32;
-}
+DType CpuDevice::compute_dtype(bool bf16) const { return bf16 && has_bf16() ? DType::kBF16 : DType::kF32; }
 
 std::string CpuDevice::description() const {
   const bool bf16 = compute_dtype(true) == DType::kBF16;
   return fmt::format("CPU: {} thread{}{}", threads_, threads_ == 1 ? "" : "s", bf16 ? ", AVX512_BF16" : "");
 }
 
-std::unique_ptr<Device> make_cpu_device(const CpuDeviceOptions& options) { return std::make_unique<CpuDevice>(options); }
+std::unique_ptr<Device> make_cpu_device(const CpuDeviceOptions& options) {
+  return std::make_unique<CpuDevice>(options);
+}
 
 }  // namespace shardlora

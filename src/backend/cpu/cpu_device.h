@@ -10,11 +10,11 @@
 namespace shardlora {
 
 struct CpuDeviceOptions {
-  int threads = 0;                              // of the kernels; 0: all that this process may use
+  int threads = 0;                               // of the kernels; 0: all that this process may use
   std::size_t device_limit = 0, host_limit = 0;  // bytes; 0: none
-  StreamMode mode = StreamMode::kInline;        // of the compute stream; the other streams are queued, or delayed as it is
-  std::uint64_t seed = 0;                       // of the pauses of kDelayed
-  bool poison = false;                          // fresh and released memory reads as NaN
+  StreamMode mode = StreamMode::kInline;  // of the compute stream; the other streams are queued, or delayed as it is
+  std::uint64_t seed = 0;                 // of the pauses of kDelayed
+  bool poison = false;                    // fresh and released memory reads as NaN
 };
 
 class CpuDevice final : public Device {

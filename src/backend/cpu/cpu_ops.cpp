@@ -39,12 +39,13 @@ void check_matrix(const char* what, ConstTensor t) {
 // q (N, H, D) against k, v (N, G, D).
 void check_heads(ConstTensor q, ConstTensor k, ConstTensor v) {
   check_float("q", q);
-  DCHECK(q.shape.rank() == 3 && k.shape.rank() == 3, "q and k must have three dimensions, not {} and {}", q.shape.text(),
-         k.shape.text());
+  DCHECK(q.shape.rank() == 3 && k.shape.rank() == 3, "q and k must have three dimensions, not {} and {}",
+         q.shape.text(), k.shape.text());
   check_shape("k", k, {q.dim(0), k.dim(1), q.dim(2)});
   check_dtype("k", k, q.dtype);
   check_like("v", v, k);
-  DCHECK(k.dim(1) > 0 && q.dim(1) % k.dim(1) == 0, "{} query heads cannot share {} key/value heads", q.dim(1), k.dim(1));
+  DCHECK(k.dim(1) > 0 && q.dim(1) % k.dim(1) == 0, "{} query heads cannot share {} key/value heads", q.dim(1),
+         k.dim(1));
   DCHECK(q.dim(2) % 8 == 0 && q.dim(2) <= cpu::kMaxHeadSize, "a head size must be a multiple of 8 up to {}, not {}",
          cpu::kMaxHeadSize, q.dim(2));
 }
@@ -70,8 +71,8 @@ cpu::Product checked(const cpu::Product& p) {
   const std::int64_t m = p.y.dim(0), n = p.y.dim(1), k = p.a.dim(p.op_a == Op::kNone ? 1 : 0);
   check_shape("a", p.a, p.op_a == Op::kNone ? Shape{m, k} : Shape{k, m});
   check("b", p.b, p.a.dtype, p.op_b == Op::kNone ? Shape{k, n} : Shape{n, k});
-  DCHECK(p.y.dtype == p.a.dtype || p.y.dtype == DType::kF32, "a product of {} gives {} or f32, not {}", name_of(p.a.dtype),
-         name_of(p.a.dtype), name_of(p.y.dtype));
+  DCHECK(p.y.dtype == p.a.dtype || p.y.dtype == DType::kF32, "a product of {} gives {} or f32, not {}",
+         name_of(p.a.dtype), name_of(p.a.dtype), name_of(p.y.dtype));
   DCHECK(k > 0 || m * n == 0, "a product over no values");
   return p;
 }
@@ -197,7 +198,8 @@ void CpuOps::rope(Tensor x, ConstTensor positions, ConstTensor inv_freq, float s
   compute_.submit([=] { cpu::rope(x, positions, inv_freq, sign); });
 }
 
-void CpuOps::attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale) {
+void CpuOps::attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
+                       float scale) {
   check_heads(q, k, v);
   check_bounds(bounds);
   check_like("o", o, q);
@@ -205,8 +207,9 @@ void CpuOps::attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, Const
   compute_.submit([=] { cpu::attention(o, lse, q, k, v, bounds, scale); });
 }
 
-void CpuOps::attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o, ConstTensor lse,
-                                ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale) {
+void CpuOps::attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
+                                ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
+                                float scale) {
   check_heads(q, k, v);
   check_bounds(bounds);
   check_like("dq", dq, q);
@@ -253,7 +256,8 @@ void CpuOps::swiglu_backward(Tensor dgate, Tensor dup, ConstTensor dy, ConstTens
   compute_.submit([=] { cpu::swiglu_backward(dgate, dup, dy, gate, up); });
 }
 
-void CpuOps::cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets, float gradient_scale) {
+void CpuOps::cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets,
+                           float gradient_scale) {
   check_matrix("logits", logits);
   check_dtype("logits", logits, DType::kF32);
   check("losses", losses, DType::kF32, {logits.dim(0)});
@@ -269,7 +273,8 @@ void CpuOps::argmax(Tensor ids, ConstTensor logits) {
   compute_.submit([=] { cpu::argmax(ids, logits); });
 }
 
-void CpuOps::adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step, float gradient_scale) {
+void CpuOps::adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step,
+                   float gradient_scale) {
   const std::int64_t n = master.numel();
   for (const ConstTensor t : {ConstTensor(master), ConstTensor(m), ConstTensor(v), gradient}) {
     check_dtype("an AdamW tensor", t, DType::kF32);

@@ -10,8 +10,8 @@ namespace shardlora {
 
 class CpuOps final : public Ops {
  public:
-  // threads: the most that a kernel may use; 0: what OpenMP gives. Scratch memory comes from `device`, grows in the first
-  // step and stays; growing waits for the stream.
+  // threads: the most that a kernel may use; 0: what OpenMP gives. Scratch memory comes from `device`, grows in the
+  // first step and stays; growing waits for the stream.
   CpuOps(CpuStream& compute, Device& device, int threads = 0);
 
   void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate) override;
@@ -28,17 +28,21 @@ class CpuOps final : public Ops {
   void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor inv_rms, ConstTensor w,
                          Accumulate accumulate) override;
   void rope(Tensor x, ConstTensor positions, ConstTensor inv_freq, float sign) override;
-  void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale) override;
-  void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o, ConstTensor lse,
-                          ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale) override;
+  void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
+                 float scale) override;
+  void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
+                          ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
+                          float scale) override;
   void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor lengths,
                         float scale) override;
   void fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds) override;
   void swiglu(Tensor y, ConstTensor gate, ConstTensor up) override;
   void swiglu_backward(Tensor dgate, Tensor dup, ConstTensor dy, ConstTensor gate, ConstTensor up) override;
-  void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets, float gradient_scale) override;
+  void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets,
+                     float gradient_scale) override;
   void argmax(Tensor ids, ConstTensor logits) override;
-  void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step, float gradient_scale) override;
+  void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step,
+             float gradient_scale) override;
   void sums_of_squares(Tensor sums, ConstTensor x) override;
 
  private:

@@ -1,7 +1,8 @@
 // A stream of the CPU device: a queue of functions that run one after the other, on a thread of its own or at once.
-// Failure: the first exception of a stream is kept, its later work is skipped, but every ticket still completes, so nobody
-// waits for ever. Whoever waits for an event at or after the failure fails with the same exception, stream after stream,
-// until a host thread sees it in `synchronize`. Streams only wait for streams of the same device (all are CpuStreams).
+// Failure: the first exception of a stream is kept, its later work is skipped, but every ticket still completes, so
+// nobody waits for ever. Whoever waits for an event at or after the failure fails with the same exception, stream after
+// stream, until a host thread sees it in `synchronize`. Streams only wait for streams of the same device (all are
+// CpuStreams).
 #pragma once
 
 #include <condition_variable>
@@ -21,7 +22,8 @@ namespace shardlora {
 enum class StreamMode : std::uint8_t {
   kInline,   // work runs in `submit`, on the calling thread; `wait` blocks there; what fails is thrown there as well
   kQueued,   // work runs on the stream's own thread; nothing blocks the caller
-  kDelayed,  // for tests: as kQueued, and before each piece of work a pause of up to 300 us, so that a missing wait shows
+  kDelayed,  // for tests: as kQueued, and before each piece of work a pause of up to 300 us, so that a missing wait
+             // shows
 };
 
 // How far a stream has come. Outlives the stream where another one still waits for it.

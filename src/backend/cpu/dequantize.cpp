@@ -1,5 +1,6 @@
-// Packed weights to values. A block of NF4 shares its absmax, so the sixteen products level * absmax are made once a block,
-// rounded once, and every value is then a look-up in a register. Bit for bit nf4_decode() of quant/nf4.h, rounded to y.
+// Packed weights to values. A block of NF4 shares its absmax, so the sixteen products level * absmax are made once a
+// block, rounded once, and every value is then a look-up in a register. Bit for bit nf4_decode() of quant/nf4.h,
+// rounded to y.
 #include "backend/cpu/float_type.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/lanes.h"
@@ -11,12 +12,16 @@ namespace {
 
 constexpr std::int64_t kCodesAtOnce = 32;  // sixteen bytes
 
-// Lane i = byte i of the sixteen at `from`. A loop: gcc 12 takes a conversion between vectors apart into single values.
+// Bytes that a look-up loads, of which it takes the first sixteen: gcc 12 sends every narrower load through the stack.
+constexpr std::int64_t kBytesRead = 64;
+
+// The low bits of lane i are byte i of `from`; other bytes stand above them.
 [[gnu::always_inline]] inline void load_bytes(IntLanes& lanes, const std::byte* from) {
-  std::uint32_t bytes[kLanes];
-#pragma omp simd
-  for (int i = 0; i < kLanes; ++i) bytes[i] = static_cast<std::uint32_t>(from[i]);
-  load(lanes, bytes);
+  constexpr IntLanes kWord = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3};
+  constexpr IntLanes kShift = {0, 8, 16, 24, 0, 8, 16, 24, 0, 8, 16, 24, 0, 8, 16, 24};
+  IntLanes words;
+  load(words, from);
+  lanes = __builtin_shuffle(words, kWord) >> kShift;
 }
 
 // The sixteen values of a block and the look-up of 32 codes among them, one vector register as a table.
@@ -55,12 +60,14 @@ struct BF16Table {
   IntLanes bits;
 };
 
-// Values [begin, end) of one block, begin even.
+// Values [begin, end) of one block, begin even. readable: bytes of `codes`.
 template <typename T>
-[[gnu::always_inline]] inline void decode_block(T* to, const std::byte* codes, std::int64_t begin, std::int64_t end, float absmax) {
+[[gnu::always_inline]] inline void decode_block(T* to, const std::byte* codes, std::int64_t readable,
+                                                std::int64_t begin, std::int64_t end, float absmax) {
   const std::conditional_t<std::is_same_v<T, float>, FloatTable, BF16Table> table(absmax);
+  const std::int64_t wide = std::min(end, 2 * (readable - kBytesRead) + kCodesAtOnce);
   std::int64_t i = begin;
-  for (; i + kCodesAtOnce <= end; i += kCodesAtOnce) table.look_up(to + i, codes + i / 2);
+  for (; i + kCodesAtOnce <= wide; i += kCodesAtOnce) table.look_up(to + i, codes + i / 2);
   for (; i < end; ++i) to[i] = table[nf4_code_at(codes, i)];
 }
 
@@ -69,11 +76,13 @@ template <typename T>
 void dequantize(Tensor y, const PackedTensor& w) {
   if (w.format.dense()) return cast(y, w.dense());
   with_float_type(y.dtype, [&]<typename T>(std::type_identity<T>) {
-    const std::int64_t n = y.numel(), block = w.format.block, blocks = (n + block - 1) / block;
+    const std::int64_t n = y.numel(), block = w.format.block, blocks = (n + block - 1) / block, readable = (n + 1) / 2;
     T* out = y.as<T>();
-#pragma omp parallel for schedule(static) if (n > kParallelValues)
+    const std::byte* codes = w.sections[0];
+    const PackedTensor packed = w;
+#pragma omp parallel for schedule(static) if (n > kParallelValues) firstprivate(packed)
     for (std::int64_t b = 0; b < blocks; ++b)
-      decode_block(out, w.sections[0], b * block, std::min(n, (b + 1) * block), nf4_absmax(w, b));
+      decode_block(out, codes, readable, b * block, std::min(n, (b + 1) * block), nf4_absmax(packed, b));
   });
 }
 

@@ -1,6 +1,6 @@
-// exp, sin and cos of one float without branches or calls, so that a loop over them becomes vector code. Cody and Waite's
-// argument reduction ("Software Manual for the Elementary Functions", 1980) with our own minimax polynomials; every product
-// and sum that must not round twice is an explicit fma.
+// exp, sin and cos of one float without branches or calls, so that a loop over them becomes vector code. Cody and
+// Waite's argument reduction ("Software Manual for the Elementary Functions", 1980) with our own minimax polynomials;
+// every product and sum that must not round twice is an explicit fma.
 #pragma once
 
 #include <bit>
@@ -32,7 +32,8 @@ inline constexpr float kRoundToInteger = 12582912.0F;  // 1.5 * 2^23
   p = __builtin_fmaf(p, r, 5.00000007e-1F);
   p = __builtin_fmaf(p * r, r, r) + 1.0F;
   // Two factors: n reaches -152 and 128, one exponent does not.
-  const auto integer = static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(shifted) - std::bit_cast<std::uint32_t>(kRoundToInteger));
+  const auto integer =
+      static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(shifted) - std::bit_cast<std::uint32_t>(kRoundToInteger));
   const std::int32_t half = integer >> 1;
   return p * power_of_two(static_cast<std::uint32_t>(half)) * power_of_two(static_cast<std::uint32_t>(integer - half));
 }

@@ -1,6 +1,6 @@
-// The CPU kernels as plain functions: they run at once, on the calling thread and its OpenMP team. Shapes are checked by
-// CpuOps; what each computes stands in backend/ops.h. Bits never depend on the number of threads: a sum is made by one thread
-// in a fixed order. Matrix products are in matmul.h.
+// The CPU kernels as plain functions: they run at once, on the calling thread and its OpenMP team. Shapes are checked
+// by CpuOps; what each computes stands in backend/ops.h. Bits never depend on the number of threads: a sum is made by
+// one thread in a fixed order. Matrix products are in matmul.h.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,8 @@ void gather_rows(Tensor y, ConstTensor x, ConstTensor rows);
 void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows);
 
 void rms_norm(Tensor y, Tensor inv_rms, ConstTensor x, ConstTensor w, float eps);
-void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor inv_rms, ConstTensor w, Accumulate accumulate);
+void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor inv_rms, ConstTensor w,
+                       Accumulate accumulate);
 
 void rope(Tensor x, ConstTensor positions, ConstTensor inv_freq, float sign);
 
@@ -30,8 +31,10 @@ void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v
 // Bytes of scratch that attention_backward takes for k's shape.
 std::size_t attention_backward_scratch(const Shape& k);
 void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o, ConstTensor lse,
-                        ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale, std::byte* scratch);
-void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor lengths, float scale);
+                        ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale,
+                        std::byte* scratch);
+void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor lengths,
+                      float scale);
 void fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds);
 
 void swiglu(Tensor y, ConstTensor gate, ConstTensor up);

@@ -24,7 +24,8 @@ std::int64_t rows_of_block(std::int64_t m, std::int64_t column_blocks, int threa
 }  // namespace
 
 std::size_t Matmul::Hash::operator()(const BlockShape& s) const {
-  std::size_t hash = static_cast<std::size_t>(s.in) * 16 + static_cast<std::size_t>(s.out) * 4 + static_cast<std::size_t>(s.accumulate);
+  std::size_t hash = static_cast<std::size_t>(s.in) * 16 + static_cast<std::size_t>(s.out) * 4 +
+                     static_cast<std::size_t>(s.accumulate);
   for (const std::int64_t v : {s.m, s.n, s.k, s.a_row, s.b_row, s.y_row})
     hash = (hash ^ static_cast<std::size_t>(v)) * 0x9E3779B97F4A7C15U;
   return hash;
@@ -39,19 +40,30 @@ const BlockProduct& Matmul::product_for(const BlockShape& shape) {
 void Matmul::cut(MatmulPlan& plan, const Product& p) {
   const bool a_across = p.op_a == Op::kTranspose, b_across = p.op_b == Op::kTranspose;
   const std::int64_t m = p.y.dim(0), n = p.y.dim(1), k = p.a.dim(a_across ? 0 : 1);
-  BlockShape shape{.m = m, .n = n, .k = k,
-                   .a_row = a_across ? 1 : k, .a_column = a_across ? m : 1,
-                   .b_row = b_across ? 1 : n, .b_column = b_across ? k : 1,
-                   .y_row = n, .in = p.a.dtype, .out = p.y.dtype, .accumulate = p.accumulate};
-  const std::int64_t columns = a_across || n <= kMostColumns ? n : kColumns, column_blocks = (n + columns - 1) / columns;
+  BlockShape shape{.m = m,
+                   .n = n,
+                   .k = k,
+                   .a_row = a_across ? 1 : k,
+                   .a_column = a_across ? m : 1,
+                   .b_row = b_across ? 1 : n,
+                   .b_column = b_across ? k : 1,
+                   .y_row = n,
+                   .in = p.a.dtype,
+                   .out = p.y.dtype,
+                   .accumulate = p.accumulate};
+  const std::int64_t columns = a_across || n <= kMostColumns ? n : kColumns,
+                     column_blocks = (n + columns - 1) / columns;
   const std::int64_t rows = a_across ? m : rows_of_block(m, column_blocks, threads_);
-  const auto offset = [](std::int64_t values, DType dtype) { return static_cast<std::size_t>(values) * size_of(dtype); };
+  const auto offset = [](std::int64_t values, DType dtype) {
+    return static_cast<std::size_t>(values) * size_of(dtype);
+  };
   for (std::int64_t j = 0; j < n; j += columns)
     for (std::int64_t i = 0; i < m; i += rows) {
       shape.m = std::min(rows, m - i);
       shape.n = std::min(columns, n - j);
       const BlockProduct& product = product_for(shape);
-      plan.blocks.push_back({&product, p.y.data + offset(i * n + j, p.y.dtype), p.a.data + offset(i * shape.a_row, p.a.dtype),
+      plan.blocks.push_back({&product, p.y.data + offset(i * n + j, p.y.dtype),
+                             p.a.data + offset(i * shape.a_row, p.a.dtype),
                              p.b.data + offset(j * shape.b_column, p.b.dtype)});
       plan.thread_scratch = std::max(plan.thread_scratch, product.scratch_bytes());
     }

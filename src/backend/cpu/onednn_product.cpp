@@ -88,8 +88,10 @@ std::unique_ptr<BlockProduct> make_block_product(const BlockShape& shape) {
   try {
     return std::make_unique<OneDnnProduct>(shape);
   } catch (const dnnl::error& error) {
-    fail("oneDNN cannot multiply {} matrices of {} x {} x {} on this CPU ({}); set bf16: false, or install a newer oneDNN",
-         name_of(shape.in), shape.m, shape.k, shape.n, error.what());
+    fail(
+        "oneDNN cannot multiply {} matrices of {} x {} x {} on this CPU ({}); set bf16: false, or install a newer "
+        "oneDNN",
+        name_of(shape.in), shape.m, shape.k, shape.n, error.what());
   }
 }
 

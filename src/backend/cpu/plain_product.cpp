@@ -45,6 +45,8 @@ class PlainProduct final : public BlockProduct {
 
 }  // namespace
 
-std::unique_ptr<BlockProduct> make_block_product(const BlockShape& shape) { return std::make_unique<PlainProduct>(shape); }
+std::unique_ptr<BlockProduct> make_block_product(const BlockShape& shape) {
+  return std::make_unique<PlainProduct>(shape);
+}
 
 }  // namespace shardlora::cpu

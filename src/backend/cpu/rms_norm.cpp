@@ -30,7 +30,8 @@ void rms_norm(Tensor y, Tensor inv_rms, ConstTensor x, ConstTensor w, float eps)
   });
 }
 
-void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor inv_rms, ConstTensor w, Accumulate accumulate) {
+void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor inv_rms, ConstTensor w,
+                       Accumulate accumulate) {
   with_float_type(dx.dtype, [&]<typename T>(std::type_identity<T>) {
     const std::int64_t n = x.dim(0), d = x.dim(1);
     T* out = dx.as<T>();

@@ -1,5 +1,5 @@
-// Built with -ffp-contract=fast (src/CMakeLists.txt): every product here is added at once, so it may be one fused instruction.
-// A block of c stays in registers: kRows broadcasts of a against kColumns registers of b.
+// Built with -ffp-contract=fast (src/CMakeLists.txt): every product here is added at once, so it may be one fused
+// instruction. A block of c stays in registers: kRows broadcasts of a against kColumns registers of b.
 #include "backend/cpu/tile_product.h"
 
 #include <type_traits>
@@ -13,7 +13,8 @@ namespace {
 constexpr int kRows = 6, kColumns = 4;
 
 template <int Rows, int Columns, bool kAdd>
-void block(float* __restrict c, std::int64_t ldc, StridedTile a, const float* __restrict b, std::int64_t ldb, std::int64_t k) {
+void block(float* __restrict c, std::int64_t ldc, StridedTile a, const float* __restrict b, std::int64_t ldb,
+           std::int64_t k) {
   FloatLanes sum[Rows][Columns];
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r)
@@ -42,10 +43,12 @@ void block(float* __restrict c, std::int64_t ldc, StridedTile a, const float* __
 }
 
 template <int Columns, bool kAdd>
-void panel(float* c, std::int64_t ldc, StridedTile a, const float* b, std::int64_t ldb, std::int64_t m, std::int64_t k) {
+void panel(float* c, std::int64_t ldc, StridedTile a, const float* b, std::int64_t ldb, std::int64_t m,
+           std::int64_t k) {
   std::int64_t row = 0;
   const auto next = [&]<int Rows>(std::integral_constant<int, Rows>) {
-    block<Rows, Columns, kAdd>(c + row * ldc, ldc, {a.data + row * a.row_stride, a.row_stride, a.column_stride}, b, ldb, k);
+    block<Rows, Columns, kAdd>(c + row * ldc, ldc, {a.data + row * a.row_stride, a.row_stride, a.column_stride}, b, ldb,
+                               k);
     row += Rows;
   };
   while (m - row >= kRows) next(std::integral_constant<int, kRows>{});
@@ -55,8 +58,8 @@ void panel(float* c, std::int64_t ldc, StridedTile a, const float* b, std::int64
 }
 
 template <bool kAdd>
-void product(float* c, std::int64_t ldc, StridedTile a, const float* b, std::int64_t ldb, std::int64_t m, std::int64_t n,
-             std::int64_t k) {
+void product(float* c, std::int64_t ldc, StridedTile a, const float* b, std::int64_t ldb, std::int64_t m,
+             std::int64_t n, std::int64_t k) {
   std::int64_t column = 0;
   for (; n - column >= kColumns * kLanes; column += kColumns * kLanes)
     panel<kColumns, kAdd>(c + column, ldc, a, b + column, ldb, m, k);
@@ -66,8 +69,8 @@ void product(float* c, std::int64_t ldc, StridedTile a, const float* b, std::int
 
 }  // namespace
 
-void tile_product(float* c, std::int64_t ldc, StridedTile a, const float* b, std::int64_t ldb, std::int64_t m, std::int64_t n,
-                  std::int64_t k) {
+void tile_product(float* c, std::int64_t ldc, StridedTile a, const float* b, std::int64_t ldb, std::int64_t m,
+                  std::int64_t n, std::int64_t k) {
   product<false>(c, ldc, a, b, ldb, m, n, k);
 }
 

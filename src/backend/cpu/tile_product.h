@@ -12,8 +12,8 @@ struct StridedTile {
 };
 
 // c (m, n) = a (m, k) b (k, n); c and b are row-major with rows of ldc and ldb values. n is a multiple of 16.
-void tile_product(float* c, std::int64_t ldc, StridedTile a, const float* b, std::int64_t ldb, std::int64_t m, std::int64_t n,
-                  std::int64_t k);
+void tile_product(float* c, std::int64_t ldc, StridedTile a, const float* b, std::int64_t ldb, std::int64_t m,
+                  std::int64_t n, std::int64_t k);
 // c += a b.
 void add_tile_product(float* c, std::int64_t ldc, StridedTile a, const float* b, std::int64_t ldb, std::int64_t m,
                       std::int64_t n, std::int64_t k);

@@ -1,5 +1,5 @@
-// The MPI module: see comm/mpi_module.h. Only point-to-point messages and a barrier are used, all polled: a blocking call
-// would spin on a core that the kernels need, and could not be ended when another rank stops.
+// The MPI module: see comm/mpi_module.h. Only point-to-point messages and a barrier are used, all polled: a blocking
+// call would spin on a core that the kernels need, and could not be ended when another rank stops.
 #define OMPI_SKIP_MPICXX  // the C++ bindings of old do not pass our warnings, and nobody needs them
 #include <mpi.h>
 
@@ -141,6 +141,7 @@ void finalize() { MPI_Finalize(); }
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const MpiModule* shardlora_mpi_module() {
-  static const MpiModule module{initialize, rank, size, duplicate, exchange, barrier, abort_communicator, abort_job, finalize};
+  static const MpiModule module{initialize,         rank,      size,    duplicate, exchange, barrier,
+                                abort_communicator, abort_job, finalize};
   return &module;
 }

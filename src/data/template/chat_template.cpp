@@ -7,7 +7,17 @@
 namespace shardlora {
 namespace {
 
-constexpr std::int64_t kSteps = 10'000'000;
+constexpr std::int64_t kSteps = 2'000'000;
+
+// Bytes of all strings: a long row may take longer.
+std::int64_t text_bytes(const nlohmann::ordered_json& json) {
+  if (json.is_string()) return static_cast<std::int64_t>(json.get_ref<const std::string&>().size());
+  std::int64_t bytes = 0;
+  if (json.is_structured()) {
+    for (const auto& item : json) bytes += text_bytes(item);
+  }
+  return bytes;
+}
 
 Rendered rendered(const Text& text) {
   Rendered out;
@@ -28,7 +38,7 @@ ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate::~ChatTemplate() = default;
 
 Rendered ChatTemplate::render(const TemplateInput& input) const {
-  Interpreter interpreter(kSteps);
+  Interpreter interpreter(kSteps + text_bytes(input.messages) + text_bytes(input.tools));
   const Origin data{Origin::Kind::kData, -1};
   try {
     for (const auto& [name, value] : input.variables.items()) interpreter.define(name, value_of(value, data));

@@ -1,8 +1,9 @@
-// A chat template: Jinja text that turns messages into the text a model was trained on. Our own interpreter of the part of Jinja
-// that chat templates use, with Hugging Face's settings (trim_blocks, lstrip_blocks, loop controls, tojson without HTML escapes,
-// raise_exception); what it doesn't know is an Error with the template's line. Steps, depth and output are counted, so no
-// template runs for ever. Every character of the result knows whether the template wrote it or a message did.
-// strftime_now exists only where the input names a time: today's date in a prompt would make every run another one.
+// A chat template: Jinja text that turns messages into the text a model was trained on. Our own interpreter of the part
+// of Jinja that chat templates use, with Hugging Face's settings (trim_blocks, lstrip_blocks, loop controls, tojson
+// without HTML escapes, raise_exception); what it doesn't know is an Error with the template's line. Steps, depth and
+// output are counted, so no template runs for ever. Every character of the result knows whether the template wrote it
+// or a message did. strftime_now exists only where the input names a time: today's date in a prompt would make every
+// run another one.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +29,10 @@ struct Rendered {
 
 struct TemplateInput {
   nlohmann::ordered_json messages;
-  nlohmann::ordered_json tools;                                            // null: none
-  nlohmann::ordered_json variables = nlohmann::ordered_json::object();     // more of the row's own, such as enable_thinking
-  std::string bos_token, eos_token;                                        // count as the template's text
+  nlohmann::ordered_json tools;  // null: none
+  nlohmann::ordered_json variables =
+      nlohmann::ordered_json::object();  // more of the row's own, such as enable_thinking
+  std::string bos_token, eos_token;      // count as the template's text
   bool add_generation_prompt = false;
   std::optional<std::time_t> now;  // for strftime_now
 };

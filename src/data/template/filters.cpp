@@ -46,7 +46,9 @@ V selected(I& in, const V& v, const A& a, bool by_attribute, bool keep) {
   for (V& item : iterate(v)) {
     in.spend();
     const V tested = by_attribute ? attribute_path(in, item, a.need(0, "attribute")) : item;
-    const bool holds = a.positional.size() > first ? in.apply_test(a.text(first, "test").bytes(), tested, test_arguments) : tested.truthy();
+    const bool holds = a.positional.size() > first
+                           ? in.apply_test(a.text(first, "test").bytes(), tested, test_arguments)
+                           : tested.truthy();
     if (holds == keep) items.push_back(std::move(item));
   }
   return V::list(std::move(items));
@@ -57,7 +59,8 @@ V map(I& in, const V& v, const A& a) {
   const V* attribute = a.positional.empty() ? a.get(0, "attribute") : nullptr;
   A rest;
   if (attribute == nullptr) {
-    rest.positional.assign(a.positional.begin() + std::min<std::ptrdiff_t>(1, std::ssize(a.positional)), a.positional.end());
+    rest.positional.assign(a.positional.begin() + std::min<std::ptrdiff_t>(1, std::ssize(a.positional)),
+                           a.positional.end());
     rest.named = a.named;
   }
   for (const V& item : iterate(v)) {
@@ -90,7 +93,8 @@ V join(I& in, const V& v, const A& a) {
 V sorted(I& in, const V& v, const A& a) {
   const bool reverse = a.flag(0, "reverse", false), case_sensitive = a.flag(1, "case_sensitive", false);
   std::vector<std::pair<V, V>> keyed;
-  for (const V& item : iterate(v)) keyed.emplace_back(without_case(to_key(in, item, a.get(2, "attribute")), case_sensitive), item);
+  for (const V& item : iterate(v))
+    keyed.emplace_back(without_case(to_key(in, item, a.get(2, "attribute")), case_sensitive), item);
   in.spend(keyed.size() * 1024);
   std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& x, const auto& y) {
     return reverse ? less(y.first, x.first) : less(x.first, y.first);
@@ -133,7 +137,9 @@ V unique(I& in, const V& v, const A& a) {
 V extreme(I& in, const V& v, const A& a, bool largest) {
   const std::vector<V> items = iterate(v);
   if (items.empty()) return V::undefined("an empty list has no smallest or largest item");
-  const auto key = [&](const V& item) { return without_case(to_key(in, item, a.get(1, "attribute")), a.flag(0, "case_sensitive", false)); };
+  const auto key = [&](const V& item) {
+    return without_case(to_key(in, item, a.get(1, "attribute")), a.flag(0, "case_sensitive", false));
+  };
   const V* best = &items[0];
   for (const V& item : items) {
     if (largest ? less(key(*best), key(item)) : less(key(item), key(*best))) best = &item;
@@ -149,9 +155,11 @@ V total(I& in, const V& v, const A& a) {
 
 V indented(const Text& text, const A& a) {
   const V* width = a.get(0, "width");
-  Text margin = width != nullptr && width->as<Text>() != nullptr
-                    ? *width->as<Text>()
-                    : Text(std::string(static_cast<std::size_t>(std::clamp<std::int64_t>(a.whole(0, "width", 4), 0, 1000)), ' '), {});
+  Text margin =
+      width != nullptr && width->as<Text>() != nullptr
+          ? *width->as<Text>()
+          : Text(std::string(static_cast<std::size_t>(std::clamp<std::int64_t>(a.whole(0, "width", 4), 0, 1000)), ' '),
+                 {});
   const bool first = a.flag(1, "first", false), blank = a.flag(2, "blank", false);
   Text with_end = text, out;
   with_end.append("\n", {});
@@ -191,7 +199,8 @@ V whole_number(const V& v, const A& a) {
     const char *begin = digits.bytes().data(), *end = begin + digits.size();
     if (begin != end && *begin == '+') ++begin;
     if (const auto [at, error] = std::from_chars(begin, end, whole); error == std::errc() && at == end) return whole;
-    if (const auto [at, error] = std::from_chars(begin, end, real); error == std::errc() && at == end && std::abs(real) < 9e18)
+    if (const auto [at, error] = std::from_chars(begin, end, real);
+        error == std::errc() && at == end && std::abs(real) < 9e18)
       return static_cast<std::int64_t>(real);
   }
   return a.whole(0, "default", 0);
@@ -203,7 +212,8 @@ V real_number(const V& v, const A& a) {
   if (const Text* text = v.as<Text>()) {
     const Text digits = strip(*text, Side::kBoth);
     const char *begin = digits.bytes().data(), *end = begin + digits.size();
-    if (const auto [at, error] = std::from_chars(begin, end, real); error == std::errc() && at == end && begin != end) return real;
+    if (const auto [at, error] = std::from_chars(begin, end, real); error == std::errc() && at == end && begin != end)
+      return real;
   }
   const V* otherwise = a.get(0, "default");
   return otherwise == nullptr ? V(0.0) : *otherwise;
@@ -246,7 +256,8 @@ V escaped(const Text& text) {
   Text out = text;
   const std::array<std::pair<std::string_view, std::string_view>, 5> marks{
       {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}}};
-  for (const auto& [mark, name] : marks) out = replace(out, mark, Text(name, {Origin::Kind::kData, -1}), std::string::npos);
+  for (const auto& [mark, name] : marks)
+    out = replace(out, mark, Text(name, {Origin::Kind::kData, -1}), std::string::npos);
   return out;
 }
 
@@ -266,7 +277,8 @@ constexpr std::array<NamedFilter, 38> kFilters{{
      [](I&, const V& v, const A& a) -> V {
        const V* set = a.get(0, "chars");
        const Text text = to_text(v);
-       return set == nullptr || set->is_none() ? strip(text, Side::kBoth) : strip(text, Side::kBoth, a.text(0, "chars").bytes(), false);
+       return set == nullptr || set->is_none() ? strip(text, Side::kBoth)
+                                               : strip(text, Side::kBoth, a.text(0, "chars").bytes(), false);
      }},
     {"tojson", [](I&, const V& v, const A& a) { return json(v, a); }},
     {"length", [](I&, const V& v, const A&) -> V { return length(v); }},
@@ -282,13 +294,17 @@ constexpr std::array<NamedFilter, 38> kFilters{{
      }},
     {"d", [](I& in, const V& v, const A& a) { return in.apply_filter("default", v, a); }},
     {"string", [](I&, const V& v, const A&) -> V { return to_text(v); }},
-    {"list", [](I&, const V& v, const A&) -> V { return V::list(iterate(v), v.as<List>() != nullptr ? v.as<List>()->origin : Origin{}); }},
+    {"list",
+     [](I&, const V& v, const A&) -> V {
+       return V::list(iterate(v), v.as<List>() != nullptr ? v.as<List>()->origin : Origin{});
+     }},
     {"first", [](I&, const V& v, const A&) { return end_of(v, true); }},
     {"last", [](I&, const V& v, const A&) { return end_of(v, false); }},
     {"replace",
      [](I&, const V& v, const A& a) -> V {
        const std::int64_t limit = a.whole(2, "count", -1);
-       return replace(to_text(v), a.text(0, "old").bytes(), a.text(1, "new"), limit < 0 ? std::string::npos : static_cast<std::size_t>(limit));
+       return replace(to_text(v), a.text(0, "old").bytes(), a.text(1, "new"),
+                      limit < 0 ? std::string::npos : static_cast<std::size_t>(limit));
      }},
     {"select", [](I& in, const V& v, const A& a) { return selected(in, v, a, false, true); }},
     {"reject", [](I& in, const V& v, const A& a) { return selected(in, v, a, false, false); }},
@@ -318,7 +334,8 @@ constexpr std::array<NamedFilter, 38> kFilters{{
 }  // namespace
 
 Filter find_filter(std::string_view name) {
-  const auto* found = std::find_if(kFilters.begin(), kFilters.end(), [&](const NamedFilter& filter) { return filter.name == name; });
+  const auto* found =
+      std::find_if(kFilters.begin(), kFilters.end(), [&](const NamedFilter& filter) { return filter.name == name; });
   return found == kFilters.end() ? nullptr : found->filter;
 }
 

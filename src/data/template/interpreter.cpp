@@ -22,7 +22,8 @@ Value loop_attribute(const Loop& loop, const std::string& name) {
   if (name == "depth") return std::int64_t{1};
   if (name == "depth0") return std::int64_t{0};
   if (name == "previtem") return index > 0 ? loop.items[loop.index - 1] : Value::undefined("there is no previous item");
-  if (name == "nextitem") return index + 1 < size ? loop.items[loop.index + 1] : Value::undefined("there is no next item");
+  if (name == "nextitem")
+    return index + 1 < size ? loop.items[loop.index + 1] : Value::undefined("there is no next item");
   return Value::undefined(name);
 }
 
@@ -42,14 +43,16 @@ const Value& Arguments::need(std::size_t index, std::string_view name) const {
 }
 const Text& Arguments::text(std::size_t index, std::string_view name) const {
   const Value& value = need(index, name);
-  if (value.as<Text>() == nullptr) fault("the argument '", std::string(name), "' must be a string, not a ", value.type_name());
+  if (value.as<Text>() == nullptr)
+    fault("the argument '", std::string(name), "' must be a string, not a ", value.type_name());
   return *value.as<Text>();
 }
 std::int64_t Arguments::whole(std::size_t index, std::string_view name, std::int64_t otherwise) const {
   const Value* value = get(index, name);
   if (value == nullptr || value->is_none()) return otherwise;
   std::int64_t number = 0;
-  if (!value->to_whole(number)) fault("the argument '", std::string(name), "' must be a whole number, not a ", value->type_name());
+  if (!value->to_whole(number))
+    fault("the argument '", std::string(name), "' must be a whole number, not a ", value->type_name());
   return number;
 }
 bool Arguments::flag(std::size_t index, std::string_view name, bool otherwise) const {
@@ -134,9 +137,7 @@ Interpreter::Flow Interpreter::execute(const Statement& s, Scope& scope, Text& o
       assign(s, std::move(value), scope);
       break;
     }
-    case Statement::Kind::kMacro:
-      scope.set(s.name, Callable{Callable::Kind::kMacro, s.name, &s, nullptr});
-      break;
+    case Statement::Kind::kMacro: scope.set(s.name, Callable{Callable::Kind::kMacro, s.name, &s, nullptr}); break;
     case Statement::Kind::kScope: {
       Scope inner{&scope, {}};
       return execute(s.body, inner, out);
@@ -173,7 +174,8 @@ void Interpreter::bind(const std::vector<std::string>& names, const Value& value
   if (names.size() == 1) return scope.set(names[0], value);
   const std::vector<Value> parts = iterate(value);
   if (parts.size() != names.size())
-    fault("a value of ", std::to_string(parts.size()), " parts cannot be given to ", std::to_string(names.size()), " names");
+    fault("a value of ", std::to_string(parts.size()), " parts cannot be given to ", std::to_string(names.size()),
+          " names");
   for (std::size_t i = 0; i < names.size(); ++i) scope.set(names[i], parts[i]);
 }
 
@@ -316,7 +318,8 @@ Value Interpreter::evaluate_slice(const Expression& e, Scope& scope) {
     parts[i] = number;
   }
   line_ = e.line;
-  if (object.as<Text>() == nullptr && object.as<List>() == nullptr) fault("a ", object.type_name(), " cannot be sliced");
+  if (object.as<Text>() == nullptr && object.as<List>() == nullptr)
+    fault("a ", object.type_name(), " cannot be sliced");
   const std::int64_t size = length(object), step = parts[2].value_or(1);
   if (step == 0) fault("a slice's step must not be zero");
   // Python's rules: negative places count from the end, and everything is cut to what is there.
@@ -328,11 +331,14 @@ Value Interpreter::evaluate_slice(const Expression& e, Scope& scope) {
   const std::int64_t begin = place(parts[0], step > 0 ? 0 : size - 1), end = place(parts[1], step > 0 ? size : -1);
   if (const Text* text = object.as<Text>()) {
     spend(text->size());
-    const std::vector<Character> all = characters(text->bytes());
-    const auto offset = [&](std::int64_t i) { return i < size ? all[static_cast<std::size_t>(i)].begin : text->size(); };
+    const std::vector<TextCharacter> all = characters(text->bytes());
+    const auto offset = [&](std::int64_t i) {
+      return i < size ? all[static_cast<std::size_t>(i)].begin : text->size();
+    };
     if (step == 1) return text->slice(offset(begin), std::max(offset(begin), offset(end)));
     Text out;
-    for (std::int64_t i = begin; step > 0 ? i < end : i > end; i += step) out.append_slice(*text, offset(i), offset(i + 1));
+    for (std::int64_t i = begin; step > 0 ? i < end : i > end; i += step)
+      out.append_slice(*text, offset(i), offset(i + 1));
     return out;
   }
   std::vector<Value> items;
@@ -350,7 +356,8 @@ Value Interpreter::attribute(const Value& object, const std::string& name) {
       if (key == name) return value;
     }
   } else if (const Loop* loop = object.shared<Loop>()) {
-    if (name == "cycle" || name == "changed") return Callable{Callable::Kind::kMethod, name, nullptr, std::make_shared<Value>(object)};
+    if (name == "cycle" || name == "changed")
+      return Callable{Callable::Kind::kMethod, name, nullptr, std::make_shared<Value>(object)};
     return loop_attribute(*loop, name);
   } else if (has_method(object, name)) {
     return Callable{Callable::Kind::kMethod, name, nullptr, std::make_shared<Value>(object)};
@@ -370,11 +377,13 @@ Value Interpreter::item(const Value& object, const Value& key) {
   if (key.to_whole(index) && (object.as<List>() != nullptr || object.as<Text>() != nullptr)) {
     const std::int64_t size = length(object);
     if (index < 0) index += size;
-    if (index < 0 || index >= size) return Value::undefined("a " + object.type_name() + " of " + std::to_string(size) + " has no item " + std::to_string(index));
+    if (index < 0 || index >= size)
+      return Value::undefined("a " + object.type_name() + " of " + std::to_string(size) + " has no item " +
+                              std::to_string(index));
     if (const List* list = object.as<List>()) return list->items[static_cast<std::size_t>(index)];
     const Text& text = *object.as<Text>();
     spend(text.size());
-    const Character c = characters(text.bytes())[static_cast<std::size_t>(index)];
+    const TextCharacter c = characters(text.bytes())[static_cast<std::size_t>(index)];
     return text.slice(c.begin, c.end);
   }
   if (const Text* name = key.as<Text>()) return attribute(object, name->bytes());
@@ -410,7 +419,8 @@ Value Interpreter::call_loop(Loop& loop, const std::string& name, const Argument
     return arguments.positional[loop.index % arguments.positional.size()];
   }
   const auto& now = arguments.positional;
-  const bool same = loop.index > 0 && std::equal(now.begin(), now.end(), loop.last_changed.begin(), loop.last_changed.end(), equal);
+  const bool same =
+      loop.index > 0 && std::equal(now.begin(), now.end(), loop.last_changed.begin(), loop.last_changed.end(), equal);
   for (const Value& value : now) {
     if (value.shared<Loop>() != nullptr || value.shared<Namespace>() != nullptr || value.as<Callable>() != nullptr)
       fault("loop.changed takes no ", value.type_name());
@@ -421,7 +431,8 @@ Value Interpreter::call_loop(Loop& loop, const std::string& name, const Argument
 
 Value Interpreter::call_macro(const Statement& macro, const Arguments& arguments) {
   if (arguments.positional.size() > macro.names.size())
-    fault("the macro ", macro.name, " takes ", std::to_string(macro.names.size()), " arguments, not ", std::to_string(arguments.positional.size()));
+    fault("the macro ", macro.name, " takes ", std::to_string(macro.names.size()), " arguments, not ",
+          std::to_string(arguments.positional.size()));
   for (const auto& [name, value] : arguments.named) {
     if (std::find(macro.names.begin(), macro.names.end(), name) == macro.names.end())
       fault("the macro ", macro.name, " has no parameter '", name, "'");
@@ -463,7 +474,8 @@ Value Interpreter::call_global(const std::string& name, const Arguments& argumen
     std::tm local{};
     ::localtime_r(&*now_, &local);
     std::array<char, 512> text{};
-    const std::size_t size = std::strftime(text.data(), text.size(), arguments.text(0, "format").bytes().c_str(), &local);
+    const std::size_t size =
+        std::strftime(text.data(), text.size(), arguments.text(0, "format").bytes().c_str(), &local);
     return Value::text(std::string_view(text.data(), size));
   }
   // range

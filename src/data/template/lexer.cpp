@@ -251,7 +251,8 @@ class Lexer {
   std::size_t read_octal(std::size_t i, std::string& value) const {
     char32_t code = 0;
     std::size_t digits = 0;
-    for (; digits < 3 && i + digits < source_.size() && source_[i + digits] >= '0' && source_[i + digits] <= '7'; ++digits)
+    for (; digits < 3 && i + digits < source_.size() && source_[i + digits] >= '0' && source_[i + digits] <= '7';
+         ++digits)
       code = code * 8 + static_cast<char32_t>(source_[i + digits] - '0');
     append_utf8(value, code);
     return i + digits - 1;
@@ -261,8 +262,12 @@ class Lexer {
     char32_t code = 0;
     for (std::size_t d = 1; d <= digits; ++d) {
       const char c = i + d < source_.size() ? source_[i + d] : '\0';
-      const int digit = is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-      if (digit < 0) fault("an escape \\", std::string(1, source_[i]), " needs ", std::to_string(digits), " hexadecimal digits");
+      const int digit = is_digit(c)            ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
+      if (digit < 0)
+        fault("an escape \\", std::string(1, source_[i]), " needs ", std::to_string(digits), " hexadecimal digits");
       code = code * 16 + static_cast<char32_t>(digit);
     }
     if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) fault("an escape that is no character");

@@ -8,10 +8,16 @@ namespace shardlora {
 
 struct TemplateToken {
   enum class Kind : unsigned char {
-    kText,                      // between tags
-    kVariableBegin, kVariableEnd,  // {{ }}
-    kBlockBegin, kBlockEnd,        // {% %}
-    kName, kString, kInteger, kFloat, kOperator,
+    kText,  // between tags
+    kVariableBegin,
+    kVariableEnd,  // {{ }}
+    kBlockBegin,
+    kBlockEnd,  // {% %}
+    kName,
+    kString,
+    kInteger,
+    kFloat,
+    kOperator,
     kEnd,
   };
   Kind kind;

@@ -1,4 +1,5 @@
-// The methods of strings and dicts that templates call. Methods that would change a value are refused, as Hugging Face's sandbox does.
+// The methods of strings and dicts that templates call. Methods that would change a value are refused, as Hugging
+// Face's sandbox does.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -9,11 +10,12 @@ namespace shardlora {
 namespace {
 
 constexpr std::array<std::string_view, 20> kTextMethods{
-    "strip", "lstrip", "rstrip",     "split",      "rsplit", "splitlines",   "startswith",   "endswith", "replace", "upper",
-    "lower", "title",  "capitalize", "join",       "find",   "removeprefix", "removesuffix", "count",    "isdigit", "isspace"};
+    "strip",    "lstrip",       "rstrip",       "split", "rsplit",  "splitlines", "startswith",
+    "endswith", "replace",      "upper",        "lower", "title",   "capitalize", "join",
+    "find",     "removeprefix", "removesuffix", "count", "isdigit", "isspace"};
 constexpr std::array<std::string_view, 4> kDictMethods{"items", "keys", "values", "get"};
 constexpr std::array<std::string_view, 2> kListMethods{"index", "count"};
-constexpr std::array<std::string_view, 11> kChanging{"append",     "extend", "insert", "pop",  "remove", "clear",
+constexpr std::array<std::string_view, 11> kChanging{"append",     "extend", "insert", "pop",     "remove", "clear",
                                                      "setdefault", "update", "sort",   "reverse", "popitem"};
 
 template <std::size_t N>
@@ -25,7 +27,8 @@ bool has(const std::array<std::string_view, N>& names, std::string_view name) {
 bool any_affix(const Text& text, const Value& affix, bool front) {
   if (const Text* part = affix.as<Text>())
     return front ? text.bytes().starts_with(part->bytes()) : text.bytes().ends_with(part->bytes());
-  if (affix.as<List>() == nullptr) fault(front ? "startswith" : "endswith", " needs a string, not a ", affix.type_name());
+  if (affix.as<List>() == nullptr)
+    fault(front ? "startswith" : "endswith", " needs a string, not a ", affix.type_name());
   const auto& parts = affix.as<List>()->items;
   return std::any_of(parts.begin(), parts.end(), [&](const Value& part) { return any_affix(text, part, front); });
 }
@@ -52,14 +55,15 @@ Value cut(const Text& text, const std::string& name, const Arguments& a) {
   if (!at_space && a.text(0, "sep").empty()) fault("split needs a separator that is not empty");
   const std::string separator = at_space ? "" : a.text(0, "sep").bytes();
   const std::size_t limit = limit_of(a, 1, "maxsplit");
-  if (name == "split" || (at_space && limit == std::numeric_limits<std::size_t>::max())) return list_of(split(text, separator, limit));
+  if (name == "split" || (at_space && limit == std::numeric_limits<std::size_t>::max()))
+    return list_of(split(text, separator, limit));
   if (at_space) fault("rsplit at white space with a limit is not supported");
   return list_of(split_from_right(text, separator, limit));
 }
 
 bool all_characters(const Text& text, bool (*holds)(char32_t)) {
-  const std::vector<Character> all = characters(text.bytes());
-  return !all.empty() && std::all_of(all.begin(), all.end(), [&](const Character& c) { return holds(c.code); });
+  const std::vector<TextCharacter> all = characters(text.bytes());
+  return !all.empty() && std::all_of(all.begin(), all.end(), [&](const TextCharacter& c) { return holds(c.code); });
 }
 
 std::int64_t count_of(const Text& text, const std::string& part) {
@@ -85,7 +89,8 @@ Value text_method(Interpreter& interpreter, const Text& text, const std::string&
   if (name == "count") return count_of(text, a.text(0, "sub").bytes());
   if (name == "isdigit") return all_characters(text, [](char32_t c) { return c >= '0' && c <= '9'; });
   if (name == "isspace") return all_characters(text, is_python_space);
-  if (name == "removeprefix") return any_affix(text, a.need(0, "prefix"), true) ? text.slice(a.text(0, "prefix").size(), text.size()) : text;
+  if (name == "removeprefix")
+    return any_affix(text, a.need(0, "prefix"), true) ? text.slice(a.text(0, "prefix").size(), text.size()) : text;
   if (name == "removesuffix")
     return any_affix(text, a.need(0, "suffix"), false) ? text.slice(0, text.size() - a.text(0, "suffix").size()) : text;
   if (name == "find") {

@@ -21,12 +21,13 @@ std::int64_t whole_power(std::int64_t base, std::int64_t exponent) {
 
 Value whole_numbers(const std::string& op, std::int64_t a, std::int64_t b) {
   std::int64_t result = 0;
-  if (op == "+" ? __builtin_add_overflow(a, b, &result)
+  if (op == "+"   ? __builtin_add_overflow(a, b, &result)
       : op == "-" ? __builtin_sub_overflow(a, b, &result)
-      : op == "*" && __builtin_mul_overflow(a, b, &result))
+                  : op == "*" && __builtin_mul_overflow(a, b, &result))
     too_large();
   if (op == "+" || op == "-" || op == "*") return result;
-  if (op == "**") return b >= 0 ? Value(whole_power(a, b)) : Value(std::pow(static_cast<double>(a), static_cast<double>(b)));
+  if (op == "**")
+    return b >= 0 ? Value(whole_power(a, b)) : Value(std::pow(static_cast<double>(a), static_cast<double>(b)));
   if (b == 0) fault("division by zero");
   if (op == "/") return static_cast<double>(a) / static_cast<double>(b);
   if (b == -1) return op == "//" ? whole_numbers("-", 0, a) : Value(std::int64_t{0});

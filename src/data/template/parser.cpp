@@ -7,8 +7,8 @@
 namespace shardlora {
 namespace {
 
-constexpr int kMaxNesting = 60;   // parentheses in parentheses
-constexpr int kMaxLinks = 200;    // a + b + c …: each link is one level of the tree
+constexpr int kMaxNesting = 60;  // parentheses in parentheses
+constexpr int kMaxLinks = 200;   // a + b + c …: each link is one level of the tree
 
 std::string shown(const TemplateToken& token) {
   switch (token.kind) {
@@ -69,7 +69,9 @@ ExpressionPtr ExpressionParser::tuple(bool conditional) {
   ExpressionPtr node = make(Kind::kTuple, std::move(first));
   while (cursor_.skip_operator(",")) {
     const TemplateToken& token = cursor_.peek();
-    if (token.kind == TemplateToken::Kind::kBlockEnd || token.kind == TemplateToken::Kind::kVariableEnd || cursor_.at_operator(")")) break;
+    if (token.kind == TemplateToken::Kind::kBlockEnd || token.kind == TemplateToken::Kind::kVariableEnd ||
+        cursor_.at_operator(")"))
+      break;
     node->args.push_back(expression(conditional));
   }
   return node;
@@ -91,7 +93,8 @@ ExpressionPtr ExpressionParser::expression(bool conditional) {
 
 ExpressionPtr ExpressionParser::disjunction() {
   ExpressionPtr left = conjunction();
-  for (int links = 0; cursor_.skip_name("or"); count_link(links)) left = make(Kind::kOr, std::move(left), conjunction());
+  for (int links = 0; cursor_.skip_name("or"); count_link(links))
+    left = make(Kind::kOr, std::move(left), conjunction());
   return left;
 }
 
@@ -114,10 +117,12 @@ ExpressionPtr ExpressionParser::comparison() {
     std::string op;
     if (cursor_.peek().kind == TemplateToken::Kind::kOperator) {
       const std::string& text = cursor_.peek().text;
-      if (text == "==" || text == "!=" || text == "<" || text == "<=" || text == ">" || text == ">=") op = cursor_.next().text;
+      if (text == "==" || text == "!=" || text == "<" || text == "<=" || text == ">" || text == ">=")
+        op = cursor_.next().text;
     } else if (cursor_.skip_name("in")) {
       op = "in";
-    } else if (cursor_.at_name("not") && cursor_.peek(1).kind == TemplateToken::Kind::kName && cursor_.peek(1).text == "in") {
+    } else if (cursor_.at_name("not") && cursor_.peek(1).kind == TemplateToken::Kind::kName &&
+               cursor_.peek(1).text == "in") {
       cursor_.next();
       cursor_.next();
       op = "not in";
@@ -149,7 +154,8 @@ ExpressionPtr ExpressionParser::concatenation() {
 
 ExpressionPtr ExpressionParser::product() {
   ExpressionPtr left = power();
-  for (int links = 0; cursor_.at_operator("*") || cursor_.at_operator("/") || cursor_.at_operator("//") || cursor_.at_operator("%");
+  for (int links = 0;
+       cursor_.at_operator("*") || cursor_.at_operator("/") || cursor_.at_operator("//") || cursor_.at_operator("%");
        count_link(links)) {
     const std::string op = cursor_.next().text;
     left = make(Kind::kBinary, std::move(left), power());
@@ -339,11 +345,11 @@ ExpressionPtr ExpressionParser::test(ExpressionPtr value) {
   node->name = cursor_.expect_any_name();
   if (find_test(node->name) == nullptr) fault("unknown test '", node->name, "'; known are ", test_names());
   const TemplateToken& token = cursor_.peek();
-  const bool value_follows = token.kind == TemplateToken::Kind::kString || token.kind == TemplateToken::Kind::kInteger ||
-                             token.kind == TemplateToken::Kind::kFloat || cursor_.at_operator("[") || cursor_.at_operator("{") ||
-                             (token.kind == TemplateToken::Kind::kName && token.text != "else" && token.text != "or" &&
-                              token.text != "and" && token.text != "is" && token.text != "if" && token.text != "in" &&
-                              token.text != "not");
+  const bool value_follows =
+      token.kind == TemplateToken::Kind::kString || token.kind == TemplateToken::Kind::kInteger ||
+      token.kind == TemplateToken::Kind::kFloat || cursor_.at_operator("[") || cursor_.at_operator("{") ||
+      (token.kind == TemplateToken::Kind::kName && token.text != "else" && token.text != "or" && token.text != "and" &&
+       token.text != "is" && token.text != "if" && token.text != "in" && token.text != "not");
   if (cursor_.at_operator("("))
     arguments(*node);
   else if (value_follows)

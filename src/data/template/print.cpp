@@ -38,7 +38,7 @@ void append_repr_text(Text& out, const Text& text) {
   const char quote = doubles ? '"' : '\'';
   const Origin edge = text.origin_at(0);
   out.append(std::string(1, quote), edge);
-  for (const Character& c : characters(text.bytes())) {
+  for (const TextCharacter& c : characters(text.bytes())) {
     const Origin origin = text.origin_at(c.begin);
     if (c.code == static_cast<char32_t>(quote) || c.code == '\\')
       out.append(fmt::format("\\{}", static_cast<char>(c.code)), origin);
@@ -96,7 +96,7 @@ void append_repr(Text& out, const Value& value) {
 void append_json_text(Text& out, const Text& text, const JsonStyle& style) {
   const Origin edge = text.origin_at(0);
   out.append("\"", edge);
-  for (const Character& c : characters(text.bytes())) {
+  for (const TextCharacter& c : characters(text.bytes())) {
     const Origin origin = text.origin_at(c.begin);
     const auto code = static_cast<unsigned>(c.code);
     switch (c.code) {
@@ -111,8 +111,9 @@ void append_json_text(Text& out, const Text& text, const JsonStyle& style) {
         if (code < 0x20 || (style.ascii && code > 0x7E && code < 0x10000))
           out.append(fmt::format("\\u{:04x}", code), origin);
         else if (style.ascii && code >= 0x10000)
-          out.append(fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + ((code - 0x10000) >> 10), 0xDC00 + ((code - 0x10000) & 0x3FF)),
-                     origin);
+          out.append(
+              fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + ((code - 0x10000) >> 10), 0xDC00 + ((code - 0x10000) & 0x3FF)),
+              origin);
         else
           out.append_slice(text, c.begin, c.end);
     }
@@ -176,7 +177,8 @@ class JsonWriter {
     new_line(level, origin);
   }
   void new_line(int level, Origin origin) {
-    if (style_.indent >= 0) out_.append("\n" + std::string(static_cast<std::size_t>(style_.indent * level), ' '), origin);
+    if (style_.indent >= 0)
+      out_.append("\n" + std::string(static_cast<std::size_t>(style_.indent * level), ' '), origin);
   }
 
   Text& out_;

@@ -34,7 +34,8 @@ class StatementParser {
         --depth_;
         return body;
       }
-      if (cursor_.peek().kind == Kind::kBlockBegin && ends.size() == 0 && cursor_.peek(1).text.starts_with("end")) break;
+      if (cursor_.peek().kind == Kind::kBlockBegin && ends.size() == 0 && cursor_.peek(1).text.starts_with("end"))
+        break;
       body.push_back(statement());
     }
     --depth_;

@@ -26,12 +26,15 @@ struct Expression {
     kCall,       // args[0](args[1] …, named …)
     kFilter,     // args[0] | name(args[1] …, named …)
     kTest,       // args[0] is name(args[1] …)
-    kNot, kMinus, kPlus,                 // args[0]
-    kAnd, kOr,                           // args[0], args[1]
-    kCondition,                          // args[1] if args[0] else args[2] (may be null)
-    kConcat,                             // args joined as text
-    kBinary,                             // args[0] name args[1]: + - * / // % **
-    kCompare,                            // args[0] operators[0] args[1] operators[1] args[2] …
+    kNot,
+    kMinus,
+    kPlus,  // args[0]
+    kAnd,
+    kOr,         // args[0], args[1]
+    kCondition,  // args[1] if args[0] else args[2] (may be null)
+    kConcat,     // args joined as text
+    kBinary,     // args[0] name args[1]: + - * / // % **
+    kCompare,    // args[0] operators[0] args[1] operators[1] args[2] …
   };
   Kind kind;
   int line;
@@ -55,7 +58,8 @@ struct Statement {
     kSetBlock,  // names[0] = what body writes, through expression (filters of it) where there is one
     kMacro,     // name(names = defaults …): body
     kScope,     // body with its own names: {% generation %}
-    kBreak, kContinue,
+    kBreak,
+    kContinue,
   };
   struct Branch {
     ExpressionPtr condition;

@@ -29,8 +29,10 @@ constexpr std::array<NamedTest, 37> kTests{{
     {"none", [](I&, const V& v, const A&) { return v.is_none(); }},
     {"string", [](I&, const V& v, const A&) { return v.as<Text>() != nullptr; }},
     {"mapping", [](I&, const V& v, const A&) { return v.as<Dict>() != nullptr; }},
-    {"sequence", [](I&, const V& v, const A&) { return v.as<Text>() || v.as<List>() || v.as<Dict>() || v.is_undefined(); }},
-    {"iterable", [](I&, const V& v, const A&) { return v.as<Text>() || v.as<List>() || v.as<Dict>() || v.is_undefined(); }},
+    {"sequence",
+     [](I&, const V& v, const A&) { return v.as<Text>() || v.as<List>() || v.as<Dict>() || v.is_undefined(); }},
+    {"iterable",
+     [](I&, const V& v, const A&) { return v.as<Text>() || v.as<List>() || v.as<Dict>() || v.is_undefined(); }},
     {"number", [](I&, const V& v, const A&) { return is_number(v); }},
     {"integer", [](I&, const V& v, const A&) { return is_whole(v); }},
     {"float", [](I&, const V& v, const A&) { return v.as<double>() != nullptr; }},
@@ -55,12 +57,14 @@ constexpr std::array<NamedTest, 37> kTests{{
     {"upper",
      [](I&, const V& v, const A&) {
        const Text text = to_text(v);
-       return with_case(text, LetterCase::kUpper).bytes() == text.bytes() && with_case(text, LetterCase::kLower).bytes() != text.bytes();
+       return with_case(text, LetterCase::kUpper).bytes() == text.bytes() &&
+              with_case(text, LetterCase::kLower).bytes() != text.bytes();
      }},
     {"lower",
      [](I&, const V& v, const A&) {
        const Text text = to_text(v);
-       return with_case(text, LetterCase::kLower).bytes() == text.bytes() && with_case(text, LetterCase::kUpper).bytes() != text.bytes();
+       return with_case(text, LetterCase::kLower).bytes() == text.bytes() &&
+              with_case(text, LetterCase::kUpper).bytes() != text.bytes();
      }},
     {"filter", [](I&, const V& v, const A&) { return find_filter(to_text(v).bytes()) != nullptr; }},
     {"test", [](I&, const V& v, const A&) { return find_test(to_text(v).bytes()) != nullptr; }},
@@ -83,7 +87,8 @@ constexpr std::array<NamedTest, 37> kTests{{
 }  // namespace
 
 Test find_test(std::string_view name) {
-  const auto* found = std::find_if(kTests.begin(), kTests.end(), [&](const NamedTest& test) { return test.name == name; });
+  const auto* found =
+      std::find_if(kTests.begin(), kTests.end(), [&](const NamedTest& test) { return test.name == name; });
   return found == kTests.end() ? nullptr : found->test;
 }
 

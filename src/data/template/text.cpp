@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "data/utf8.h"
+
 namespace shardlora {
 
 void Text::grow_run(std::size_t end, Origin origin) {
@@ -47,17 +49,13 @@ Origin Text::origin_at(std::size_t offset) const {
   return runs_.empty() ? Origin{} : runs_.back().origin;
 }
 
-std::vector<Character> characters(std::string_view utf8) {
-  std::vector<Character> out;
+std::vector<TextCharacter> characters(std::string_view utf8) {
+  std::vector<TextCharacter> out;
   out.reserve(utf8.size());
   for (std::size_t i = 0; i < utf8.size();) {
-    const auto lead = static_cast<unsigned char>(utf8[i]);
-    const std::size_t length = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    char32_t code = length == 1 ? lead : lead & (0x7FU >> length);
-    const std::size_t end = std::min(i + length, utf8.size());
-    for (std::size_t j = i + 1; j < end; ++j) code = code << 6 | (static_cast<unsigned char>(utf8[j]) & 0x3FU);
-    out.push_back({i, end, code});
-    i = end;
+    const Character c = character_at(utf8, i);
+    out.push_back({i, i + c.length, c.code_point});
+    i += c.length;
   }
   return out;
 }

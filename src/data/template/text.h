@@ -1,5 +1,6 @@
-// The string of the template interpreter: bytes (UTF-8) that remember where they came from, through joining, cutting, trimming
-// and replacing. What a message says leaves its mark even where nothing is left of it: an empty answer still has a place.
+// The string of the template interpreter: bytes (UTF-8) that remember where they came from, through joining, cutting,
+// trimming and replacing. What a message says leaves its mark even where nothing is left of it: an empty answer still
+// has a place.
 #pragma once
 
 #include <stdexcept>
@@ -54,11 +55,11 @@ class Text {
 };
 
 // Python's view of text: characters, not bytes.
-struct Character {
+struct TextCharacter {
   std::size_t begin, end;
   char32_t code;
 };
-std::vector<Character> characters(std::string_view utf8);
+std::vector<TextCharacter> characters(std::string_view utf8);
 void append_utf8(std::string& out, char32_t code);
 bool is_python_space(char32_t code);
 

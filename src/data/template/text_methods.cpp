@@ -20,7 +20,7 @@ bool is_cased_letter(char32_t c) {
 
 std::vector<Text> split_at_space(const Text& text, std::size_t limit) {
   std::vector<Text> parts;
-  const std::vector<Character> all = characters(text.bytes());
+  const std::vector<TextCharacter> all = characters(text.bytes());
   std::size_t i = 0;
   const auto skip_space = [&] {
     while (i < all.size() && is_python_space(all[i].code)) ++i;
@@ -40,11 +40,11 @@ std::vector<Text> split_at_space(const Text& text, std::size_t limit) {
 }  // namespace
 
 Text strip(const Text& text, Side side, std::string_view set, bool whitespace) {
-  const std::vector<Character> all = characters(text.bytes());
-  const std::vector<Character> removed = characters(set);
-  const auto removable = [&](const Character& c) {
+  const std::vector<TextCharacter> all = characters(text.bytes());
+  const std::vector<TextCharacter> removed = characters(set);
+  const auto removable = [&](const TextCharacter& c) {
     if (whitespace) return is_python_space(c.code);
-    return std::any_of(removed.begin(), removed.end(), [&](const Character& r) { return r.code == c.code; });
+    return std::any_of(removed.begin(), removed.end(), [&](const TextCharacter& r) { return r.code == c.code; });
   };
   std::size_t first = 0, last = all.size();
   if (side != Side::kRight) {
@@ -61,7 +61,7 @@ Text replace(const Text& text, std::string_view from, const Text& to, std::size_
   Text out;
   std::size_t done = 0;
   if (from.empty()) {  // between all characters, as Python has it
-    for (const Character& c : characters(text.bytes())) {
+    for (const TextCharacter& c : characters(text.bytes())) {
       if (limit > 0) out.append(to), --limit;
       out.append_slice(text, c.begin, c.end);
     }
@@ -105,7 +105,7 @@ std::vector<Text> split_from_right(const Text& text, std::string_view separator,
 
 std::vector<Text> split_lines(const Text& text, bool keep_ends) {
   std::vector<Text> lines;
-  const std::vector<Character> all = characters(text.bytes());
+  const std::vector<TextCharacter> all = characters(text.bytes());
   std::size_t begin = 0;
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (!is_line_end(all[i].code)) continue;
@@ -121,15 +121,21 @@ std::vector<Text> split_lines(const Text& text, bool keep_ends) {
 Text with_case(const Text& text, LetterCase letter_case) {
   Text out;
   bool after_letter = false, first = true;
-  for (const Character& c : characters(text.bytes())) {
+  for (const TextCharacter& c : characters(text.bytes())) {
     const auto code = static_cast<utf8proc_int32_t>(c.code);
     const bool upper = letter_case == LetterCase::kUpper || (letter_case == LetterCase::kTitle && !after_letter) ||
                        (letter_case == LetterCase::kCapitalize && first);
-    const utf8proc_int32_t mapped = !upper                                  ? utf8proc_tolower(code)
+    const utf8proc_int32_t mapped = !upper                              ? utf8proc_tolower(code)
                                     : letter_case == LetterCase::kUpper ? utf8proc_toupper(code)
                                                                         : utf8proc_totitle(code);
     std::string bytes;
-    append_utf8(bytes, static_cast<char32_t>(mapped));
+    // The two letters of everyday languages that become two characters; Python has some 100 rarer ones.
+    if (upper && c.code == 0xDF)
+      bytes = letter_case == LetterCase::kUpper ? "SS" : "Ss";
+    else if (!upper && c.code == 0x130)
+      bytes = "i\u0307";
+    else
+      append_utf8(bytes, static_cast<char32_t>(mapped));
     out.append(bytes, text.origin_at(c.begin));
     after_letter = is_cased_letter(c.code);
     first = false;

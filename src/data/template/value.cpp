@@ -26,7 +26,8 @@ void measure(Container& container, const Value& inside) {
   if (container.depth > kMaxDepth) fault("lists and dicts nested deeper than ", std::to_string(kMaxDepth));
 }
 
-// Of keys that a JSON parser has already found to be different: looking for doubles would take the square of their number.
+// Of keys that a JSON parser has already found to be different: looking for doubles would take the square of their
+// number.
 Value dict_of_unique(std::vector<std::pair<Value, Value>> items, Origin origin) {
   Dict dict{std::move(items), origin};
   for (const auto& [key, value] : dict.items) measure(dict, value);
@@ -204,7 +205,7 @@ std::vector<Value> iterate(const Value& value) {
   if (const Dict* dict = value.as<Dict>()) {
     for (const auto& [key, item] : dict->items) items.push_back(key);
   } else if (const Text* text = value.as<Text>()) {
-    for (const Character& c : characters(text->bytes())) items.emplace_back(text->slice(c.begin, c.end));
+    for (const TextCharacter& c : characters(text->bytes())) items.emplace_back(text->slice(c.begin, c.end));
   } else if (!value.is_undefined()) {
     fault("a ", value.type_name(), " cannot be looped over");
   }

@@ -1,5 +1,5 @@
-// A value of the template language: Python's, as far as chat templates see them. Copies are cheap; containers are shared and,
-// but for namespaces, never change once they are made.
+// A value of the template language: Python's, as far as chat templates see them. Copies are cheap; containers are
+// shared and, but for namespaces, never change once they are made.
 #pragma once
 
 #include <cstdint>

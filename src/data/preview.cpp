@@ -1,0 +1,58 @@
+#include "data/preview.h"
+
+#include <fmt/format.h>
+
+#include <span>
+
+namespace shardlora {
+namespace {
+
+// `lines`: line ends and tabs stay what they are.
+std::string visible(const std::string& text, bool lines) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (lines && (c == '\n' || c == '\t'))
+      out += text[i];
+    else if (c == '\n' || c == '\t' || c == '\r')
+      out += c == '\n' ? "\\n" : c == '\t' ? "\\t" : "\\r";
+    else if (c < 0x20 || c == 0x7F)
+      out += fmt::format("\\x{:02x}", c);
+    else if (c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0)  // C1: 0x80 to 0x9F
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[++i]));
+    else
+      out += text[i];
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string preview_row(const Sample& sample, const Tokenizer& tokenizer, bool colour) {
+  const std::span<const std::int32_t> tokens(sample.tokens);
+  std::string out;
+  for (std::size_t begin = 0; begin < tokens.size();) {
+    std::size_t end = begin + 1;
+    while (end < tokens.size() && sample.trained[end] == sample.trained[begin]) ++end;
+    const std::string text = visible(tokenizer.decode(tokens.subspan(begin, end - begin)), true);
+    if (sample.trained[begin] == 0)
+      out += text;
+    else
+      out += colour ? "\x1b[32m" + text + "\x1b[0m" : "⟦" + text + "⟧";
+    begin = end;
+  }
+  if (!out.ends_with('\n')) out += '\n';
+  return out;
+}
+
+std::string preview_ids(const Sample& sample, const Tokenizer& tokenizer) {
+  std::string out;
+  for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
+    const std::int32_t id = sample.tokens[i];
+    out += fmt::format("{:>6} {:>7} {:<7} \"{}\"\n", i, id, sample.trained[i] != 0 ? "trained" : "-",
+                       visible(tokenizer.decode({&id, 1}), false));
+  }
+  return out;
+}
+
+}  // namespace shardlora

@@ -1,0 +1,294 @@
+#include "data/sample.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <numeric>
+
+#include "base/error.h"
+#include "data/preview.h"
+#include "io/temporary_directory.h"
+#include "io/test_model.h"
+
+namespace shardlora {
+namespace {
+
+using nlohmann::ordered_json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+// The real tokenizer and template, read once.
+struct SmolLM2 {
+  Tokenizer tokenizer = Tokenizer::from_gguf(GgufFile(test_model().string()));
+  ChatTemplate chat = chat_template_of(tokenizer);
+  SampleMaker maker{tokenizer, chat};
+};
+const SmolLM2& smollm2() {
+  static const SmolLM2 model;
+  return model;
+}
+
+Row row_of(const char* messages) { return {"rows.jsonl", 7, {{"messages", ordered_json::parse(messages)}}}; }
+
+std::string trained_text(const Sample& sample) {
+  std::string text;
+  for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
+    if (sample.trained[i] != 0) text += smollm2().tokenizer.bytes_of(sample.tokens[i]);
+  }
+  return text;
+}
+
+std::string all_text(const Sample& sample) {
+  std::string text;
+  for (const std::int32_t id : sample.tokens) text += smollm2().tokenizer.bytes_of(id);
+  return text;
+}
+
+TEST(SampleMaker, TrainsTheAnswersAndTheirEndAndNothingElse) {
+  NEEDS_TEST_MODEL();
+  const Sample sample =
+      smollm2().maker.sample_of(row_of(R"([{"role":"system","content":"S"},{"role":"user","content":"U"},
+      {"role":"assistant","content":"A b"},{"role":"user","content":"V"},{"role":"assistant","content":"C"}])"));
+  EXPECT_EQ(preview_row(sample, smollm2().tokenizer, false),
+            "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n⟦A b<|im_end|>⟧\n"
+            "<|im_start|>user\nV<|im_end|>\n<|im_start|>assistant\n⟦C<|im_end|>⟧\n");
+  EXPECT_EQ(sample.source, "rows.jsonl");
+  EXPECT_EQ(sample.line, 7);
+}
+
+TEST(SampleMaker, TrainsExactlyTheAssistantsTextsOfRandomConversations) {
+  NEEDS_TEST_MODEL();
+  const ordered_json golden = ordered_json::parse(std::ifstream(TEST_DATA "/chat/smollm2.json"));
+  int checked = 0;
+  for (const auto& conversation : golden["conversations"]) {
+    const Row row{"golden", 1, {{"messages", conversation["messages"]}}};
+    std::string expected;
+    bool starts_with_line_end = false;
+    for (const auto& message : row.json["messages"]) {
+      if (message["role"] != "assistant") continue;
+      const std::string content = message["content"];
+      // The header's "\n" and the answer's first one are one token, which begins in the header: it doesn't train.
+      starts_with_line_end = starts_with_line_end || content.find_first_of("\n\r\t ") == 0 ||
+                             content.starts_with("\u3000") || content.starts_with("\u00a0") ||
+                             content.starts_with("\u2028");
+      expected += content + "<|im_end|>";
+    }
+    if (expected.empty() || starts_with_line_end) continue;
+    EXPECT_EQ(trained_text(smollm2().maker.sample_of(row)), expected) << row.json;
+    ++checked;
+  }
+  EXPECT_GT(checked, 60);
+}
+
+TEST(SampleMaker, KeepsTheWholeTextOfARow) {
+  NEEDS_TEST_MODEL();
+  const ordered_json golden = ordered_json::parse(std::ifstream(TEST_DATA "/chat/smollm2.json"));
+  for (const auto& conversation : golden["conversations"]) {
+    if (conversation["prompt"] == true) continue;
+    const Row row{"golden", 1, {{"messages", conversation["messages"]}}};
+    try {
+      EXPECT_EQ(all_text(smollm2().maker.sample_of(row)), conversation["expected"].get<std::string>());
+    } catch (const RowError&) {
+      for (const auto& message : row.json["messages"]) EXPECT_NE(message["role"], "assistant");
+    }
+  }
+}
+
+TEST(SampleMaker, TrainsTheEndOfAnAnswerThatSaysNothing) {
+  NEEDS_TEST_MODEL();
+  const Sample sample =
+      smollm2().maker.sample_of(row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":""}])"));
+  EXPECT_EQ(trained_text(sample), "<|im_end|>");
+}
+
+TEST(SampleMaker, NeverMakesControlTokensOfWhatARowSays) {
+  NEEDS_TEST_MODEL();
+  const Tokenizer& tokenizer = smollm2().tokenizer;
+  const std::int32_t end = *tokenizer.id_of("<|im_end|>"), start = *tokenizer.id_of("<|im_start|>");
+  const Sample sample = smollm2().maker.sample_of(row_of(
+      R"([{"role":"user","content":"<|im_end|>\n<|im_start|>system"},{"role":"<|im_start|>","content":"x"},
+          {"role":"assistant","content":"say <|im_end|> twice"}])"));
+  EXPECT_EQ(std::count(sample.tokens.begin(), sample.tokens.end(), end),
+            4);  // default system, user, odd role, assistant
+  EXPECT_EQ(std::count(sample.tokens.begin(), sample.tokens.end(), start), 4);
+  EXPECT_EQ(trained_text(sample), "say <|im_end|> twice<|im_end|>");
+  // The difference from encoding the text as it stands, on purpose.
+  const std::vector<Token> naive = tokenizer.encode(all_text(sample));
+  EXPECT_LT(naive.size(), sample.tokens.size());
+}
+
+TEST(SampleMaker, LeavesOutTurnsThatAreMarked) {
+  NEEDS_TEST_MODEL();
+  const Sample sample = smollm2().maker.sample_of(row_of(
+      R"([{"role":"user","content":"U"},{"role":"assistant","content":"one","train":false},{"role":"user","content":"V"},
+          {"role":"assistant","content":"two","weight":0},{"role":"user","content":"W"},{"role":"assistant","content":"three","weight":1}])"));
+  EXPECT_EQ(trained_text(sample), "three<|im_end|>");
+  EXPECT_THAT(
+      [] {
+        smollm2().maker.sample_of(
+            row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"x","train":false}])"));
+      },
+      ThrowsMessage<RowError>(HasSubstr("nothing in it to train")));
+}
+
+TEST(SampleMaker, TrainsOnEverythingWhenAsked) {
+  NEEDS_TEST_MODEL();
+  const Sample sample =
+      smollm2().maker.sample_of(row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"}])"), true);
+  EXPECT_EQ(sample.trained[0], 0);  // nothing comes before it
+  EXPECT_EQ(std::accumulate(sample.trained.begin(), sample.trained.end(), 1U), sample.tokens.size());
+}
+
+TEST(SampleMaker, FindsTheEndOfATurnInOtherTemplates) {
+  NEEDS_TEST_MODEL();
+  const auto trained_by = [](const std::string& source, const char* messages) {
+    const ChatTemplate chat(source, "t");
+    return preview_row(SampleMaker(smollm2().tokenizer, chat).sample_of(row_of(messages)), smollm2().tokenizer, false);
+  };
+  const char* talk = R"([{"role":"user","content":"U"},{"role":"assistant","content":"A","reasoning_content":"R"},
+                         {"role":"user","content":"V"},{"role":"assistant","content":"B"}])";
+  // Blanks before the end token are the answer's, text behind it is not.
+  EXPECT_EQ(trained_by("{% for m in messages %}{% if m.role == 'user' %}[{{ m.content }}]{% else %}{{ m.content }} "
+                       "<|im_end|>;{% endif %}{% endfor %}",
+                       talk),
+            "[U]⟦A <|im_end|>⟧;[V]⟦B <|im_end|>⟧;\n");
+  // No end token before the next message: the answer alone.
+  EXPECT_EQ(trained_by("{% for m in messages %}{{ m.role }}:\n{{ m.content }}\n{% endfor %}", talk),
+            "user:\nU\nassistant:\n⟦A⟧\nuser:\nV\nassistant:\n⟦B⟧\n");
+  // A token trains if its first byte does: that of " A" is the template's blank.
+  EXPECT_EQ(trained_by("{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}", talk),
+            "user: U<|im_end|>assistant: A⟦<|im_end|>⟧user: V<|im_end|>assistant: B⟦<|im_end|>⟧\n");
+  // Reasoning, content and the template's text between them are one turn.
+  EXPECT_EQ(trained_by("{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content %}(<{{ "
+                       "m.reasoning_content }}>){% endif %}{{ m.content }}<|im_end|>\n{% endfor %}",
+                       talk),
+            "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n(<⟦R>)A<|im_end|>⟧\n<|im_start|>user\nV<|im_end|>\n"
+            "<|im_start|>assistant\n⟦B<|im_end|>⟧\n");
+}
+
+TEST(SampleMaker, AsksForTheLastAnswer) {
+  NEEDS_TEST_MODEL();
+  const Prompt prompt =
+      smollm2().maker.prompt_of(row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"},
+      {"role":"user","content":"<|im_end|>"},{"role":"assistant","content":"B"}])"));
+  EXPECT_EQ(prompt.reference, "B");
+  const std::string text = smollm2().tokenizer.decode(prompt.tokens);
+  EXPECT_TRUE(text.ends_with(
+      "<|im_start|>assistant\nA<|im_end|>\n<|im_start|>user\n<|im_end|><|im_end|>\n<|im_start|>assistant\n"))
+      << text;
+  EXPECT_EQ(std::count(prompt.tokens.begin(), prompt.tokens.end(), smollm2().tokenizer.eos()), 4);
+  // A prompt is how the sample begins.
+  const Row row = row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"}])");
+  const Sample sample = smollm2().maker.sample_of(row);
+  const std::vector<std::int32_t> tokens = smollm2().maker.prompt_of(row).tokens;
+  EXPECT_TRUE(std::equal(tokens.begin(), tokens.end(), sample.tokens.begin()));
+  EXPECT_EQ(sample.trained[tokens.size()], 1);
+  EXPECT_EQ(sample.trained[tokens.size() - 1], 0);
+  EXPECT_EQ(smollm2().maker.tokens_of(ordered_json::parse(R"([{"role":"user","content":"U"}])")), tokens);
+  EXPECT_THROW(smollm2().maker.prompt_of(row_of(R"([{"role":"assistant","content":"A"}])")), RowError);
+}
+
+class SampleSetTest : public ::testing::Test {
+ protected:
+  std::string write(const std::string& text) { return directory_.write("rows.jsonl", text).string(); }
+  SampleSet load(const std::string& text, SampleOptions options = {}) {
+    return smollm2().maker.load_samples({write(text)}, options);
+  }
+  static std::string row(int words) {
+    std::string text;
+    for (int i = 0; i < words; ++i) text += " word";
+    return R"({"messages":[{"role":"user","content":"U"},{"role":"assistant","content":")" + text + "\"}]}\n";
+  }
+  static std::string rows(int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += row(3);
+    return text;
+  }
+  TemporaryDirectory directory_;
+};
+
+TEST_F(SampleSetTest, ReadsFilesInOrderAndSaysWhatItRead) {
+  NEEDS_TEST_MODEL();
+  const SampleSet set = load("\xEF\xBB\xBF" + row(1) + "\n  \n" + R"({"messages":[]})" + "\r\n" + row(5));
+  ASSERT_EQ(set.samples.size(), 2U);
+  EXPECT_EQ(set.samples[0].line, 1);
+  EXPECT_EQ(set.samples[1].line, 5);
+  EXPECT_EQ(set.samples[1].tokens.size(), set.samples[0].tokens.size() + 4);
+  EXPECT_EQ(set.summary.rows, 3);
+  EXPECT_EQ(set.summary.bad, 1);
+  EXPECT_EQ(set.summary.trained, 1 + 1 + 5 + 1);
+  EXPECT_THAT(set.summary.text(), HasSubstr("3 rows: 2 kept, 1 bad\ntokens of a sample: "));
+  EXPECT_THAT(set.summary.text(), HasSubstr("8 of them trained"));
+}
+
+TEST_F(SampleSetTest, CutsAFewLongRowsUnasked) {
+  NEEDS_TEST_MODEL();
+  const SampleSet set = load(rows(99) + row(100), {.sequence_len = 64, .excess = {}});
+  EXPECT_EQ(set.summary.cut, 1);
+  EXPECT_EQ(set.samples.size(), 100U);
+  EXPECT_EQ(set.samples.back().tokens.size(), 64U);
+  EXPECT_EQ(set.samples.back().trained.size(), 64U);
+  EXPECT_THAT(set.summary.text(), HasSubstr("100 kept, of them 1 cut to sequence_len"));
+}
+
+TEST_F(SampleSetTest, WantsAWordAboutManyLongRows) {
+  NEEDS_TEST_MODEL();
+  const std::string text = rows(98) + row(100) + row(200);
+  EXPECT_THAT(
+      [&] { load(text, {.sequence_len = 64, .excess = {}}); },
+      ThrowsMessage<Error>(HasSubstr("2 of 100 rows are longer than sequence_len (64 tokens; the longest has")));
+  EXPECT_EQ(load(text, {.sequence_len = 64, .excess = ExcessLength::kTruncate}).summary.cut, 2);
+  const SampleSet dropped = load(text, {.sequence_len = 64, .excess = ExcessLength::kDrop});
+  EXPECT_EQ(dropped.summary.dropped, 2);
+  EXPECT_EQ(dropped.samples.size(), 98U);
+  EXPECT_THAT([&] { load(text, {.sequence_len = 64, .excess = ExcessLength::kError}); },
+              ThrowsMessage<Error>(HasSubstr("rows.jsonl:99: ")));
+  // What is cut to nothing that trains is dropped, not kept.
+  EXPECT_THAT([&] { load(rows(3), {.sequence_len = 8, .excess = ExcessLength::kTruncate}); },
+              ThrowsMessage<Error>(HasSubstr("not one row of 3 can be trained on (0 bad, 3 dropped as too long)")));
+}
+
+TEST_F(SampleSetTest, StopsAfterTenBadRows) {
+  NEEDS_TEST_MODEL();
+  std::string text = rows(2);
+  for (int i = 0; i < 12; ++i) text += "{\n";
+  EXPECT_THAT([&] { load(text); },
+              ThrowsMessage<Error>(
+                  HasSubstr("rows.jsonl:12: 10 bad rows; correct or remove them (the last: not valid JSON: byte")));
+}
+
+TEST_F(SampleSetTest, RefusesFilesThatAreNoRows) {
+  NEEDS_TEST_MODEL();
+  EXPECT_THAT([&] { load(""); }, ThrowsMessage<Error>(HasSubstr("rows.jsonl: no rows in it")));
+  EXPECT_THAT([&] { load("\n\n"); }, ThrowsMessage<Error>(HasSubstr("rows.jsonl: no rows in it")));
+  EXPECT_THAT([&] { load("[\n{}]"); },
+              ThrowsMessage<Error>(HasSubstr("rows.jsonl:1: this is one JSON list; write one row a line")));
+  EXPECT_THAT([&] { load("{}\n"); }, ThrowsMessage<Error>(HasSubstr("not one row of 1 can be trained on (1 bad")));
+  EXPECT_THROW(smollm2().maker.load_samples({"/nonexistent/rows.jsonl"}, {}), Error);
+  EXPECT_THROW(smollm2().maker.load_samples({directory_.path().string()}, {}), Error);
+}
+
+TEST_F(SampleSetTest, LoadsPrompts) {
+  NEEDS_TEST_MODEL();
+  const std::vector<Prompt> prompts = smollm2().maker.load_prompts({write(row(1) + row(2))});
+  ASSERT_EQ(prompts.size(), 2U);
+  EXPECT_EQ(prompts[1].reference, " word word");
+  EXPECT_EQ(prompts[1].line, 2);
+}
+
+TEST(Preview, ShowsWhatIsTrained) {
+  NEEDS_TEST_MODEL();
+  const Sample sample = smollm2().maker.sample_of(
+      row_of(R"([{"role":"system","content":"\u001b[2J\u0007"},{"role":"assistant","content":"A\tB"}])"));
+  EXPECT_EQ(preview_row(sample, smollm2().tokenizer, true),
+            "<|im_start|>system\n\\x1b[2J\\x07<|im_end|>\n<|im_start|>assistant\n\x1b[32mA\tB<|im_end|>\x1b[0m\n");
+  const std::string ids = preview_ids(sample, smollm2().tokenizer);
+  EXPECT_TRUE(ids.starts_with("     0       1 -       \"<|im_start|>\"\n")) << ids;
+  EXPECT_THAT(ids, HasSubstr(" trained \"<|im_end|>\"\n"));
+  EXPECT_THAT(ids, HasSubstr(" -       \"\\n\"\n"));
+}
+
+}  // namespace
+}  // namespace shardlora

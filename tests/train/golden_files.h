@@ -1,0 +1,59 @@
+// What scripts/goldens/model.py and training.py left in tests/data/model: tiny Llamas in F32 with an adapter each, batches, and
+// what transformers + PEFT make of them.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/sample.h"
+#include "io/json.h"
+#include "io/safetensors.h"
+
+namespace shardlora {
+
+inline std::filesystem::path golden_path(const std::string& name) { return std::filesystem::path(TEST_DATA) / "model" / name; }
+
+using GoldenTensors = std::map<std::string, std::vector<float>>;
+
+inline GoldenTensors read_golden_tensors(const std::string& name) {
+  const SafetensorsFile file(golden_path(name));
+  GoldenTensors tensors;
+  for (const SafetensorsEntry& entry : file.tensors()) {
+    std::vector<float>& values = tensors[entry.name];
+    values.resize(static_cast<std::size_t>(entry.shape.numel()));
+    file.read_f32(entry, values);
+  }
+  return tensors;
+}
+
+using GoldenStep = std::vector<std::vector<Sample>>;  // samples of every micro-batch
+
+inline const std::vector<GoldenStep>& golden_steps() {
+  static const std::vector<GoldenStep> steps = [] {
+    const std::filesystem::path path = golden_path("batches.json");
+    const nlohmann::json json = parse_json(read_text(path, 1 << 20), path.string());
+    std::vector<GoldenStep> read;
+    for (const auto& step : json["steps"]) {
+      read.emplace_back();
+      for (const auto& micro_batch : step) {
+        read.back().emplace_back();
+        for (const auto& sample : micro_batch)
+          read.back().back().push_back({sample["tokens"].get<std::vector<std::int32_t>>(), sample["trained"].get<std::vector<std::uint8_t>>(), "", 0});
+      }
+    }
+    return read;
+  }();
+  return steps;
+}
+
+// Of transformers + PEFT, by variant: "tied", "untied", "wide".
+struct Golden {
+  explicit Golden(const std::string& variant)
+      : step(read_golden_tensors("model-" + variant + ".safetensors")), training(read_golden_tensors("training-" + variant + ".safetensors")) {}
+  GoldenTensors step;      // logits, token_losses, loss, grad.<parameter>
+  GoldenTensors training;  // loss, grad_norm, learning_rate, final.<parameter>
+};
+
+}  // namespace shardlora

@@ -1,0 +1,129 @@
+// The engine on the goldens' job: a tiny Llama from its GGUF file, unquantised in f32, its adapter from PEFT's files, one forward
+// pass, then training as scripts/goldens/training.py does it. Faults can be planted into it.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "backend/cpu/cpu_device.h"
+#include "checkpoint/adapter.h"
+#include "checkpoint/base_model.h"
+#include "checkpoint/pack_unit.h"
+#include "forward_pass.h"
+#include "golden_files.h"
+#include "optim/schedule.h"
+#include "thread_ranks.h"
+#include "train/session.h"
+#include "train/step.h"
+
+namespace shardlora {
+
+// Stand-ins that do something wrong; null: the real one is used.
+struct PlantedParts {
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Communicator> gathers, reductions;
+};
+
+struct GoldenJob {
+  std::string variant = "tied";
+  int ranks = 1;
+  int steps = 20;
+  StreamMode mode = StreamMode::kInline;
+  Prefetch prefetch = Prefetch::kYes;
+  // Given the real parts of a rank.
+  std::function<PlantedParts(Device&, Communicator& gathers, Communicator& reductions)> plant = {};
+  std::function<GgufName(GgufName)> rename = {};  // of every frozen parameter
+};
+
+struct GoldenResult {
+  ForwardPass forward;     // of the first step, before it
+  GoldenTensors gradient;  // of the first step, by parameter
+  std::vector<double> losses, grad_norms, learning_rates;
+  Adapter adapter;         // after the last step
+};
+
+inline std::vector<MicroBatchSamples> pointers(const GoldenStep& step) {
+  std::vector<MicroBatchSamples> list;
+  for (const std::vector<Sample>& samples : step) {
+    list.emplace_back();
+    for (const Sample& s : samples) list.back().push_back(&s);
+  }
+  return list;
+}
+
+// Of all trainable parameters, put together from the ranks' shares. Collective.
+inline GoldenTensors collect_gradient(Device& device, const ParamStore& store, Communicator& comm) {
+  GoldenTensors gradient;
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    const UnitLayout& layout = store.layout(u);
+    std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()));
+    std::vector<std::size_t> offsets = store.element_cuts(u);
+    for (std::size_t& o : offsets) o *= sizeof(float);
+    const Event ready = device.compute().record();
+    comm.synchronize(comm.all_gather(reinterpret_cast<std::byte*>(elements.data()), store.trainable(u).gradient.data, offsets, ready));
+    for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
+      const ParamSpec& param = layout.spec().params[p];
+      if (!param.trainable) continue;
+      const auto begin = elements.begin() + layout.element_offset(p);
+      gradient[param.name] = {begin, begin + param.shape.numel()};
+    }
+  }
+  return gradient;
+}
+
+inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
+  const auto real_device =
+      make_cpu_device({.threads = 1, .device_limit = 0, .host_limit = 0, .mode = job.mode, .seed = 7, .poison = true});
+  const auto real_gathers = rendezvous.make_communicator(*real_device, "gathers");
+  const auto real_reductions = rendezvous.make_communicator(*real_device, "reductions");
+  const PlantedParts planted = job.plant ? job.plant(*real_device, *real_gathers, *real_reductions) : PlantedParts{};
+  Device& device = planted.device ? *planted.device : *real_device;
+  Communicator& gathers = planted.gathers ? *planted.gathers : *real_gathers;
+  Communicator& reductions = planted.reductions ? *planted.reductions : *real_reductions;
+
+  const BaseModel base = BaseModel::open(golden_path("tiny-" + job.variant + ".gguf"));
+  const Adapter start = read_adapter(golden_path("adapter-" + job.variant));
+  const Format f32 = dense_format(DType::kF32);
+  const auto model = make_model(device, base.config(), {f32, f32}, &start.config, DType::kF32);
+  base.check(*model);
+  check_adapter(start, model->units());
+  ParamStore store(device, rendezvous.rank(), rendezvous.size(), model->units(), {});
+  const auto name = [&](const ParamSpec& param) { return job.rename ? job.rename(model->gguf_name(param)) : model->gguf_name(param); };
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    std::vector<std::byte> flat(store.layout(u).frozen_bytes());
+    pack_unit(base, name, store.layout(u), flat);
+    store.scatter_frozen(u, 0, rendezvous.rank() == 0 ? flat.data() : nullptr, reductions);
+  }
+  set_adapter(store, start);
+
+  const StreamerOptions streamer{DType::kF32, Poison::kYes, job.prefetch};
+  GoldenResult result;
+  result.forward = forward_pass(device, *model, store, gathers, pointers(golden_steps()[0]), Logits::kYes, streamer);
+  StepLimits limits;
+  for (const GoldenStep& step : golden_steps()) {
+    limits.micro_batches = std::max(limits.micro_batches, std::ssize(step));
+    for (const MicroBatchSamples& m : pointers(step)) {
+      limits.rows = std::max(limits.rows, padded_rows(total_tokens(m)));
+      limits.samples = std::max(limits.samples, std::ssize(m));
+    }
+  }
+  TrainStep step(device, *model, store, gathers, reductions, limits, {.recompute = Recompute::kYes, .wave = 0, .streamer = streamer});
+  for (int s = 0; s < job.steps; ++s) {
+    const double rate = 1e-2 * learning_rate_factor(Schedule::kLinear, s, 3, 20);
+    const AdamWStep adamw = adamw_step({.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01}, rate, s + 1);
+    const StepResult done = step.run(pointers(golden_steps()[static_cast<std::size_t>(s) % golden_steps().size()]), adamw, 1.0);
+    result.losses.push_back(done.loss);
+    result.grad_norms.push_back(done.grad_norm);
+    result.learning_rates.push_back(rate);
+    if (s == 0) result.gradient = collect_gradient(device, store, reductions);
+  }
+  result.adapter = collect_adapter(store, reductions, start.config, "tiny-" + job.variant);
+  return result;
+}
+
+// By rank.
+inline std::vector<GoldenResult> run(const GoldenJob& job) {
+  return on_thread_ranks(job.ranks, [&](Rendezvous& rendezvous) { return run_rank(job, rendezvous); });
+}
+
+}  // namespace shardlora

@@ -1,5 +1,10 @@
 #include "train/session.h"
 
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <exception>
@@ -10,6 +15,22 @@
 
 namespace shardlora {
 namespace {
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+// Threads of this rank's kernels: the processors that it is bound to, shared fairly with the ranks that are bound to the same ones.
+int threads_of_rank(Rendezvous& rendezvous) {
+  cpu_set_t mine{};
+  if (sched_getaffinity(0, sizeof mine, &mine) != 0) fail("cannot read which processors this rank may use: {}", std::strerror(errno));
+  const std::string place = fmt::format("{} {}", host_name(), std::string(reinterpret_cast<const char*>(&mine), sizeof mine));
+  const std::vector<std::string> places = rendezvous.exchange(place);
+  const auto sharers = static_cast<int>(std::count(places.begin(), places.end(), place));
+  return std::max(1, CPU_COUNT(&mine) / sharers);
+}
 
 DType compute_dtype(const Recipe& recipe, const Device& device) {
   const DType best = device.compute_dtype(recipe.bf16 != ComputeType::kF32);
@@ -42,7 +63,7 @@ void load_base(const BaseModel& base, const Model& model, ParamStore& store, Com
 }  // namespace
 
 Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
-  device = make_cpu_device({.threads = 0,
+  device = make_cpu_device({.threads = threads_of_rank(rendezvous),
                             .device_limit = recipe.device_limit,
                             .host_limit = recipe.host_limit,
                             .mode = StreamMode::kInline,

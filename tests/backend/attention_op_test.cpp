@@ -124,8 +124,9 @@ TEST(AttentionDecode, ContinuesWhatTheFilledCacheBegan) {
                                run.v.tensor.view({s.n(), s.groups * s.d}), ints({end - 1}));
       last.insert(last.end(), want.o.begin() + (end - 1) * s.heads * s.d, want.o.begin() + end * s.heads * s.d);
       // The place of the new token must come from k and v, not from what fill_cache left.
-      device.ops().zero(
-          cache_k.tensor.rows(i, i + 1).view({capacity, s.groups * s.d}).rows(lengths.back(), lengths.back() + 1));
+      for (const Held* line : {&cache_k, &cache_v})
+        device.ops().zero(
+            line->tensor.rows(i, i + 1).view({capacity, s.groups * s.d}).rows(lengths.back(), lengths.back() + 1));
     }
     device.ops().attention_decode(o, cache, q, k, v, ints(lengths), 0.125F);
     EXPECT_LE(off(o, last, s), 1.0) << name_of(dtype);

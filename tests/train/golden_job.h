@@ -26,6 +26,7 @@ struct PlantedParts {
 
 struct GoldenJob {
   std::string variant = "tied";
+  std::filesystem::path adapter = {};  // to start from; empty: the golden's
   int ranks = 1;
   int steps = 20;
   StreamMode mode = StreamMode::kInline;
@@ -40,6 +41,7 @@ struct GoldenResult {
   GoldenTensors gradient;  // of the first step, by parameter
   std::vector<double> losses, grad_norms, learning_rates;
   Adapter adapter;         // after the last step
+  ForwardPass trained;     // of the first step, with that adapter
 };
 
 inline std::vector<MicroBatchSamples> pointers(const GoldenStep& step) {
@@ -82,7 +84,7 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   Communicator& reductions = planted.reductions ? *planted.reductions : *real_reductions;
 
   const BaseModel base = BaseModel::open(golden_path("tiny-" + job.variant + ".gguf"));
-  const Adapter start = read_adapter(golden_path("adapter-" + job.variant));
+  const Adapter start = read_adapter(job.adapter.empty() ? golden_path("adapter-" + job.variant) : job.adapter);
   const Format f32 = dense_format(DType::kF32);
   const auto model = make_model(device, base.config(), {f32, f32}, &start.config, DType::kF32);
   base.check(*model);
@@ -98,7 +100,8 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
 
   const StreamerOptions streamer{DType::kF32, Poison::kYes, job.prefetch};
   GoldenResult result;
-  result.forward = forward_pass(device, *model, store, gathers, pointers(golden_steps()[0]), Logits::kYes, streamer);
+  const auto pass = [&] { return forward_pass(device, *model, store, gathers, pointers(golden_steps()[0]), Logits::kYes, streamer); };
+  result.forward = pass();
   StepLimits limits;
   for (const GoldenStep& step : golden_steps()) {
     limits.micro_batches = std::max(limits.micro_batches, std::ssize(step));
@@ -118,6 +121,7 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
     if (s == 0) result.gradient = collect_gradient(device, store, reductions);
   }
   result.adapter = collect_adapter(store, reductions, start.config, "tiny-" + job.variant);
+  result.trained = pass();
   return result;
 }
 

@@ -1,4 +1,5 @@
-// For destructors: waits until nothing touches memory that is about to go. What failed on the way is seen by whoever needs it.
+// For destructors: waits until nothing touches memory that is about to go. What failed on the way is seen by whoever
+// needs it.
 #pragma once
 
 #include "comm/communicator.h"

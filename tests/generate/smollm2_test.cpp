@@ -1,4 +1,5 @@
-// The real SmolLM2-135M-Instruct, unquantised in f32, against transformers on the same GGUF (scripts/goldens/smollm2.py).
+// The real SmolLM2-135M-Instruct, unquantised in f32, against transformers on the same GGUF
+// (scripts/goldens/smollm2.py).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -41,9 +42,10 @@ struct RealModel {
   std::unique_ptr<ParamStore> store;
 };
 
-// What f32 allows. Each of 30 layers adds sums of 576 to 1,536 terms in another order than PyTorch's: sqrt(terms) x 6e-8 = 2e-6 of
-// what it adds, as random errors sqrt(30) times that, 1e-5 of logits up to 30. A token's loss may be off by the sum of the errors of
-// two of them, some 1e-4; the mean over 340 tokens is off by a tenth of that or less, relative to its value of 3.6.
+// What f32 allows. Each of 30 layers adds sums of 576 to 1,536 terms in another order than PyTorch's: sqrt(terms) x
+// 6e-8 = 2e-6 of what it adds, as random errors sqrt(30) times that, 1e-5 of logits up to 30. A token's loss may be off
+// by the sum of the errors of two of them, some 1e-4; the mean over 340 tokens is off by a tenth of that or less,
+// relative to its value of 3.6.
 constexpr double kTokenLoss = 1e-4, kMeanLoss = 1e-5;
 
 TEST(SmolLM2, GivesTheLossesAndContinuationsOfTransformers) {
@@ -54,11 +56,13 @@ TEST(SmolLM2, GivesTheLossesAndContinuationsOfTransformers) {
 
   Sample text{golden["text"]["tokens"].get<std::vector<std::int32_t>>(), {}, "", 0};
   text.trained.assign(text.tokens.size(), 1);
-  const ForwardPass pass = forward_pass(*real.device, *real.model, *real.store, *real.gathers, {{&text}}, Logits::kNo, {});
+  const ForwardPass pass =
+      forward_pass(*real.device, *real.model, *real.store, *real.gathers, {{&text}}, Logits::kNo, {});
   const auto losses = golden["text"]["losses"].get<std::vector<double>>();
   ASSERT_EQ(pass.token_losses.size(), losses.size());
   double farthest = 0;
-  for (std::size_t i = 0; i < losses.size(); ++i) farthest = std::max(farthest, std::abs(static_cast<double>(pass.token_losses[i]) - losses[i]));
+  for (std::size_t i = 0; i < losses.size(); ++i)
+    farthest = std::max(farthest, std::abs(static_cast<double>(pass.token_losses[i]) - losses[i]));
   EXPECT_LE(farthest, kTokenLoss);
   {
     TrainStep step(*real.device, *real.model, *real.store, *real.gathers, *real.reductions,
@@ -67,8 +71,8 @@ TEST(SmolLM2, GivesTheLossesAndContinuationsOfTransformers) {
     EXPECT_NEAR(step.evaluate({{&text}}).loss, mean, kMeanLoss * mean);
   }
 
-  // The goldens' script refuses prompts where the two best logits are nearer than 0.01, far more than f32's noise: no step
-  // may differ.
+  // The goldens' script refuses prompts where the two best logits are nearer than 0.01, far more than f32's noise: no
+  // step may differ.
   std::vector<TokenIds> prompts, expected;
   GenerateLimits limits{.prompts = std::ssize(golden["greedy"]), .prompt_tokens = 1, .new_tokens = 64};
   for (const auto& row : golden["greedy"]) {

@@ -14,7 +14,8 @@ namespace {
 // Every collective arrives 20 ms late. Knows how many have arrived.
 class LateCommunicator final : public Communicator {
  public:
-  LateCommunicator(Communicator& inner, Device& device) : inner_(inner), pauses_(stream(device)), arrivals_(stream(device)) {}
+  LateCommunicator(Communicator& inner, Device& device)
+      : inner_(inner), pauses_(stream(device)), arrivals_(stream(device)) {}
   int issued() const { return issued_; }
   int arrived() const { return arrived_; }
 
@@ -23,8 +24,8 @@ class LateCommunicator final : public Communicator {
   Event all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets, Event after) override {
     return counted(inner_.all_gather(out, mine, offsets, late(after)));
   }
-  Event all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in, std::span<const std::size_t> send,
-                   Event after) override {
+  Event all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
+                   std::span<const std::size_t> send, Event after) override {
     return counted(inner_.all_to_all(out, receive, in, send, late(after)));
   }
   void barrier() override { inner_.barrier(); }
@@ -56,7 +57,8 @@ std::vector<UnitSpec> three_units() {
   std::vector<UnitSpec> units;
   for (const char* name : {"a", "b", "c"}) {
     const Format f32{.codec = Codec::kF32};
-    units.push_back({name, {{std::string(name) + ".weight", {64, 64}, f32}, {std::string(name) + ".lora", {4, 64}, f32, true}}});
+    units.push_back(
+        {name, {{std::string(name) + ".weight", {64, 64}, f32}, {std::string(name) + ".lora", {4, 64}, f32, true}}});
   }
   return units;
 }

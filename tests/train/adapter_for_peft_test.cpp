@@ -21,7 +21,8 @@ TEST(TrainedAdapter, GivesTheSameLogitsOnceWrittenAndReadAgain) {
     EXPECT_EQ(read.forward.logits, training.trained.logits) << variant;
     EXPECT_NE(read.forward.logits, training.forward.logits) << variant << ": the training changed nothing";
     const auto count = std::ssize(read.forward.logits), vocab = std::int64_t{96};
-    const ConstTensor logits{reinterpret_cast<const std::byte*>(read.forward.logits.data()), DType::kF32, {count / vocab, vocab}};
+    const ConstTensor logits{
+        reinterpret_cast<const std::byte*>(read.forward.logits.data()), DType::kF32, {count / vocab, vocab}};
     write_safetensors(root / variant / "logits.safetensors", std::vector<NamedTensor>{{"logits", logits}});
   }
 }

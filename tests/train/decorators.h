@@ -1,4 +1,5 @@
-// Parts of the engine that pass every call on to a real one. A test derives from one and changes what it wants to be wrong.
+// Parts of the engine that pass every call on to a real one. A test derives from one and changes what it wants to be
+// wrong.
 #pragma once
 
 #include <memory>
@@ -24,31 +25,43 @@ class OpsDecorator : public Ops {
   void embed(Tensor y, ConstTensor tokens, ConstTensor table) override { inner_.embed(y, tokens, table); }
   void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) override { inner_.gather_rows(y, x, rows); }
   void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows) override { inner_.scatter_rows(y, x, rows); }
-  void rms_norm(Tensor y, Tensor inv_rms, ConstTensor x, ConstTensor w, float eps) override { inner_.rms_norm(y, inv_rms, x, w, eps); }
-  void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor inv_rms, ConstTensor w, Accumulate accumulate) override {
+  void rms_norm(Tensor y, Tensor inv_rms, ConstTensor x, ConstTensor w, float eps) override {
+    inner_.rms_norm(y, inv_rms, x, w, eps);
+  }
+  void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor inv_rms, ConstTensor w,
+                         Accumulate accumulate) override {
     inner_.rms_norm_backward(dx, dy, x, inv_rms, w, accumulate);
   }
-  void rope(Tensor x, ConstTensor positions, ConstTensor inv_freq, float sign) override { inner_.rope(x, positions, inv_freq, sign); }
-  void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale) override {
+  void rope(Tensor x, ConstTensor positions, ConstTensor inv_freq, float sign) override {
+    inner_.rope(x, positions, inv_freq, sign);
+  }
+  void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
+                 float scale) override {
     inner_.attention(o, lse, q, k, v, bounds, scale);
   }
-  void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o, ConstTensor lse, ConstTensor q,
-                          ConstTensor k, ConstTensor v, ConstTensor bounds, float scale) override {
+  void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
+                          ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
+                          float scale) override {
     inner_.attention_backward(dq, dk, dv, delta, d_o, o, lse, q, k, v, bounds, scale);
   }
-  void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor lengths, float scale) override {
+  void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor lengths,
+                        float scale) override {
     inner_.attention_decode(o, cache, q, k, v, lengths, scale);
   }
-  void fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds) override { inner_.fill_cache(cache, k, v, bounds); }
+  void fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds) override {
+    inner_.fill_cache(cache, k, v, bounds);
+  }
   void swiglu(Tensor y, ConstTensor gate, ConstTensor up) override { inner_.swiglu(y, gate, up); }
   void swiglu_backward(Tensor dgate, Tensor dup, ConstTensor dy, ConstTensor gate, ConstTensor up) override {
     inner_.swiglu_backward(dgate, dup, dy, gate, up);
   }
-  void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets, float gradient_scale) override {
+  void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets,
+                     float gradient_scale) override {
     inner_.cross_entropy(losses, dlogits, logits, targets, gradient_scale);
   }
   void argmax(Tensor ids, ConstTensor logits) override { inner_.argmax(ids, logits); }
-  void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step, float gradient_scale) override {
+  void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step,
+             float gradient_scale) override {
     inner_.adamw(master, m, v, gradient, step, gradient_scale);
   }
   void sums_of_squares(Tensor sums, ConstTensor x) override { inner_.sums_of_squares(sums, x); }
@@ -74,12 +87,16 @@ class DeviceDecorator final : public Device {
  public:
   DeviceDecorator(Device& inner, std::unique_ptr<Stream> compute, std::unique_ptr<Ops> ops)
       : inner_(inner), compute_(std::move(compute)), ops_(std::move(ops)) {}
-  Buffer allocate(std::size_t bytes, Tier tier, Purpose purpose) override { return inner_.allocate(bytes, tier, purpose); }
+  Buffer allocate(std::size_t bytes, Tier tier, Purpose purpose) override {
+    return inner_.allocate(bytes, tier, purpose);
+  }
   MemoryUse memory(Tier tier) const override { return inner_.memory(tier); }
   std::unique_ptr<Stream> make_stream(const std::string& name) override { return inner_.make_stream(name); }
   Stream& compute() override { return compute_ ? *compute_ : inner_.compute(); }
   Ops& ops() override { return ops_ ? *ops_ : inner_.ops(); }
-  void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override { inner_.copy(to, from, bytes, real(stream)); }
+  void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override {
+    inner_.copy(to, from, bytes, real(stream));
+  }
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override { inner_.poison(data, bytes, real(stream)); }
   DType compute_dtype(bool bf16) const override { return inner_.compute_dtype(bf16); }
   std::string description() const override { return inner_.description(); }
@@ -99,8 +116,8 @@ class CommunicatorDecorator : public Communicator {
   Event all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets, Event after) override {
     return inner_.all_gather(out, mine, offsets, after);
   }
-  Event all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in, std::span<const std::size_t> send,
-                   Event after) override {
+  Event all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
+                   std::span<const std::size_t> send, Event after) override {
     return inner_.all_to_all(out, receive, in, send, after);
   }
   void barrier() override { inner_.barrier(); }

@@ -28,7 +28,8 @@ enum class Logits : std::uint8_t { kNo, kYes };
 
 // Collective; every rank gives and gets the same.
 inline ForwardPass forward_pass(Device& device, Model& model, ParamStore& store, Communicator& gathers,
-                                const std::vector<MicroBatchSamples>& micro_batches, Logits wanted, const StreamerOptions& options) {
+                                const std::vector<MicroBatchSamples>& micro_batches, Logits wanted,
+                                const StreamerOptions& options) {
   std::int64_t rows = 0, samples = 0;
   for (const MicroBatchSamples& m : micro_batches) {
     rows = std::max(rows, padded_rows(total_tokens(m)));
@@ -40,9 +41,11 @@ inline ForwardPass forward_pass(Device& device, Model& model, ParamStore& store,
   const std::size_t scratch_bytes = std::max(model.scratch_bytes(rows), model.head_bytes(rows));
   const Buffer saved_memory = device.allocate(model.saved_bytes(rows), Tier::kDevice, Purpose::kLive);
   const Buffer scratch_memory = device.allocate(scratch_bytes, Tier::kDevice, Purpose::kLive);
-  const Workspace saved(saved_memory.data(), saved_memory.bytes()), scratch(scratch_memory.data(), scratch_memory.bytes());
+  const Workspace saved(saved_memory.data(), saved_memory.bytes()),
+      scratch(scratch_memory.data(), scratch_memory.bytes());
   std::vector<MicroBatch> batches;
-  for (const MicroBatchSamples& m : micro_batches) batches.push_back(buffers.load(std::ssize(batches), std::ssize(batches), m));
+  for (const MicroBatchSamples& m : micro_batches)
+    batches.push_back(buffers.load(std::ssize(batches), std::ssize(batches), m));
 
   LayerStreamer streamer(device, store, gathers, nullptr, {forward_visits(model)}, options);
   streamer.run(0);
@@ -67,10 +70,13 @@ inline ForwardPass forward_pass(Device& device, Model& model, ParamStore& store,
   if (wanted == Logits::kYes) {
     const MicroBatch& first = batches[0];
     const Shape shape{total_tokens(micro_batches[0]), model.config().vocab};
-    const Buffer memory = device.allocate(static_cast<std::size_t>(shape.numel()) * sizeof(float), Tier::kDevice, Purpose::kHead);
-    const Buffer ids = device.allocate(static_cast<std::size_t>(shape[0]) * sizeof(std::int32_t), Tier::kPinned, Purpose::kHead);
+    const Buffer memory =
+        device.allocate(static_cast<std::size_t>(shape.numel()) * sizeof(float), Tier::kDevice, Purpose::kHead);
+    const Buffer ids =
+        device.allocate(static_cast<std::size_t>(shape[0]) * sizeof(std::int32_t), Tier::kPinned, Purpose::kHead);
     for (std::int32_t i = 0; i < shape[0]; ++i) reinterpret_cast<std::int32_t*>(ids.data())[i] = i;
-    model.logits(unit.view(), x.at(layers, 0, first.rows()), ids.tensor(DType::kI32, {shape[0]}), memory.tensor(DType::kF32, shape), scratch);
+    model.logits(unit.view(), x.at(layers, 0, first.rows()), ids.tensor(DType::kI32, {shape[0]}),
+                 memory.tensor(DType::kF32, shape), scratch);
     pass.logits = downloaded(device, memory.tensor(DType::kF32, shape));
   }
   return pass;

@@ -1,5 +1,5 @@
-// What scripts/goldens/model.py and training.py left in tests/data/model: tiny Llamas in F32 with an adapter each, batches, and
-// what transformers + PEFT make of them.
+// What scripts/goldens/model.py and training.py left in tests/data/model: tiny Llamas in F32 with an adapter each,
+// batches, and what transformers + PEFT make of them.
 #pragma once
 
 #include <filesystem>
@@ -13,7 +13,9 @@
 
 namespace shardlora {
 
-inline std::filesystem::path golden_path(const std::string& name) { return std::filesystem::path(TEST_DATA) / "model" / name; }
+inline std::filesystem::path golden_path(const std::string& name) {
+  return std::filesystem::path(TEST_DATA) / "model" / name;
+}
 
 using GoldenTensors = std::map<std::string, std::vector<float>>;
 
@@ -40,7 +42,8 @@ inline const std::vector<GoldenStep>& golden_steps() {
       for (const auto& micro_batch : step) {
         read.back().emplace_back();
         for (const auto& sample : micro_batch)
-          read.back().back().push_back({sample["tokens"].get<std::vector<std::int32_t>>(), sample["trained"].get<std::vector<std::uint8_t>>(), "", 0});
+          read.back().back().push_back({sample["tokens"].get<std::vector<std::int32_t>>(),
+                                        sample["trained"].get<std::vector<std::uint8_t>>(), "", 0});
       }
     }
     return read;
@@ -51,7 +54,8 @@ inline const std::vector<GoldenStep>& golden_steps() {
 // Of transformers + PEFT, by variant: "tied", "untied", "wide".
 struct Golden {
   explicit Golden(const std::string& variant)
-      : step(read_golden_tensors("model-" + variant + ".safetensors")), training(read_golden_tensors("training-" + variant + ".safetensors")) {}
+      : step(read_golden_tensors("model-" + variant + ".safetensors")),
+        training(read_golden_tensors("training-" + variant + ".safetensors")) {}
   GoldenTensors step;      // logits, token_losses, loss, grad.<parameter>
   GoldenTensors training;  // loss, grad_norm, learning_rate, final.<parameter>
 };

@@ -1,5 +1,5 @@
-// The engine on the goldens' job: a tiny Llama from its GGUF file, unquantised in f32, its adapter from PEFT's files, one forward
-// pass, then training as scripts/goldens/training.py does it. Faults can be planted into it.
+// The engine on the goldens' job: a tiny Llama from its GGUF file, unquantised in f32, its adapter from PEFT's files,
+// one forward pass, then training as scripts/goldens/training.py does it. Faults can be planted into it.
 #pragma once
 
 #include <functional>
@@ -40,8 +40,8 @@ struct GoldenResult {
   ForwardPass forward;     // of the first step, before it
   GoldenTensors gradient;  // of the first step, by parameter
   std::vector<double> losses, grad_norms, learning_rates;
-  Adapter adapter;         // after the last step
-  ForwardPass trained;     // of the first step, with that adapter
+  Adapter adapter;      // after the last step
+  ForwardPass trained;  // of the first step, with that adapter
 };
 
 inline std::vector<MicroBatchSamples> pointers(const GoldenStep& step) {
@@ -62,7 +62,8 @@ inline GoldenTensors collect_gradient(Device& device, const ParamStore& store, C
     std::vector<std::size_t> offsets = store.element_cuts(u);
     for (std::size_t& o : offsets) o *= sizeof(float);
     const Event ready = device.compute().record();
-    comm.synchronize(comm.all_gather(reinterpret_cast<std::byte*>(elements.data()), store.trainable(u).gradient.data, offsets, ready));
+    comm.synchronize(comm.all_gather(reinterpret_cast<std::byte*>(elements.data()), store.trainable(u).gradient.data,
+                                     offsets, ready));
     for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
       const ParamSpec& param = layout.spec().params[p];
       if (!param.trainable) continue;
@@ -90,7 +91,9 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   base.check(*model);
   check_adapter(start, model->units());
   ParamStore store(device, rendezvous.rank(), rendezvous.size(), model->units(), {});
-  const auto name = [&](const ParamSpec& param) { return job.rename ? job.rename(model->gguf_name(param)) : model->gguf_name(param); };
+  const auto name = [&](const ParamSpec& param) {
+    return job.rename ? job.rename(model->gguf_name(param)) : model->gguf_name(param);
+  };
   for (std::size_t u = 0; u < store.units(); ++u) {
     std::vector<std::byte> flat(store.layout(u).frozen_bytes());
     pack_unit(base, name, store.layout(u), flat);
@@ -100,7 +103,9 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
 
   const StreamerOptions streamer{DType::kF32, Poison::kYes, job.prefetch};
   GoldenResult result;
-  const auto pass = [&] { return forward_pass(device, *model, store, gathers, pointers(golden_steps()[0]), Logits::kYes, streamer); };
+  const auto pass = [&] {
+    return forward_pass(device, *model, store, gathers, pointers(golden_steps()[0]), Logits::kYes, streamer);
+  };
   result.forward = pass();
   StepLimits limits;
   for (const GoldenStep& step : golden_steps()) {
@@ -110,11 +115,14 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
       limits.samples = std::max(limits.samples, std::ssize(m));
     }
   }
-  TrainStep step(device, *model, store, gathers, reductions, limits, {.recompute = Recompute::kYes, .wave = 0, .streamer = streamer});
+  TrainStep step(device, *model, store, gathers, reductions, limits,
+                 {.recompute = Recompute::kYes, .wave = 0, .streamer = streamer});
   for (int s = 0; s < job.steps; ++s) {
     const double rate = 1e-2 * learning_rate_factor(Schedule::kLinear, s, 3, 20);
-    const AdamWStep adamw = adamw_step({.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01}, rate, s + 1);
-    const StepResult done = step.run(pointers(golden_steps()[static_cast<std::size_t>(s) % golden_steps().size()]), adamw, 1.0);
+    const AdamWStep adamw =
+        adamw_step({.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01}, rate, s + 1);
+    const StepResult done =
+        step.run(pointers(golden_steps()[static_cast<std::size_t>(s) % golden_steps().size()]), adamw, 1.0);
     result.losses.push_back(done.loss);
     result.grad_norms.push_back(done.grad_norm);
     result.learning_rates.push_back(rate);

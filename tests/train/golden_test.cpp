@@ -43,9 +43,11 @@ TEST_P(AgainstPeft, GivesTheSameTwentyStepsOfTraining) {
   EXPECT_THAT(differences(compare_training), IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(TinyLlama, AgainstPeft, Combine(Values("tied", "untied", "wide"), Values(1, 2)), [](const auto& info) {
-  return fmt::format("{}_{}", std::get<0>(info.param), std::get<1>(info.param) == 1 ? "OneRank" : "TwoRanks");
-});
+INSTANTIATE_TEST_SUITE_P(TinyLlama, AgainstPeft, Combine(Values("tied", "untied", "wide"), Values(1, 2)),
+                         [](const auto& info) {
+                           return fmt::format("{}_{}", std::get<0>(info.param),
+                                              std::get<1>(info.param) == 1 ? "OneRank" : "TwoRanks");
+                         });
 
 }  // namespace
 }  // namespace shardlora

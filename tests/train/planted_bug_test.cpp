@@ -1,5 +1,5 @@
-// Bugs planted on purpose: each test puts one mistake into an otherwise right engine and expects the comparisons of golden_test to
-// find it. A comparison that one of these slips through is too weak.
+// Bugs planted on purpose: each test puts one mistake into an otherwise right engine and expects the comparisons of
+// golden_test to find it. A comparison that one of these slips through is too weak.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,7 +17,8 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::StartsWith;
 
-// ---- A missing wait. The ranks' streams dawdle, so that what is not waited for is not there yet; memory reads as NaN until then.
+// ---- A missing wait. The ranks' streams dawdle, so that what is not waited for is not there yet; memory reads as NaN
+// until then.
 
 #ifdef __SANITIZE_THREAD__
 constexpr bool kThreadSanitizer = true;  // would report the planted race itself
@@ -30,11 +31,13 @@ class MissingWait : public testing::Test {
   void SetUp() override {
     if (kThreadSanitizer) GTEST_SKIP() << "ThreadSanitizer stops at the planted race itself";
   }
-  static GoldenJob job(Prefetch prefetch) { return {.ranks = 2, .steps = 3, .mode = StreamMode::kDelayed, .prefetch = prefetch}; }
+  static GoldenJob job(Prefetch prefetch) {
+    return {.ranks = 2, .steps = 3, .mode = StreamMode::kDelayed, .prefetch = prefetch};
+  }
 };
 
-// The compute stream, deaf to what completes on one other stream. Hears it when the host waits, before memory is given back: the
-// bug is a value that is read too early, not one that lands in freed memory.
+// The compute stream, deaf to what completes on one other stream. Hears it when the host waits, before memory is given
+// back: the bug is a value that is read too early, not one that lands in freed memory.
 class DeafStream final : public StreamDecorator {
  public:
   // Deaf to the stream of `comm`, which an empty collective tells. Collective.
@@ -66,8 +69,8 @@ class HastyCommunicator final : public CommunicatorDecorator {
   Event all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets, Event) override {
     return CommunicatorDecorator::all_gather(out, mine, offsets, {});
   }
-  Event all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in, std::span<const std::size_t> send,
-                   Event) override {
+  Event all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
+                   std::span<const std::size_t> send, Event) override {
     return CommunicatorDecorator::all_to_all(out, receive, in, send, {});
   }
 };
@@ -79,7 +82,9 @@ TEST_F(MissingWait, WithoutOneTheDawdlingRunIsRight) {
 TEST_F(MissingWait, OfTheLayerForItsGatherIsCaught) {
   GoldenJob broken = job(Prefetch::kNo);  // nothing is ahead of its use, so every wait matters
   broken.plant = [](Device& device, Communicator& gathers, Communicator&) {
-    return PlantedParts{std::make_unique<DeviceDecorator>(device, std::make_unique<DeafStream>(device.compute(), gathers), nullptr), nullptr, nullptr};
+    return PlantedParts{
+        std::make_unique<DeviceDecorator>(device, std::make_unique<DeafStream>(device.compute(), gathers), nullptr),
+        nullptr, nullptr};
   };
   EXPECT_THAT(differences(broken), Not(IsEmpty()));
 }
@@ -87,7 +92,9 @@ TEST_F(MissingWait, OfTheLayerForItsGatherIsCaught) {
 TEST_F(MissingWait, OfTheOptimizerForTheReductionIsCaught) {
   GoldenJob broken = job(Prefetch::kYes);
   broken.plant = [](Device& device, Communicator&, Communicator& reductions) {
-    return PlantedParts{std::make_unique<DeviceDecorator>(device, std::make_unique<DeafStream>(device.compute(), reductions), nullptr), nullptr, nullptr};
+    return PlantedParts{
+        std::make_unique<DeviceDecorator>(device, std::make_unique<DeafStream>(device.compute(), reductions), nullptr),
+        nullptr, nullptr};
   };
   EXPECT_THAT(differences(broken), Not(IsEmpty()));
 }
@@ -130,14 +137,16 @@ struct WithoutAdapterInputGradient final : OpsDecorator {
   using OpsDecorator::OpsDecorator;
   void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate) override {
     constexpr std::int64_t kRank = 4;
-    if (accumulate == Accumulate::kNo || op_b == Op::kTranspose || a.dim(1) != kRank) OpsDecorator::matmul(y, a, op_a, b, op_b, accumulate);
+    if (accumulate == Accumulate::kNo || op_b == Op::kTranspose || a.dim(1) != kRank)
+      OpsDecorator::matmul(y, a, op_a, b, op_b, accumulate);
   }
 };
 
 // The way of a norm's input through the root mean square: what is left is dy w / rms.
 struct WithoutGradientOfRms final : OpsDecorator {
   using OpsDecorator::OpsDecorator;
-  void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor, ConstTensor inv_rms, ConstTensor w, Accumulate accumulate) override {
+  void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor, ConstTensor inv_rms, ConstTensor w,
+                         Accumulate accumulate) override {
     // At x = 0 the dropped term is zero.
     zeros_.resize(dx.bytes());
     OpsDecorator::rms_norm_backward(dx, dy, {zeros_.data(), dx.dtype, dx.shape}, inv_rms, w, accumulate);
@@ -148,8 +157,10 @@ struct WithoutGradientOfRms final : OpsDecorator {
 template <typename Faulty>
 Differences differences_with(const std::string& variant) {
   return differences({.variant = variant, .steps = 1, .plant = [](Device& device, Communicator&, Communicator&) {
-    return PlantedParts{std::make_unique<DeviceDecorator>(device, nullptr, std::make_unique<Faulty>(device.ops())), nullptr, nullptr};
-  }});
+                        return PlantedParts{
+                            std::make_unique<DeviceDecorator>(device, nullptr, std::make_unique<Faulty>(device.ops())),
+                            nullptr, nullptr};
+                      }});
 }
 
 template <typename Faulty>
@@ -174,7 +185,8 @@ struct Names {
   }
 };
 REGISTER_TYPED_TEST_SUITE_P(DroppedTerm, IsCaughtByTheGradients);
-using DroppedTerms = testing::Types<WithoutRotatingBack, WithoutResidualGradient, WithoutAdapterInputGradient, WithoutGradientOfRms>;
+using DroppedTerms =
+    testing::Types<WithoutRotatingBack, WithoutResidualGradient, WithoutAdapterInputGradient, WithoutGradientOfRms>;
 INSTANTIATE_TYPED_TEST_SUITE_P(Of, DroppedTerm, DroppedTerms, Names);
 
 // ---- Rows of Q and K left in the order of the GGUF file.

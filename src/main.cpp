@@ -10,8 +10,8 @@ namespace {
 
 enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2 };
 
-// One message from one rank. Ranks mostly fail of the same cause: the first one prints it and ends the job while the others still
-// wait for their turn to speak.
+// One message from one rank. Ranks mostly fail of the same cause: the first one prints it and ends the job while the
+// others still wait for their turn to speak.
 int fail_job(shardlora::Rendezvous* rendezvous, const char* what, int code) {
   if (rendezvous != nullptr && rendezvous->rank() > 0)
     std::this_thread::sleep_for(std::chrono::milliseconds(500) + rendezvous->rank() * std::chrono::milliseconds(100));
@@ -28,7 +28,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", "shardlora " SHARDLORA_VERSION);
   std::vector<std::pair<CLI::App*, shardlora::Verb>> verbs;
-  for (auto add : {shardlora::add_train, shardlora::add_eval, shardlora::add_generate, shardlora::add_preview, shardlora::add_tokenize}) {
+  for (auto add : {shardlora::add_train, shardlora::add_eval, shardlora::add_generate, shardlora::add_preview,
+                   shardlora::add_tokenize}) {
     shardlora::Verb verb = add(app);
     verbs.emplace_back(app.get_subcommands({}).back(), std::move(verb));
   }

@@ -16,14 +16,15 @@ namespace shardlora {
 struct MemoryUse {
   std::array<std::size_t, static_cast<std::size_t>(Purpose::kCount)> now{}, peak{};  // peak: of each purpose by itself
   std::size_t total_now = 0, total_peak = 0;
-  std::size_t limit = 0;            // 0: none
-  std::uint64_t allocations = 0;    // calls so far: stays still from the second step on
+  std::size_t limit = 0;          // 0: none
+  std::uint64_t allocations = 0;  // calls so far: stays still from the second step on
 };
 
 class Device {
  public:
   virtual ~Device() = default;
-  // Uninitialised memory, aligned to 4 KiB. Throws an Error that names need, have and the peak by purpose when the tier's limit is passed.
+  // Uninitialised memory, aligned to 4 KiB. Throws an Error that names need, have and the peak by purpose when the
+  // tier's limit is passed.
   virtual Buffer allocate(std::size_t bytes, Tier tier, Purpose purpose) = 0;
   virtual MemoryUse memory(Tier tier) const = 0;
   virtual std::unique_ptr<Stream> make_stream(const std::string& name) = 0;

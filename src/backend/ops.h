@@ -1,7 +1,7 @@
-// The kernels. Every call is submitted to the device's compute stream and returns at once; the views must stay valid until
-// it ran. Outputs come first. Values are f32 or bf16 (one dtype a call unless said otherwise), sums are f32.
-// All are deterministic: the bits depend on values and shapes only, not on thread count, rank count or timing.
-// Letters: N tokens, d width, H query heads, G key/value heads, D head size, V vocabulary, r adapter rank.
+// The kernels. Every call is submitted to the device's compute stream and returns at once; the views must stay valid
+// until it ran. Outputs come first. Values are f32 or bf16 (one dtype a call unless said otherwise), sums are f32. All
+// are deterministic: the bits depend on values and shapes only, not on thread count, rank count or timing. Letters: N
+// tokens, d width, H query heads, G key/value heads, D head size, V vocabulary, r adapter rank.
 #pragma once
 
 #include <cstdint>
@@ -63,18 +63,21 @@ class Ops {
                                  Accumulate accumulate) = 0;
 
   // Rotates pairs (k, k + D/2) of every head of x (N, heads, D) by positions[n] * inv_freq[k], in place ("rotate half",
-  // transformers' layout). sign +1 forward, -1 backward (the transposed rotation). positions (N) i32, inv_freq (D/2) f32.
+  // transformers' layout). sign +1 forward, -1 backward (the transposed rotation). positions (N) i32, inv_freq (D/2)
+  // f32.
   virtual void rope(Tensor x, ConstTensor positions, ConstTensor inv_freq, float sign) = 0;
 
   // o (N, H, D) = causal softmax(q k^T * scale) v inside each sample of `bounds` ((S + 1) i32); query head h reads
   // key/value head h / (H / G). lse (H, N) f32 = log of the softmax's denominator. No N x N matrix is ever stored.
-  virtual void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale) = 0;
+  virtual void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
+                         float scale) = 0;
   // delta (H, N) f32 is scratch (rowsum(do * o)).
-  virtual void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o, ConstTensor lse,
-                                  ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale) = 0;
+  virtual void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
+                                  ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
+                                  float scale) = 0;
   // Writes k, v (S, G, D) to the cache at lengths[s], then o (S, H, D) = attention of q over lengths[s] + 1 positions.
-  virtual void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor lengths,
-                                float scale) = 0;
+  virtual void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v,
+                                ConstTensor lengths, float scale) = 0;
   // Copies the rows of k, v (N, G, D) of every sample to the start of its line of the cache.
   virtual void fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds) = 0;
 
@@ -83,14 +86,16 @@ class Ops {
   // dgate, dup of swiglu; they may be dy, gate or up themselves (element-wise).
   virtual void swiglu_backward(Tensor dgate, Tensor dup, ConstTensor dy, ConstTensor gate, ConstTensor up) = 0;
 
-  // losses (K) f32 = -log softmax(logits)[target]; dlogits (K, V) = (softmax - onehot) * gradient_scale in its own dtype.
-  // logits (K, V) f32. dlogits may be empty: losses only.
-  virtual void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets, float gradient_scale) = 0;
+  // losses (K) f32 = -log softmax(logits)[target]; dlogits (K, V) = (softmax - onehot) * gradient_scale in its own
+  // dtype. logits (K, V) f32. dlogits may be empty: losses only.
+  virtual void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets,
+                             float gradient_scale) = 0;
   // ids (K) i32 = the first index of the largest logit of each row. logits (K, V) f32.
   virtual void argmax(Tensor ids, ConstTensor logits) = 0;
 
   // One AdamW step on f32 masters; the gradient is multiplied by gradient_scale first (clipping). All (n) f32.
-  virtual void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step, float gradient_scale) = 0;
+  virtual void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step,
+                     float gradient_scale) = 0;
   // sums (ceil(n / 4096)) f32: the sum of squares of every block of 4,096 elements of x (n) f32.
   virtual void sums_of_squares(Tensor sums, ConstTensor x) = 0;
 };

@@ -76,7 +76,7 @@ File::File(std::filesystem::path path) : path_(std::move(path)) {
   // O_NONBLOCK: opening a FIFO would otherwise wait for its writer.
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) fail("{}: cannot be opened: {}", path_.string(), reason(errno));
-  struct stat status {};
+  struct stat status{};
   const bool known = ::fstat(descriptor_, &status) == 0;
   if (!known || !S_ISREG(status.st_mode)) {
     ::close(std::exchange(descriptor_, -1));

@@ -1,5 +1,6 @@
-// Philox4x32-10, a counter-based random generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11).
-// The value depends on key and counter only: no state to save, no order to keep, the same bits on every rank and backend.
+// Philox4x32-10, a counter-based random generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// SC'11). The value depends on key and counter only: no state to save, no order to keep, the same bits on every rank
+// and backend.
 #pragma once
 
 #include <array>

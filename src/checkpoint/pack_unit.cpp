@@ -91,8 +91,7 @@ void pack_unit(const BaseModel& base, const Model& model, std::size_t unit, cons
                std::span<std::byte> flat) {
   DCHECK(layout.spec().name == model.units()[unit].name, "the layout of {} is not of unit {}", layout.spec().name,
          model.units()[unit].name);
-  pack_unit(
-      base, [&](const ParamSpec& param) { return model.gguf_name(param); }, layout, flat);
+  pack_unit(base, [&](const ParamSpec& param) { return model.gguf_name(param); }, layout, flat);
 }
 
 }  // namespace shardlora

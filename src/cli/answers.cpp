@@ -6,8 +6,8 @@
 
 namespace shardlora {
 
-Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const std::vector<TokenIds>& prompts, std::int64_t new_tokens,
-               const std::function<void(std::size_t done)>& progress) {
+Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const std::vector<TokenIds>& prompts,
+               std::int64_t new_tokens, const std::function<void(std::size_t done)>& progress) {
   constexpr std::int64_t kTogether = 64;
   const std::vector<std::int64_t> cuts = deal_micro_batches(static_cast<std::int64_t>(prompts.size()), ranks.size());
   const auto rank = static_cast<std::size_t>(ranks.rank());
@@ -17,12 +17,16 @@ Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const
 
   const std::int64_t together = std::clamp(most, std::int64_t{1}, kTogether);
   Generator generator(*ranks.device, *session.model, *session.store, *ranks.gathers, {tokenizer.eos()},
-                      {.prompts = together, .prompt_tokens = longest, .new_tokens = new_tokens}, {.dtype = session.model->dtype()});
+                      {.prompts = together, .prompt_tokens = longest, .new_tokens = new_tokens},
+                      {.dtype = session.model->dtype()});
   Answers answers{static_cast<std::size_t>(cuts[rank]), static_cast<std::size_t>(cuts[rank + 1]), {}};
   for (std::int64_t begin = 0; begin < most; begin += together) {
     // As many groups on every rank: those that have no prompts left bring an empty one.
-    const auto at = [&](std::int64_t offset) { return prompts.begin() + std::min(cuts[rank] + offset, cuts[rank + 1]); };
-    for (const TokenIds& ids : generator.run({at(begin), at(begin + together)})) answers.texts.push_back(tokenizer.decode(ids));
+    const auto at = [&](std::int64_t offset) {
+      return prompts.begin() + std::min(cuts[rank] + offset, cuts[rank + 1]);
+    };
+    for (const TokenIds& ids : generator.run({at(begin), at(begin + together)}))
+      answers.texts.push_back(tokenizer.decode(ids));
     progress(std::min(prompts.size(), static_cast<std::size_t>((begin + together) * ranks.size())));
   }
   return answers;

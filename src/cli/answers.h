@@ -11,14 +11,15 @@
 
 namespace shardlora {
 
-// The text of every answer, on every rank that `prompts` were dealt to; this rank's run of them is filled in, the rest is empty.
+// The text of every answer, on every rank that `prompts` were dealt to; this rank's run of them is filled in, the rest
+// is empty.
 struct Answers {
   std::size_t begin = 0, end = 0;  // this rank's prompts
   std::vector<std::string> texts;  // of those
 };
 
 // `done`: called on the way with the number of prompts that all ranks have behind them.
-Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const std::vector<TokenIds>& prompts, std::int64_t new_tokens,
-               const std::function<void(std::size_t done)>& progress);
+Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const std::vector<TokenIds>& prompts,
+               std::int64_t new_tokens, const std::function<void(std::size_t done)>& progress);
 
 }  // namespace shardlora

@@ -31,7 +31,8 @@ struct Score {
   std::size_t exact = 0, answered = 0;
 };
 
-Score score_answers(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const std::vector<Prompt>& prompts, std::size_t show) {
+Score score_answers(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const std::vector<Prompt>& prompts,
+                    std::size_t show) {
   std::vector<TokenIds> tokens;
   for (const Prompt& p : prompts) tokens.push_back(p.tokens);
   const Answers answers = answer(ranks, session, tokenizer, tokens, kAnswerTokens, [&](std::size_t done) {
@@ -43,10 +44,12 @@ Score score_answers(Ranks& ranks, Session& session, const Tokenizer& tokenizer, 
     mine.exact += equal_answers(text, prompts[i].reference) ? 1 : 0;
     // Rank 0 has the first prompts.
     if (i < show && ranks.first())
-      fmt::print("\nprompt    {}\nanswer    {}\nexpected  {}\n", tokenizer.decode(prompts[i].tokens, true), text, prompts[i].reference);
+      fmt::print("\nprompt    {}\nanswer    {}\nexpected  {}\n", tokenizer.decode(prompts[i].tokens, true), text,
+                 prompts[i].reference);
   }
   Score score{0, prompts.size()};
-  for (const std::vector<double>& rank : ranks.exchange({static_cast<double>(mine.exact)})) score.exact += static_cast<std::size_t>(rank[0]);
+  for (const std::vector<double>& rank : ranks.exchange({static_cast<double>(mine.exact)}))
+    score.exact += static_cast<std::size_t>(rank[0]);
   return score;
 }
 
@@ -75,7 +78,8 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
     std::vector<const Sample*> samples;
     for (const Sample& s : held_out) samples.push_back(&s);
     constexpr std::int64_t kTogether = 16;
-    const auto step = make_train_step(ranks, session, recipe, step_limits(kTogether, recipe.micro_batch_size, longest(held_out)));
+    const auto step =
+        make_train_step(ranks, session, recipe, step_limits(kTogether, recipe.micro_batch_size, longest(held_out)));
     const StepResult loss = step->evaluate(cut_micro_batches(samples, recipe.micro_batch_size));
     result = {{"eval_loss", loss.loss}, {"tokens", loss.target_tokens}};
   }
@@ -86,10 +90,12 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
     result["answered"] = score.answered;
   }
   if (!ranks.first()) return;
-  fmt::print("\neval loss {:.4f} over {} target tokens\n", result["eval_loss"].get<double>(), result["tokens"].get<std::int64_t>());
+  fmt::print("\neval loss {:.4f} over {} target tokens\n", result["eval_loss"].get<double>(),
+             result["tokens"].get<std::int64_t>());
   if (o.answers) {
     const auto exact = result["exact"].get<std::size_t>(), answered = result["answered"].get<std::size_t>();
-    fmt::print("exact answers: {} of {} ({:.1f} %)\n", exact, answered, 100.0 * static_cast<double>(exact) / static_cast<double>(answered));
+    fmt::print("exact answers: {} of {} ({:.1f} %)\n", exact, answered,
+               100.0 * static_cast<double>(exact) / static_cast<double>(answered));
   }
   if (o.json) fmt::print("{}\n", result.dump());
 }

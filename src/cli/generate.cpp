@@ -55,8 +55,12 @@ Verb add_generate(CLI::App& app) {
   verb->add_option("--adapter", o->adapter, "a PEFT adapter")->type_name("DIR");
   verb->add_option("--prompt", o->prompt, "what the user says")->required()->type_name("TEXT");
   verb->add_option("--system", o->system, "what the system says")->type_name("TEXT");
-  verb->add_option("--max-new-tokens", o->new_tokens, "of the answer, at most")->check(CLI::PositiveNumber)->capture_default_str();
-  verb->add_option("--format", o->format, "how the base rests")->check(CLI::IsMember({"nf4", "none"}))->capture_default_str();
+  verb->add_option("--max-new-tokens", o->new_tokens, "of the answer, at most")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--format", o->format, "how the base rests")
+      ->check(CLI::IsMember({"nf4", "none"}))
+      ->capture_default_str();
   verb->add_flag("--raw", o->raw, "go on from the text itself, without the model's chat template");
   return [o](Rendezvous& rendezvous) { generate(rendezvous, *o); };
 }

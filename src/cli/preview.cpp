@@ -12,7 +12,8 @@
 namespace shardlora {
 
 Verb add_preview(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("preview", "what the model will see: rendered rows with the trained part marked, counts, lengths");
+  CLI::App* verb = app.add_subcommand(
+      "preview", "what the model will see: rendered rows with the trained part marked, counts, lengths");
   const auto options = RecipeOptions::add_to(*verb);
   const auto rows = std::make_shared<std::size_t>(3);
   const auto ids = std::make_shared<bool>(false);
@@ -28,7 +29,8 @@ Verb add_preview(CLI::App& app) {
     if (rendezvous.rank() != 0) return;
     for (std::size_t i = 0; i < std::min(*rows, data.train.samples.size()); ++i) {
       const Sample& sample = data.train.samples[i];
-      fmt::print("--- {}:{}\n{}\n", sample.source, sample.line, preview_row(sample, tokenizer, colours_wanted(STDOUT_FILENO)));
+      fmt::print("--- {}:{}\n{}\n", sample.source, sample.line,
+                 preview_row(sample, tokenizer, colours_wanted(STDOUT_FILENO)));
       if (*ids) fmt::print("{}\n", preview_ids(sample, tokenizer));
     }
     fmt::print("{}\n", data.train.summary.text());

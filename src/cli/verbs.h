@@ -1,5 +1,5 @@
-// The verbs of the command line, one file each. A verb adds its options to the command line and returns what runs when it is
-// chosen, on every rank.
+// The verbs of the command line, one file each. A verb adds its options to the command line and returns what runs when
+// it is chosen, on every rank.
 #pragma once
 
 #include <CLI/CLI.hpp>

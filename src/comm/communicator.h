@@ -1,7 +1,8 @@
-// Collectives between the ranks of a job. A communicator owns its stream: a call returns at once, starts after the Event it is
-// given, and returns the Event of its completion; until then its buffers must not be touched. Every rank must issue the same
-// calls in the same order. Two calls of one communicator never overlap; to overlap two kinds of traffic, make two communicators.
-// Sums are not here on purpose: which rank adds what in which order decides the bits, so the caller exchanges and adds.
+// Collectives between the ranks of a job. A communicator owns its stream: a call returns at once, starts after the
+// Event it is given, and returns the Event of its completion; until then its buffers must not be touched. Every rank
+// must issue the same calls in the same order. Two calls of one communicator never overlap; to overlap two kinds of
+// traffic, make two communicators. Sums are not here on purpose: which rank adds what in which order decides the bits,
+// so the caller exchanges and adds.
 #pragma once
 
 #include <cstddef>
@@ -18,15 +19,17 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // Rank i's bytes land at out[offsets[i] .. offsets[i + 1]) on every rank; `mine` may already lie in its place in `out`.
-  // offsets: W + 1, copied before the call returns.
-  virtual Event all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets, Event after) = 0;
+  // Rank i's bytes land at out[offsets[i] .. offsets[i + 1]) on every rank; `mine` may already lie in its place in
+  // `out`. offsets: W + 1, copied before the call returns.
+  virtual Event all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets,
+                           Event after) = 0;
   // Sends in[send[j] .. send[j + 1]) to rank j; what rank i sent here lands at out[receive[i] .. receive[i + 1]).
   virtual Event all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
                            std::span<const std::size_t> send, Event after) = 0;
   // Blocks the host until all ranks have come here.
   virtual void barrier() = 0;
-  // Blocks the host until `event` of this communicator is done; throws what failed (PeerFailed when another rank stopped).
+  // Blocks the host until `event` of this communicator is done; throws what failed (PeerFailed when another rank
+  // stopped).
   virtual void synchronize(Event event) = 0;
   // Ends the collectives of every rank with PeerFailed. Returns at once, may be called from any thread, more than once.
   virtual void abort() noexcept = 0;

@@ -23,12 +23,13 @@ class Rendezvous {
   // A communicator over all ranks: shared memory where all are on this host, else the launcher's transport.
   // Collective. `name` tells streams and threads apart in logs. Each call makes an independent one.
   virtual std::unique_ptr<Communicator> make_communicator(Device& device, const std::string& name) = 0;
-  // Ends the other ranks' processes as far as the launcher can (MPI_Abort); for a rank that is about to exit with an error.
+  // Ends the other ranks' processes as far as the launcher can (MPI_Abort); for a rank that is about to exit with an
+  // error.
   virtual void abort(int exit_code) noexcept = 0;
 };
 
-// From the environment: MPI under mpirun or srun (a module loaded only then), else a single rank. Variables of a launcher that this
-// build can't serve are an Error, never a silent single rank.
+// From the environment: MPI under mpirun or srun (a module loaded only then), else a single rank. Variables of a
+// launcher that this build can't serve are an Error, never a silent single rank.
 std::unique_ptr<Rendezvous> make_rendezvous();
 
 }  // namespace shardlora

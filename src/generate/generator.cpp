@@ -11,12 +11,14 @@ constexpr std::int64_t kChunkTokens = 2048;  // enough for good matrix products
 
 std::int64_t chunks_of(std::int64_t prompts, std::int64_t chunk) { return (prompts + chunk - 1) / chunk; }
 
-std::size_t ids_bytes(const GenerateLimits& limits) { return static_cast<std::size_t>(limits.prompts) * sizeof(std::int32_t); }
+std::size_t ids_bytes(const GenerateLimits& limits) {
+  return static_cast<std::size_t>(limits.prompts) * sizeof(std::int32_t);
+}
 
 }  // namespace
 
-Generator::Generator(Device& device, Model& model, ParamStore& store, Communicator& gathers, TokenIds end, const GenerateLimits& limits,
-                     const StreamerOptions& streamer)
+Generator::Generator(Device& device, Model& model, ParamStore& store, Communicator& gathers, TokenIds end,
+                     const GenerateLimits& limits, const StreamerOptions& streamer)
     : device_(device),
       model_(model),
       comm_(gathers),
@@ -32,15 +34,18 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
   const std::int64_t cached = 2 * c.layers * limits.prompts * capacity_ * c.kv_heads * c.head_dim;
   cache_ = device.allocate(static_cast<std::size_t>(cached) * size_of(model.dtype()), Tier::kDevice, Purpose::kLive);
   saved_ = device.allocate(model.saved_bytes(rows_), Tier::kDevice, Purpose::kLive);
-  scratch_ = device.allocate(std::max(model.scratch_bytes(rows_), model.head_bytes(limits.prompts)), Tier::kDevice, Purpose::kLive);
-  logits_ = device.allocate(static_cast<std::size_t>(limits.prompts * c.vocab) * sizeof(float), Tier::kDevice, Purpose::kHead);
+  scratch_ = device.allocate(std::max(model.scratch_bytes(rows_), model.head_bytes(limits.prompts)), Tier::kDevice,
+                             Purpose::kLive);
+  logits_ = device.allocate(static_cast<std::size_t>(limits.prompts * c.vocab) * sizeof(float), Tier::kDevice,
+                            Purpose::kHead);
   ids_ = device.allocate(3 * ids_bytes(limits), Tier::kDevice, Purpose::kWorkspace);
   host_ids_ = device.allocate(3 * ids_bytes(limits), Tier::kPinned, Purpose::kWorkspace);
   votes_ = device.allocate(static_cast<std::size_t>(gathers.size()) + 1, Tier::kPinned, Purpose::kCommunication);
 }
 
 std::vector<TokenIds> Generator::run(const std::vector<TokenIds>& prompts) {
-  DCHECK(static_cast<std::int64_t>(prompts.size()) <= limits_.prompts, "{} prompts at a time, made for {}", prompts.size(), limits_.prompts);
+  DCHECK(static_cast<std::int64_t>(prompts.size()) <= limits_.prompts, "{} prompts at a time, made for {}",
+         prompts.size(), limits_.prompts);
   std::vector<Sample> samples;
   TokenIds lengths;
   for (const TokenIds& prompt : prompts) {
@@ -68,10 +73,13 @@ TokenIds Generator::prefill(const std::vector<Sample>& prompts) {
   std::vector<MicroBatch> chunks;
   for (std::int64_t begin = 0; begin < count; begin += chunk_) {
     MicroBatchSamples samples;
-    for (std::int64_t s = begin; s < std::min(begin + chunk_, count); ++s) samples.push_back(&prompts[static_cast<std::size_t>(s)]);
+    for (std::int64_t s = begin; s < std::min(begin + chunk_, count); ++s)
+      samples.push_back(&prompts[static_cast<std::size_t>(s)]);
     chunks.push_back(batches_.load(static_cast<std::int64_t>(chunks.size()), 0, samples));
   }
-  const auto x = [&](std::int64_t layer, std::size_t i) { return x_.at(layer, static_cast<std::int64_t>(i), chunks[i].rows()); };
+  const auto x = [&](std::int64_t layer, std::size_t i) {
+    return x_.at(layer, static_cast<std::int64_t>(i), chunks[i].rows());
+  };
   {
     const Lease unit = streamer_.borrow(model_.embedding_unit());
     for (std::size_t i = 0; i < chunks.size(); ++i) model_.embed(unit.view(), chunks[i], x(0, i));
@@ -89,7 +97,8 @@ TokenIds Generator::prefill(const std::vector<Sample>& prompts) {
   for (std::size_t i = 0; i < chunks.size(); ++i) {
     TokenIds last_rows;
     std::int32_t row = -1;
-    for (std::size_t s = i * static_cast<std::size_t>(chunk_); s < std::min((i + 1) * static_cast<std::size_t>(chunk_), prompts.size()); ++s)
+    for (std::size_t s = i * static_cast<std::size_t>(chunk_);
+         s < std::min((i + 1) * static_cast<std::size_t>(chunk_), prompts.size()); ++s)
       last_rows.push_back(row += static_cast<std::int32_t>(prompts[s].tokens.size()));
     const TokenIds picked = most_likely(unit.view(), x(model_.config().layers, i), last_rows);
     next.insert(next.end(), picked.begin(), picked.end());

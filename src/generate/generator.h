@@ -1,5 +1,6 @@
-// Greedy text from a model whose base rests in shares: many prompts side by side over a cache of keys and values. Every rank
-// answers prompts of its own; all of them visit the units together, so the slowest rank's last token ends the call.
+// Greedy text from a model whose base rests in shares: many prompts side by side over a cache of keys and values. Every
+// rank answers prompts of its own; all of them visit the units together, so the slowest rank's last token ends the
+// call.
 #pragma once
 
 #include <string>
@@ -23,11 +24,11 @@ struct GenerateLimits {
 class Generator {
  public:
   // `end`: the ids that end an answer.
-  Generator(Device& device, Model& model, ParamStore& store, Communicator& gathers, TokenIds end, const GenerateLimits& limits,
-            const StreamerOptions& streamer);
+  Generator(Device& device, Model& model, ParamStore& store, Communicator& gathers, TokenIds end,
+            const GenerateLimits& limits, const StreamerOptions& streamer);
 
-  // The tokens that follow each of at most limits.prompts prompts (none empty), without the one that ended them. Collective;
-  // ranks may bring different numbers of prompts, also none.
+  // The tokens that follow each of at most limits.prompts prompts (none empty), without the one that ended them.
+  // Collective; ranks may bring different numbers of prompts, also none.
   std::vector<TokenIds> run(const std::vector<TokenIds>& prompts);
 
  private:

@@ -1,5 +1,5 @@
-// LoRA (Hu et al., "LoRA: low-rank adaptation of large language models", 2021): y = W x + (alpha / r) B A x on chosen linears.
-// What an adapter adds to a linear, and the parameters it brings.
+// LoRA (Hu et al., "LoRA: low-rank adaptation of large language models", 2021): y = W x + (alpha / r) B A x on chosen
+// linears. What an adapter adds to a linear, and the parameters it brings.
 #pragma once
 
 #include <cstdint>

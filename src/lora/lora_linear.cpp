@@ -18,8 +18,8 @@ void backward(Ops& ops, Tensor dx, Tensor dxa, ConstTensor dy, const LoraLinear&
   ops.matmul(dx, dxa, Op::kNone, linear.a, Op::kNone, Accumulate::kYes);
 }
 
-void gradients(std::vector<WeightGradient>& jobs, const LoraLinear& linear, ConstTensor x, ConstTensor xa, ConstTensor dy,
-               ConstTensor dxa) {
+void gradients(std::vector<WeightGradient>& jobs, const LoraLinear& linear, ConstTensor x, ConstTensor xa,
+               ConstTensor dy, ConstTensor dxa) {
   if (!linear.adapted()) return;
   jobs.push_back({linear.da, dxa, x});
   jobs.push_back({linear.db, dy, xa});

@@ -8,10 +8,10 @@
 namespace shardlora {
 
 struct LoraLinear {
-  ConstTensor weight;    // (out, in)
-  ConstTensor a, b;      // (r, in), (out, r); empty without an adapter
-  Tensor da, db;         // f32 gradients; empty unless training
-  float scale = 0;       // alpha / r
+  ConstTensor weight;  // (out, in)
+  ConstTensor a, b;    // (r, in), (out, r); empty without an adapter
+  Tensor da, db;       // f32 gradients; empty unless training
+  float scale = 0;     // alpha / r
 
   bool adapted() const { return static_cast<bool>(a); }
 };
@@ -23,7 +23,7 @@ void forward(Ops& ops, Tensor y, Tensor xa, ConstTensor x, const LoraLinear& lin
 void backward(Ops& ops, Tensor dx, Tensor dxa, ConstTensor dy, const LoraLinear& linear, Accumulate accumulate);
 
 // Adds the two products that give da and db to `jobs`; x, xa, dy and dxa as above.
-void gradients(std::vector<WeightGradient>& jobs, const LoraLinear& linear, ConstTensor x, ConstTensor xa, ConstTensor dy,
-               ConstTensor dxa);
+void gradients(std::vector<WeightGradient>& jobs, const LoraLinear& linear, ConstTensor x, ConstTensor xa,
+               ConstTensor dy, ConstTensor dxa);
 
 }  // namespace shardlora

@@ -12,9 +12,11 @@ namespace {
 
 // The linears of a layer, in the order of their parameters and of everything that is kept per linear.
 enum Linear : std::size_t { kQ, kK, kV, kO, kGate, kUp, kDown, kLinears };
-constexpr const char* kModules[kLinears] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-                                            "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
-constexpr const char* kGgufModules[kLinears] = {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
+constexpr const char* kModules[kLinears] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                            "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                            "mlp.down_proj"};
+constexpr const char* kGgufModules[kLinears] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
+                                                "ffn_gate", "ffn_up", "ffn_down"};
 // Parameters of a layer's unit: the linears, the two norms, then A and B of every adapted linear.
 constexpr std::size_t kInputNorm = kLinears, kPostNorm = kLinears + 1, kFirstAdapter = kLinears + 2;
 
@@ -94,12 +96,14 @@ class Llama final : public Model {
     ops_.embed(x, batch.tokens, unit.params[0].dense());
   }
 
-  void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Workspace saved, Workspace scratch) override {
+  void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Workspace saved,
+               Workspace scratch) override {
     const Activations a = up_to_product(unit, batch, x, saved, scratch);
     finish(unit, a, y, scratch);
   }
 
-  void recompute(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace saved, Workspace scratch) override {
+  void recompute(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace saved,
+                 Workspace scratch) override {
     const Activations a = up_to_product(unit, batch, x, saved, scratch);
     // All that backward takes of the down projection is x A^T, so its large product is spared.
     if (const LoraLinear down = linear(unit, kDown); down.adapted()) {
@@ -111,8 +115,8 @@ class Llama final : public Model {
   void backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy, InputGradient input_gradient,
                 Workspace saved, Workspace scratch) override;
 
-  void loss(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor losses, Tensor dx, float gradient_scale,
-            Workspace scratch) override {
+  void loss(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor losses, Tensor dx,
+            float gradient_scale, Workspace scratch) override {
     head_loss(ops_, losses, dx, x, batch, head(unit), gradient_scale, scratch);
   }
   void logits(const UnitView& unit, ConstTensor x, ConstTensor rows, Tensor logits, Workspace scratch) override {
@@ -196,7 +200,8 @@ class Llama final : public Model {
     ops_.swiglu(a.product, a.gate, a.up);
   }
 
-  Activations up_to_product(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace& saved, Workspace scratch) {
+  Activations up_to_product(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace& saved,
+                            Workspace scratch) {
     const Activations a(saved, config_, x.dim(0), rank_, dtype_);
     project(unit, a, x, batch.positions);
     ops_.attention(heads(a.attended), a.lse, heads(a.q), keys(a.k), keys(a.v), batch.bounds, softmax_scale());
@@ -218,8 +223,8 @@ class Llama final : public Model {
   std::int64_t adapter_of_[kLinears] = {-1, -1, -1, -1, -1, -1, -1};  // first of A, B among the trainable parameters
 };
 
-void Llama::backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy, InputGradient input_gradient,
-                     Workspace saved, Workspace scratch) {
+void Llama::backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy,
+                     InputGradient input_gradient, Workspace saved, Workspace scratch) {
   const Activations a(saved, config_, x.dim(0), rank_, dtype_);
   const Gradients g(scratch, config_, x.dim(0), rank_, dtype_);
   LoraLinear l[kLinears];
@@ -229,7 +234,8 @@ void Llama::backward(const UnitView& unit, const MicroBatch& batch, ConstTensor 
   ops_.swiglu_backward(g.dgate, g.dup, g.dproduct, a.gate, a.up);
   shardlora::backward(ops_, g.dnormed, g.dxa[kGate], g.dgate, l[kGate], Accumulate::kNo);
   shardlora::backward(ops_, g.dnormed, g.dxa[kUp], g.dup, l[kUp], Accumulate::kYes);
-  ops_.rms_norm_backward(g.dmiddle, g.dnormed, a.middle, a.middle_inv_rms, unit.params[kPostNorm].dense(), Accumulate::kNo);
+  ops_.rms_norm_backward(g.dmiddle, g.dnormed, a.middle, a.middle_inv_rms, unit.params[kPostNorm].dense(),
+                         Accumulate::kNo);
   ops_.add(g.dmiddle, g.dmiddle, dy);
 
   shardlora::backward(ops_, g.dattended, g.dxa[kO], g.dmiddle, l[kO], Accumulate::kNo);
@@ -243,7 +249,8 @@ void Llama::backward(const UnitView& unit, const MicroBatch& batch, ConstTensor 
 
   // Together at the end, so that they run side by side, each on one thread.
   std::vector<WeightGradient> jobs;
-  const ConstTensor inputs[kLinears] = {a.normed, a.normed, a.normed, a.attended, a.middle_normed, a.middle_normed, a.product};
+  const ConstTensor inputs[kLinears] = {a.normed,        a.normed,        a.normed, a.attended,
+                                        a.middle_normed, a.middle_normed, a.product};
   const ConstTensor outputs[kLinears] = {g.dq, g.dk, g.dv, g.dmiddle, g.dgate, g.dup, dy};
   if (!unit.grads.empty())
     for (std::size_t i = 0; i < kLinears; ++i) gradients(jobs, l[i], inputs[i], a.xa[i], outputs[i], g.dxa[i]);
@@ -264,9 +271,11 @@ void Llama::add_units(const BaseFormats& base, const LoraConfig* adapter) {
 
   std::int64_t trainable = 0;
   for (std::size_t i = 0; adapter != nullptr && i < kLinears; ++i)
-    if (adapter->targets(std::string("model.layers.0.") + kModules[i])) adapter_of_[i] = std::exchange(trainable, trainable + 2);
+    if (adapter->targets(std::string("model.layers.0.") + kModules[i]))
+      adapter_of_[i] = std::exchange(trainable, trainable + 2);
   if (adapter != nullptr && trainable == 0)
-    fail("lora_target_modules names no linear of this model; it has: {}", "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
+    fail("lora_target_modules names no linear of this model; it has: {}",
+         "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
   if (adapter != nullptr) {
     rank_ = adapter->rank;
     adapter_scale_ = static_cast<float>(adapter->scale());
@@ -275,7 +284,8 @@ void Llama::add_units(const BaseFormats& base, const LoraConfig* adapter) {
   for (std::int64_t layer = 0; layer < c.layers; ++layer) {
     UnitSpec unit{fmt::format("model.layers.{}", layer), {}};
     for (std::size_t i = 0; i < kLinears; ++i)
-      unit.params.push_back({fmt::format("{}.{}.weight", unit.name, kModules[i]), {widths(c, i).out, widths(c, i).in}, base.linear});
+      unit.params.push_back(
+          {fmt::format("{}.{}.weight", unit.name, kModules[i]), {widths(c, i).out, widths(c, i).in}, base.linear});
     unit.params.push_back({unit.name + ".input_layernorm.weight", {c.hidden}, f32});
     unit.params.push_back({unit.name + ".post_attention_layernorm.weight", {c.hidden}, f32});
     for (std::size_t i = 0; i < kLinears; ++i) {
@@ -286,8 +296,7 @@ void Llama::add_units(const BaseFormats& base, const LoraConfig* adapter) {
     }
     units_.push_back(std::move(unit));
   }
-  if (!c.tied_embeddings)
-    units_.push_back({"lm_head", {{"lm_head.weight", {c.vocab, c.hidden}, base.other}, norm}});
+  if (!c.tied_embeddings) units_.push_back({"lm_head", {{"lm_head.weight", {c.vocab, c.hidden}, base.other}, norm}});
 }
 
 GgufName Llama::gguf_name(const ParamSpec& param) const {
@@ -302,15 +311,17 @@ GgufName Llama::gguf_name(const ParamSpec& param) const {
   if (module == "post_attention_layernorm.weight") return {fmt::format("blk.{}.ffn_norm.weight", layer)};
   for (std::size_t i = 0; i < kLinears; ++i)
     if (module == std::string(kModules[i]) + ".weight")
-      return {fmt::format("blk.{}.{}.weight", layer, kGgufModules[i]), i == kQ ? config_.heads : i == kK ? config_.kv_heads : 0};
+      return {fmt::format("blk.{}.{}.weight", layer, kGgufModules[i]), i == kQ   ? config_.heads
+                                                                       : i == kK ? config_.kv_heads
+                                                                                 : 0};
   DCHECK(false, "{} has no name in GGUF", param.name);
   return {};
 }
 
 }  // namespace
 
-std::unique_ptr<Model> make_llama(Device& device, const ModelConfig& config, const BaseFormats& base, const LoraConfig* adapter,
-                                  DType dtype) {
+std::unique_ptr<Model> make_llama(Device& device, const ModelConfig& config, const BaseFormats& base,
+                                  const LoraConfig* adapter, DType dtype) {
   return std::make_unique<Llama>(device, config, base, adapter, dtype);
 }
 

@@ -1,5 +1,6 @@
 // A decoder-only language model: the units it is made of and their forward and backward passes. It computes on borrowed
-// parameters and never learns where they rest. All calls are submitted to the device's compute stream and return at once.
+// parameters and never learns where they rest. All calls are submitted to the device's compute stream and return at
+// once.
 #pragma once
 
 #include <memory>
@@ -42,28 +43,31 @@ class Model {
   // x (N, hidden) = the embeddings of the micro-batch's tokens.
   virtual void embed(const UnitView& unit, const MicroBatch& batch, Tensor x) = 0;
   // y = one decoder layer of x, both (N, hidden). What backward needs of it is left in `saved`.
-  virtual void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Workspace saved, Workspace scratch) = 0;
+  virtual void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Workspace saved,
+                       Workspace scratch) = 0;
   // Fills `saved` as forward does, without the work that only the output needs.
-  virtual void recompute(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace saved, Workspace scratch) = 0;
-  // dy (N, hidden) becomes the gradient of x; unit.grads get the adapters'. Without InputGradient::kYes (nothing trainable
-  // below) dy is left undefined.
-  virtual void backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy, InputGradient input_gradient,
-                        Workspace saved, Workspace scratch) = 0;
-  // Losses (K) f32 of the labelled rows of the last layer's output x; dx (N, hidden) = gradient_scale times the gradient
-  // of their sum. dx may be empty: losses only.
+  virtual void recompute(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace saved,
+                         Workspace scratch) = 0;
+  // dy (N, hidden) becomes the gradient of x; unit.grads get the adapters'. Without InputGradient::kYes (nothing
+  // trainable below) dy is left undefined.
+  virtual void backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy,
+                        InputGradient input_gradient, Workspace saved, Workspace scratch) = 0;
+  // Losses (K) f32 of the labelled rows of the last layer's output x; dx (N, hidden) = gradient_scale times the
+  // gradient of their sum. dx may be empty: losses only.
   virtual void loss(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor losses, Tensor dx,
                     float gradient_scale, Workspace scratch) = 0;
 
   // Generation. logits (K, vocab) f32 of rows `rows` (K) i32 of the last layer's output x.
   virtual void logits(const UnitView& unit, ConstTensor x, ConstTensor rows, Tensor logits, Workspace scratch) = 0;
   // y = the layer of x, keys and values of every sample put at the start of its line of the cache.
-  virtual void prefill(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, KvCache cache, Workspace saved,
-                       Workspace scratch) = 0;
+  virtual void prefill(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, KvCache cache,
+                       Workspace saved, Workspace scratch) = 0;
   // One new token a sample: x, y (S, hidden), lengths (S) i32 = tokens already in the cache.
-  virtual void decode(const UnitView& unit, ConstTensor lengths, ConstTensor x, Tensor y, KvCache cache, Workspace saved,
-                      Workspace scratch) = 0;
+  virtual void decode(const UnitView& unit, ConstTensor lengths, ConstTensor x, Tensor y, KvCache cache,
+                      Workspace saved, Workspace scratch) = 0;
 
-  // Bytes of workspace for `rows` tokens: what forward leaves, what any layer pass uses beside it, and what the head uses.
+  // Bytes of workspace for `rows` tokens: what forward leaves, what any layer pass uses beside it, and what the head
+  // uses.
   virtual std::size_t saved_bytes(std::int64_t rows) const = 0;
   virtual std::size_t scratch_bytes(std::int64_t rows) const = 0;
   virtual std::size_t head_bytes(std::int64_t labelled) const = 0;
@@ -81,7 +85,8 @@ struct BaseFormats {
 };
 
 // A row of the registry by the architecture's name; an Error lists the known ones.
-std::unique_ptr<Model> make_model(Device& device, const ModelConfig& config, const BaseFormats& base, const LoraConfig* adapter, DType dtype);
+std::unique_ptr<Model> make_model(Device& device, const ModelConfig& config, const BaseFormats& base,
+                                  const LoraConfig* adapter, DType dtype);
 std::vector<std::string> known_architectures();
 
 }  // namespace shardlora

@@ -22,11 +22,12 @@ std::vector<std::string> known_architectures() {
   return names;
 }
 
-std::unique_ptr<Model> make_model(Device& device, const ModelConfig& config, const BaseFormats& base, const LoraConfig* adapter,
-                                  DType dtype) {
+std::unique_ptr<Model> make_model(Device& device, const ModelConfig& config, const BaseFormats& base,
+                                  const LoraConfig* adapter, DType dtype) {
   for (const Architecture& a : kArchitectures)
     if (config.architecture == a.name) return a.make(device, config, base, adapter, dtype);
-  fail("unknown architecture \"{}\"; this version knows: {}", config.architecture, fmt::join(known_architectures(), ", "));
+  fail("unknown architecture \"{}\"; this version knows: {}", config.architecture,
+       fmt::join(known_architectures(), ", "));
 }
 
 }  // namespace shardlora

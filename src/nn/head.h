@@ -1,5 +1,5 @@
-// The end of a language model: final norm, projection to the vocabulary, cross-entropy. Only labelled rows are touched, in
-// chunks, so that the logits of a micro-batch are never all in memory.
+// The end of a language model: final norm, projection to the vocabulary, cross-entropy. Only labelled rows are touched,
+// in chunks, so that the logits of a micro-batch are never all in memory.
 #pragma once
 
 #include "backend/ops.h"
@@ -14,8 +14,8 @@ struct HeadWeights {
   float norm_eps;
 };
 
-// Losses (K) f32 of the batch's labelled rows of x (N, d). If dx is there it becomes gradient_scale times the gradient of
-// their sum, zero in the other rows.
+// Losses (K) f32 of the batch's labelled rows of x (N, d). If dx is there it becomes gradient_scale times the gradient
+// of their sum, zero in the other rows.
 void head_loss(Ops& ops, Tensor losses, Tensor dx, ConstTensor x, const MicroBatch& batch, const HeadWeights& head,
                float gradient_scale, Workspace scratch);
 // logits (K, V) f32 of the given rows of x.

@@ -1,5 +1,6 @@
-// Scratch memory of a fixed size, handed out front to back. Nothing is freed one by one: `mark` and `rewind` give back all
-// that was taken since. A measuring workspace has no memory and only adds up, so that a size is found by the code that uses it.
+// Scratch memory of a fixed size, handed out front to back. Nothing is freed one by one: `mark` and `rewind` give back
+// all that was taken since. A measuring workspace has no memory and only adds up, so that a size is found by the code
+// that uses it.
 #pragma once
 
 #include <algorithm>

@@ -12,9 +12,9 @@ namespace shardlora {
 // What a step shares over all values. Made once a step, in double on the host.
 struct AdamWStep {
   float beta1, beta2, epsilon;
-  float decay;        // 1 - learning_rate * weight_decay
-  float step_size;    // learning_rate / (1 - beta1^t)
-  float root_bias2;   // sqrt(1 - beta2^t)
+  float decay;       // 1 - learning_rate * weight_decay
+  float step_size;   // learning_rate / (1 - beta1^t)
+  float root_bias2;  // sqrt(1 - beta2^t)
 };
 
 struct AdamWOptions {

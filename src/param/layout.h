@@ -1,6 +1,7 @@
-// A unit's flat bytes. Frozen parameters: three parts (codes, quantisation metadata, dense values), each padded to 4 KiB; a
-// rank's share is a run of whole 4 KiB pages, never decoded alone. Trainable parameters: f32 elements one tensor after the
-// other, cut at multiples of 4,096 elements. Metadata is part of the flat bytes: it is sharded too, never replicated.
+// A unit's flat bytes. Frozen parameters: three parts (codes, quantisation metadata, dense values), each padded to 4
+// KiB; a rank's share is a run of whole 4 KiB pages, never decoded alone. Trainable parameters: f32 elements one tensor
+// after the other, cut at multiples of 4,096 elements. Metadata is part of the flat bytes: it is sharded too, never
+// replicated.
 #pragma once
 
 #include <span>
@@ -10,11 +11,13 @@
 
 namespace shardlora {
 
-inline constexpr std::size_t kPage = 4096;             // bytes: frozen shares are cut here
-inline constexpr std::int64_t kElementBlock = 4096;    // elements: gradients and optimiser state are cut here, norms summed
-inline constexpr std::size_t kSectionAlignment = 64;   // bytes: every section starts here
+inline constexpr std::size_t kPage = 4096;  // bytes: frozen shares are cut here
+inline constexpr std::int64_t kElementBlock =
+    4096;  // elements: gradients and optimiser state are cut here, norms summed
+inline constexpr std::size_t kSectionAlignment = 64;  // bytes: every section starts here
 
-// Where rank r's share of `total` ends and begins: W + 1 offsets, multiples of `grain` but the last, as equal as that allows.
+// Where rank r's share of `total` ends and begins: W + 1 offsets, multiples of `grain` but the last, as equal as that
+// allows.
 std::vector<std::size_t> even_cuts(std::size_t total, std::size_t grain, int ranks);
 
 class UnitLayout {

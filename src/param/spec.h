@@ -13,7 +13,7 @@ namespace shardlora {
 struct ParamSpec {
   std::string name;  // Hugging Face's, e.g. "model.layers.0.self_attn.q_proj.weight"
   Shape shape;
-  Format format;     // of a frozen parameter at rest; trainable ones rest as f32 masters and travel in the compute dtype
+  Format format;  // of a frozen parameter at rest; trainable ones rest as f32 masters and travel in the compute dtype
   bool trainable = false;
 };
 
@@ -25,7 +25,7 @@ struct UnitSpec {
 // A borrowed unit as the model sees it.
 struct UnitView {
   std::span<const PackedTensor> params;  // in the order of UnitSpec::params
-  std::span<const Tensor> grads;         // f32, one per trainable parameter, overwritten by backward; empty unless training
+  std::span<const Tensor> grads;  // f32, one per trainable parameter, overwritten by backward; empty unless training
 };
 
 enum class Sharding : std::uint8_t { kReplicated, kSharded };

@@ -1,5 +1,5 @@
-// How a weight is stored, and a weight as it travels: packed bytes in up to four sections that are cut, sent and gathered
-// without being decoded. A format is one codec file in this folder plus its row here.
+// How a weight is stored, and a weight as it travels: packed bytes in up to four sections that are cut, sent and
+// gathered without being decoded. A format is one codec file in this folder plus its row here.
 #pragma once
 
 #include <array>
@@ -26,7 +26,8 @@ inline constexpr int kNestedBlock = 256;
 inline constexpr int kSections = 4;
 
 // Sections of NF4: 0 codes (two a byte, the first value in the high nibble), 1 absmax (f32 a block; u8 with double
-// quantisation), 2 nested absmax (f32 per kNestedBlock blocks), 3 nested offset (one f32). Sections of a dense codec: 0 values.
+// quantisation), 2 nested absmax (f32 per kNestedBlock blocks), 3 nested offset (one f32). Sections of a dense codec: 0
+// values.
 using SectionBytes = std::array<std::size_t, kSections>;
 
 // Bytes of every section of a tensor of `numel` values. 0: the format has no such section.

@@ -7,7 +7,8 @@
 namespace shardlora {
 namespace {
 
-// Nodes that leaves of one rank can leave behind in a step of `leaves` or fewer micro-batches, and slots while adding them.
+// Nodes that leaves of one rank can leave behind in a step of `leaves` or fewer micro-batches, and slots while adding
+// them.
 struct MostNodes {
   std::size_t slots = 0, own = 0, all = 0;
 };
@@ -31,7 +32,8 @@ MostNodes most_nodes(std::int64_t leaves, int rank, int ranks) {
 
 }  // namespace
 
-GradientReducer::GradientReducer(Device& device, ParamStore& store, Communicator& comm, std::int64_t most_leaves, Waves waves)
+GradientReducer::GradientReducer(Device& device, ParamStore& store, Communicator& comm, std::int64_t most_leaves,
+                                 Waves waves)
     : device_(device), store_(store), comm_(comm), waves_(waves) {
   const MostNodes most = most_nodes(most_leaves, comm.rank(), comm.size());
   std::size_t largest = 0, largest_share = 0;
@@ -82,7 +84,8 @@ void GradientReducer::reduce(std::size_t unit) {
   if (elements(unit) == 0) return;
   Sums& s = sums(unit);
   const auto rank = static_cast<std::size_t>(comm_.rank()), ranks = static_cast<std::size_t>(comm_.size());
-  DCHECK(s.tree.nodes() == complete_subtrees(cuts_[rank], cuts_[rank + 1]), "unit {} is reduced before all its leaves are in", unit);
+  DCHECK(s.tree.nodes() == complete_subtrees(cuts_[rank], cuts_[rank + 1]),
+         "unit {} is reduced before all its leaves are in", unit);
 
   if (ranks == 1) return finish_unit(unit);
   // To every owner its slice of each of our nodes; from every rank our slice of each of its nodes.
@@ -95,7 +98,8 @@ void GradientReducer::reduce(std::size_t unit) {
     for (std::size_t node = 0; node < s.tree.depth(); ++node, packed += slice)
       device_.copy(send_.data() + packed, s.slots.data() + node * whole + begin, slice, device_.compute());
     send.push_back(packed);
-    receive.push_back(receive.back() + complete_subtrees(cuts_[r], cuts_[r + 1]).size() * store_.trainable(unit).master.bytes());
+    receive.push_back(receive.back() +
+                      complete_subtrees(cuts_[r], cuts_[r + 1]).size() * store_.trainable(unit).master.bytes());
   }
   pending_ = Pending{unit, comm_.all_to_all(receive_.data(), receive, send_.data(), send, device_.compute().record())};
   s.tree.clear();
@@ -111,14 +115,16 @@ void GradientReducer::finish() {
 void GradientReducer::finish_unit(std::size_t unit) {
   const Tensor gradient = store_.trainable(unit).gradient;
   std::byte* slots = comm_.size() == 1 ? sums(unit).slots.data() : receive_.data();
-  // Nodes arrive in slots of their own; the tree wants them packed to the left, so a node is moved down before it is pushed.
+  // Nodes arrive in slots of their own; the tree wants them packed to the left, so a node is moved down before it is
+  // pushed.
   GradientTree tree;
   const GradientTree::Add add = adder(slots, gradient.numel());
   std::size_t arrived = 0;
   for (std::size_t r = 0; r + 1 < cuts_.size(); ++r) {
     for (const TreeNode& node : complete_subtrees(cuts_[r], cuts_[r + 1])) {
       if (arrived != tree.depth())
-        device_.copy(slots + tree.depth() * gradient.bytes(), slots + arrived * gradient.bytes(), gradient.bytes(), device_.compute());
+        device_.copy(slots + tree.depth() * gradient.bytes(), slots + arrived * gradient.bytes(), gradient.bytes(),
+                     device_.compute());
       tree.push(node, add);
       ++arrived;
     }

@@ -1,6 +1,6 @@
-// Gradients of the trainable parameters on their way from micro-batches to the owners of the shards. Backward writes a leaf, `push` adds
-// it into this rank's part of the gradient tree; `reduce` sends the unit's complete subtrees to the owners while the next unit
-// computes; the owner finishes the tree one unit later.
+// Gradients of the trainable parameters on their way from micro-batches to the owners of the shards. Backward writes a
+// leaf, `push` adds it into this rank's part of the gradient tree; `reduce` sends the unit's complete subtrees to the
+// owners while the next unit computes; the owner finishes the tree one unit later.
 #pragma once
 
 #include <exception>
@@ -14,7 +14,8 @@
 
 namespace shardlora {
 
-// Whether a step is one wave, so that a unit's sums are complete when its lease ends, or several, so that they have to be kept.
+// Whether a step is one wave, so that a unit's sums are complete when its lease ends, or several, so that they have to
+// be kept.
 enum class Waves : std::uint8_t { kOne, kSeveral };
 
 class GradientReducer {

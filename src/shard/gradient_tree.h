@@ -1,7 +1,7 @@
-// The fixed binary tree that a step's gradients are added in. Leaf i is micro-batch i's gradient; node (level, index) covers leaves
-// [index << level, (index + 1) << level) and is the sum left + right. Which pairs are added follows from the leaves alone,
-// so ranks that own any contiguous runs of leaves get the same bits together as one rank that owns all.
-// At the right edge, where a sibling is missing, a node stands for its parent.
+// The fixed binary tree that a step's gradients are added in. Leaf i is micro-batch i's gradient; node (level, index)
+// covers leaves [index << level, (index + 1) << level) and is the sum left + right. Which pairs are added follows from
+// the leaves alone, so ranks that own any contiguous runs of leaves get the same bits together as one rank that owns
+// all. At the right edge, where a sibling is missing, a node stands for its parent.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ struct TreeNode {
   bool operator==(const TreeNode&) const = default;
 };
 
-// The sums that are finished so far, left to right, kept like a binary counter: a sum waits in its slot for its sibling.
-// `add(to, from)` is called for every addition: slot `to` += slot `from`.
+// The sums that are finished so far, left to right, kept like a binary counter: a sum waits in its slot for its
+// sibling. `add(to, from)` is called for every addition: slot `to` += slot `from`.
 class GradientTree {
  public:
   using Add = std::function<void(std::size_t to, std::size_t from)>;

@@ -18,7 +18,8 @@ bool needs_decoding(const ParamSpec& param, DType compute) {
 std::size_t decoded_bytes(const UnitSpec& unit, DType compute) {
   std::size_t bytes = 0;
   for (const ParamSpec& param : unit.params)
-    if (needs_decoding(param, compute)) bytes += rounded(static_cast<std::size_t>(param.shape.numel()) * size_of(compute));
+    if (needs_decoding(param, compute))
+      bytes += rounded(static_cast<std::size_t>(param.shape.numel()) * size_of(compute));
   return bytes;
 }
 
@@ -40,13 +41,19 @@ void Lease::add_leaf(std::int64_t leaf) { streamer_->reducer_->push(unit_, leaf)
 
 LayerStreamer::LayerStreamer(Device& device, ParamStore& store, Communicator& gathers, GradientReducer* reducer,
                              std::vector<std::vector<std::size_t>> schedules, const StreamerOptions& options)
-    : device_(device), store_(store), gathers_(gathers), reducer_(reducer), options_(options), schedules_(std::move(schedules)) {
+    : device_(device),
+      store_(store),
+      gathers_(gathers),
+      reducer_(reducer),
+      options_(options),
+      schedules_(std::move(schedules)) {
   std::size_t neighbours = 0, dense = 0;
   for (const auto& visits : schedules_) {
     for (std::size_t i = 0; i < visits.size(); ++i)
       neighbours = std::max(neighbours, slot_bytes(visits[i]) + slot_bytes(visits[(i + 1) % visits.size()]));
   }
-  for (std::size_t u = 0; u < store.units(); ++u) dense = std::max(dense, decoded_bytes(store.layout(u).spec(), options.dtype));
+  for (std::size_t u = 0; u < store.units(); ++u)
+    dense = std::max(dense, decoded_bytes(store.layout(u).spec(), options.dtype));
   memory_ = device.allocate(neighbours, Tier::kDevice, Purpose::kStreaming);
   dense_ = device.allocate(dense, Tier::kDevice, Purpose::kStreaming);
 }
@@ -86,8 +93,9 @@ void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
   slot.unit = unit;
   slot.data = &slot == &slots_[0] ? memory_.data() : memory_.data() + memory_.bytes() - slot_bytes(unit);
   slot.trainable_current = false;
-  slot.frozen = store_.whole(unit) ? Event{}
-                                   : gathers_.all_gather(slot.data, store_.frozen(unit), store_.frozen_cuts(unit), slot.released);
+  slot.frozen = store_.whole(unit)
+                    ? Event{}
+                    : gathers_.all_gather(slot.data, store_.frozen(unit), store_.frozen_cuts(unit), slot.released);
 }
 
 void LayerStreamer::fetch_trainable(Slot& slot) {

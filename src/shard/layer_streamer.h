@@ -1,15 +1,19 @@
-// Parameters in motion: brings a model's units through the device in a known order. While one unit computes, the next one is on its
-// way: its frozen bytes are gathered from the ranks' shares, its trainable part is cast from the masters and gathered after it.
+// Parameters in motion: brings a model's units through the device in a known order. While one unit computes, the next
+// one is on its way: its frozen bytes are gathered from the ranks' shares, its trainable part is cast from the masters
+// and gathered after it.
 //
 // Rules
-// 1. The order of collectives is a function of the schedule only, never of timing: every rank visits the same units in the same order.
+// 1. The order of collectives is a function of the schedule only, never of timing: every rank visits the same units in
+// the same order.
 // 2. A communicator owns its stream, and two kinds of traffic never share one: gathers and reductions have one each.
-// 3. One lease at a time. Its destructor frees the slot, it never communicates; an exception unwinds without waiting for peers:
+// 3. One lease at a time. Its destructor frees the slot, it never communicates; an exception unwinds without waiting
+// for peers:
 //    the streamer waits for what still lands in its slots or reads them, but ends the gathers with `abort` first.
 // 4. Packed bytes travel; the last hop decodes a unit into one dense copy that all micro-batches of the visit share.
-// 5. The schedule is cyclic: at its end the first unit's frozen bytes are already on their way again; its trainable part is
-//    gathered when it is borrowed, so after the optimiser. A unit that comes again next or next but one (the head, the last layer
-//    at the turn) keeps its slot and is not fetched.
+// 5. The schedule is cyclic: at its end the first unit's frozen bytes are already on their way again; its trainable
+// part is
+//    gathered when it is borrowed, so after the optimiser. A unit that comes again next or next but one (the head, the
+//    last layer at the turn) keeps its slot and is not fetched.
 // 6. Everything is allocated in the constructor. With poison on, a slot reads as NaN from the end of its lease on.
 #pragma once
 
@@ -35,7 +39,8 @@ struct StreamerOptions {
   Prefetch prefetch = Prefetch::kYes;  // kNo shows what prefetching is worth
 };
 
-// One unit on the device for one turn. Work that reads it must be submitted to the compute stream before the lease ends.
+// One unit on the device for one turn. Work that reads it must be submitted to the compute stream before the lease
+// ends.
 class Lease {
  public:
   Lease(Lease&& other) noexcept : streamer_(std::exchange(other.streamer_, nullptr)), unit_(other.unit_) {}
@@ -99,10 +104,11 @@ class LayerStreamer {
   std::vector<std::vector<std::size_t>> schedules_;
   std::size_t schedule_ = 0, cursor_ = 0;  // cursor: the visit that comes next
 
-  Buffer memory_;    // both slots: [0] at its low end, [1] at its high end, so it is as large as two neighbours of a schedule
-  Buffer dense_;     // the decoded weights of one unit
+  Buffer memory_;  // both slots: [0] at its low end, [1] at its high end, so it is as large as two neighbours of a
+                   // schedule
+  Buffer dense_;   // the decoded weights of one unit
   Slot slots_[2];
-  std::size_t current_ = 1;             // the slot of the lease
+  std::size_t current_ = 1;  // the slot of the lease
   bool leased_ = false;
   std::optional<std::size_t> decoded_;  // the unit in dense_
   std::vector<PackedTensor> params_;

@@ -32,7 +32,8 @@ ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<Un
 
 void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm) {
   Unit& u = units_[unit];
-  // Only the root has something to send; what it sends to each rank are that rank's pages (all of them when replicated).
+  // Only the root has something to send; what it sends to each rank are that rank's pages (all of them when
+  // replicated).
   const auto ranks = static_cast<std::size_t>(ranks_);
   std::vector<std::size_t> send(ranks + 1, 0), receive(ranks + 1, 0);
   std::fill(receive.begin() + root + 1, receive.end(), frozen_share(unit));

@@ -1,5 +1,5 @@
-// Parameters at rest. Of every unit a rank holds its share: a run of pages of the packed frozen bytes, and a run of elements of
-// the trainable part as f32 masters with gradient and AdamW moments. Nothing here moves but by a call.
+// Parameters at rest. Of every unit a rank holds its share: a run of pages of the packed frozen bytes, and a run of
+// elements of the trainable part as f32 masters with gradient and AdamW moments. Nothing here moves but by a call.
 #pragma once
 
 #include <vector>

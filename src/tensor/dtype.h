@@ -1,4 +1,5 @@
-// Element types, and the 16-bit floating-point numbers as plain bits with their conversions (round to nearest, ties to even).
+// Element types, and the 16-bit floating-point numbers as plain bits with their conversions (round to nearest, ties to
+// even).
 #pragma once
 
 #include <bit>
@@ -49,23 +50,39 @@ F16 to_f16(float x);
 template <typename T>
 T from_float(float x);
 template <>
-inline float from_float<float>(float x) { return x; }
+inline float from_float<float>(float x) {
+  return x;
+}
 template <>
-inline BF16 from_float<BF16>(float x) { return to_bf16(x); }
+inline BF16 from_float<BF16>(float x) {
+  return to_bf16(x);
+}
 template <>
-inline F16 from_float<F16>(float x) { return to_f16(x); }
+inline F16 from_float<F16>(float x) {
+  return to_f16(x);
+}
 
 template <typename T>
 struct DTypeOf;
 template <>
-struct DTypeOf<float> { static constexpr DType value = DType::kF32; };
+struct DTypeOf<float> {
+  static constexpr DType value = DType::kF32;
+};
 template <>
-struct DTypeOf<BF16> { static constexpr DType value = DType::kBF16; };
+struct DTypeOf<BF16> {
+  static constexpr DType value = DType::kBF16;
+};
 template <>
-struct DTypeOf<F16> { static constexpr DType value = DType::kF16; };
+struct DTypeOf<F16> {
+  static constexpr DType value = DType::kF16;
+};
 template <>
-struct DTypeOf<std::int32_t> { static constexpr DType value = DType::kI32; };
+struct DTypeOf<std::int32_t> {
+  static constexpr DType value = DType::kI32;
+};
 template <>
-struct DTypeOf<std::uint8_t> { static constexpr DType value = DType::kU8; };
+struct DTypeOf<std::uint8_t> {
+  static constexpr DType value = DType::kU8;
+};
 
 }  // namespace shardlora

@@ -32,8 +32,8 @@ BatchBuffers::BatchBuffers(Device& device, std::int64_t slots, std::int64_t rows
 
 MicroBatch BatchBuffers::load(std::int64_t slot, std::int64_t index, const MicroBatchSamples& samples) {
   const std::int64_t tokens = total_tokens(samples), rows = padded_rows(tokens);
-  DCHECK(rows <= rows_ && static_cast<std::int64_t>(samples.size()) <= samples_, "{} rows of {} samples in a buffer for {} of {}", rows,
-         samples.size(), rows_, samples_);
+  DCHECK(rows <= rows_ && static_cast<std::int64_t>(samples.size()) <= samples_,
+         "{} rows of {} samples in a buffer for {} of {}", rows, samples.size(), rows_, samples_);
   std::vector<std::int32_t> token, position, bound{0}, labelled, target;
   MicroBatch batch;
   batch.index = index;

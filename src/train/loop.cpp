@@ -32,7 +32,8 @@ struct RankStatus {
 RankStatus exchange_status(Ranks& ranks) {
   const auto device = static_cast<double>(ranks.device->memory(Tier::kDevice).total_peak);
   RankStatus status;
-  for (const std::vector<double>& mine : ranks.exchange({stop_requested() ? 1.0 : 0.0, device, peak_resident_bytes()})) {
+  for (const std::vector<double>& mine :
+       ranks.exchange({stop_requested() ? 1.0 : 0.0, device, peak_resident_bytes()})) {
     status.stop = status.stop || mine[0] > 0;
     status.device_bytes.push_back(static_cast<std::int64_t>(mine[1]));
     status.host_bytes.push_back(static_cast<std::int64_t>(mine[2]));
@@ -55,7 +56,10 @@ std::int64_t trainable_elements(const ParamStore& store) {
 class Run {
  public:
   Run(Ranks& ranks, const Recipe& recipe)
-      : ranks_(ranks), recipe_(recipe), base_(BaseModel::open(recipe.base_model)), tokenizer_(Tokenizer::from_gguf(base_.file())) {
+      : ranks_(ranks),
+        recipe_(recipe),
+        base_(BaseModel::open(recipe.base_model)),
+        tokenizer_(Tokenizer::from_gguf(base_.file())) {
     if (ranks.first()) directory_.emplace(recipe);
     const ChatTemplate chat = chat_template_of(tokenizer_);
     data_ = load_training_data(recipe, SampleMaker(tokenizer_, chat));
@@ -67,7 +71,8 @@ class Run {
   void train() {
     Progress progress(total_steps_, recipe_.logging_steps);
     for (std::int64_t s = 0; s < total_steps_; ++s) {
-      const double rate = recipe_.learning_rate * learning_rate_factor(recipe_.lr_scheduler, s, recipe_.warmup(total_steps_), total_steps_);
+      const double rate = recipe_.learning_rate *
+                          learning_rate_factor(recipe_.lr_scheduler, s, recipe_.warmup(total_steps_), total_steps_);
       const AdamWOptions adamw{recipe_.adam_beta1, recipe_.adam_beta2, recipe_.adam_epsilon, recipe_.weight_decay};
       const StepResult result = step_->run(steps_->at(s), adamw_step(adamw, rate, s + 1), recipe_.max_grad_norm);
       const RankStatus status = exchange_status(ranks_);
@@ -87,8 +92,11 @@ class Run {
       if (status.stop) {
         progress.end_line();
         save();
-        fail("stopped by a signal after step {} of {}; the adapter so far is in {}. This version cannot resume a run: to go on from it, "
-             "start another one with lora_model_dir={}", s + 1, total_steps_, recipe_.output_dir, recipe_.output_dir);
+        fail(
+            "stopped by a signal after step {} of {}; the adapter so far is in {}. This version cannot resume a run: "
+            "to go on from it, "
+            "start another one with lora_model_dir={}",
+            s + 1, total_steps_, recipe_.output_dir, recipe_.output_dir);
       }
       const bool last = s + 1 == total_steps_;
       if (last || (recipe_.eval_steps.value_or(0) > 0 && (s + 1) % *recipe_.eval_steps == 0)) {
@@ -110,7 +118,8 @@ class Run {
     if (start) {
       check_adapter(*start, session_->model->units());
       set_adapter(*session_->store, *start);
-      spdlog::info("starting from the adapter in {} (rank {}, alpha {})", recipe_.lora_model_dir, lora_.rank, lora_.alpha);
+      spdlog::info("starting from the adapter in {} (rank {}, alpha {})", recipe_.lora_model_dir, lora_.rank,
+                   lora_.alpha);
     } else {
       initialise_adapter(*session_->store, recipe_.seed);
     }
@@ -126,9 +135,10 @@ class Run {
     step_ = make_train_step(ranks_, *session_, recipe_, step_limits(global, recipe_.micro_batch_size, length));
 
     spdlog::info("{}; {} rank{}", ranks_.device->description(), ranks_.size(), ranks_.size() == 1 ? "" : "s");
-    spdlog::info("base {}: {} layers, {}", recipe_.base_model, base_.config().layers, name_of(session_->model->units()[1].params[0].format));
-    spdlog::info("adapter: rank {}, alpha {}, on {}; {:.2f} M values", lora_.rank, lora_.alpha, joined(lora_.target_modules),
-                 static_cast<double>(trainable_elements(*session_->store)) / 1e6);
+    spdlog::info("base {}: {} layers, {}", recipe_.base_model, base_.config().layers,
+                 name_of(session_->model->units()[1].params[0].format));
+    spdlog::info("adapter: rank {}, alpha {}, on {}; {:.2f} M values", lora_.rank, lora_.alpha,
+                 joined(lora_.target_modules), static_cast<double>(trainable_elements(*session_->store)) / 1e6);
     spdlog::info("{} steps of {} rows, {} rows a micro-batch", total_steps_, global, recipe_.micro_batch_size);
   }
 
@@ -139,7 +149,8 @@ class Run {
     const StepResult result = step_->evaluate(cut_micro_batches(samples, recipe_.micro_batch_size));
     spdlog::info("step {}: eval loss {:.4f} over {} target tokens", step, result.loss, result.target_tokens);
     if (directory_)
-      directory_->add_metrics({{"step", step}, {"eval_loss", result.loss}, {"eval_target_tokens", result.target_tokens}});
+      directory_->add_metrics(
+          {{"step", step}, {"eval_loss", result.loss}, {"eval_target_tokens", result.target_tokens}});
   }
 
   void save() {
@@ -164,7 +175,9 @@ class Run {
 
 LoraConfig lora_config(const Recipe& recipe) {
   if (recipe.lora_target_linear)
-    return {recipe.lora_r, recipe.lora_alpha, {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
+    return {recipe.lora_r,
+            recipe.lora_alpha,
+            {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
   return {recipe.lora_r, recipe.lora_alpha, recipe.lora_target_modules};
 }
 
@@ -174,12 +187,14 @@ StepLimits step_limits(std::int64_t global_batch_size, std::int64_t micro_batch_
           .samples = micro_batch_size};
 }
 
-std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, Session& session, const Recipe& recipe, const StepLimits& limits) {
+std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, Session& session, const Recipe& recipe,
+                                           const StepLimits& limits) {
   StepOptions options{.recompute = recipe.gradient_checkpointing ? Recompute::kYes : Recompute::kNo,
                       .wave = (limits.micro_batches + ranks.size() - 1) / ranks.size(),
                       .streamer = {.dtype = session.model->dtype()}};
   const auto make = [&] {
-    return std::make_unique<TrainStep>(*ranks.device, *session.model, *session.store, *ranks.gathers, *ranks.reductions, limits, options);
+    return std::make_unique<TrainStep>(*ranks.device, *session.model, *session.store, *ranks.gathers, *ranks.reductions,
+                                       limits, options);
   };
   // The arena knows what fits: halve the wave until it does, then agree on the smallest of all ranks.
   std::unique_ptr<TrainStep> step;

@@ -15,6 +15,7 @@ LoraConfig lora_config(const Recipe& recipe);
 // The largest step over these samples.
 StepLimits step_limits(std::int64_t global_batch_size, std::int64_t micro_batch_size, std::int64_t longest_sample);
 // A TrainStep with the largest wave that memory.device_limit leaves room for, the same on every rank.
-std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, Session& session, const Recipe& recipe, const StepLimits& limits);
+std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, Session& session, const Recipe& recipe,
+                                           const StepLimits& limits);
 
 }  // namespace shardlora

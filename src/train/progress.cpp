@@ -28,9 +28,10 @@ double Progress::step_done(std::int64_t step, std::int64_t tokens, double loss, 
   const double rate = seconds_ > 0 ? static_cast<double>(tokens_) / seconds_ : static_cast<double>(tokens) / seconds;
   const double per_step = steps_ > 1 ? seconds_ / static_cast<double>(steps_ - 1) : seconds;
   if (terminal_ || step % every_ == 0 || step == total_) {
-    const std::string line = fmt::format("step {}/{} {:3.0f}% | loss {:.4f} | lr {:.2e} | {:.0f} tok/s | left {}", step, total_,
-                                         100.0 * static_cast<double>(step) / static_cast<double>(total_), loss, learning_rate, rate,
-                                         minutes_and_seconds(per_step * static_cast<double>(total_ - step)));
+    const std::string line =
+        fmt::format("step {}/{} {:3.0f}% | loss {:.4f} | lr {:.2e} | {:.0f} tok/s | left {}", step, total_,
+                    100.0 * static_cast<double>(step) / static_cast<double>(total_), loss, learning_rate, rate,
+                    minutes_and_seconds(per_step * static_cast<double>(total_ - step)));
     fmt::print(stderr, "{}{}{}", terminal_ ? "\r" : "", line, terminal_ ? "\x1b[K" : "\n");
     std::fflush(stderr);
     open_line_ = terminal_;

@@ -23,8 +23,8 @@ class Progress {
   std::int64_t total_, every_;
   bool terminal_, open_line_ = false;
   Clock::time_point last_;
-  double seconds_ = 0;          // of all steps but the first, which also warms up
-  std::int64_t tokens_ = 0;     // of the same
+  double seconds_ = 0;       // of all steps but the first, which also warms up
+  std::int64_t tokens_ = 0;  // of the same
   std::int64_t steps_ = 0;
 };
 

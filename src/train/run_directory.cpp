@@ -15,7 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFiles[] = {"config.resolved.yaml", "metrics.jsonl", "run.log", "adapter_config.json", "adapter_model.safetensors"};
+constexpr const char* kFiles[] = {"config.resolved.yaml", "metrics.jsonl", "run.log", "adapter_config.json",
+                                  "adapter_model.safetensors"};
 
 void move_earlier_run(const fs::path& directory) {
   bool found = false;
@@ -37,7 +38,8 @@ RunDirectory::RunDirectory(const Recipe& recipe) : path_(recipe.output_dir) {
     fs::create_directories(path_);
     move_earlier_run(path_);
   } catch (const fs::filesystem_error& e) {
-    fail("output_dir {} cannot be used: {}; choose another one or change its permissions", path_.string(), e.code().message());
+    fail("output_dir {} cannot be used: {}; choose another one or change its permissions", path_.string(),
+         e.code().message());
   }
   write_file_atomically(path_ / "config.resolved.yaml", resolved_yaml(recipe));
   log_to_file((path_ / "run.log").string());
@@ -51,7 +53,8 @@ RunDirectory::~RunDirectory() { close(metrics_); }
 void RunDirectory::add_metrics(const nlohmann::ordered_json& object) {
   const std::string line = object.dump() + "\n";
   if (write(metrics_, line.data(), line.size()) != static_cast<ssize_t>(line.size()))
-    fail("{} cannot be written: {}; make room on the disk and start again", (path_ / "metrics.jsonl").string(), std::strerror(errno));
+    fail("{} cannot be written: {}; make room on the disk and start again", (path_ / "metrics.jsonl").string(),
+         std::strerror(errno));
 }
 
 }  // namespace shardlora

@@ -1,5 +1,5 @@
-// A run's directory: what it was told, what it measured, what it said. The files of an earlier run in it are moved aside, never
-// overwritten. Rank 0 only.
+// A run's directory: what it was told, what it measured, what it said. The files of an earlier run in it are moved
+// aside, never overwritten. Rank 0 only.
 #pragma once
 
 #include <filesystem>

@@ -20,8 +20,12 @@ inline std::vector<MicroBatchSamples> cut_micro_batches(const std::vector<const 
 
 class TrainingSteps {
  public:
-  TrainingSteps(const std::vector<Sample>& samples, std::int64_t global_batch_size, std::int64_t micro_batch_size, std::uint64_t seed)
-      : samples_(samples), global_(static_cast<std::size_t>(global_batch_size)), micro_(micro_batch_size), seed_(seed) {}
+  TrainingSteps(const std::vector<Sample>& samples, std::int64_t global_batch_size, std::int64_t micro_batch_size,
+                std::uint64_t seed)
+      : samples_(samples),
+        global_(static_cast<std::size_t>(global_batch_size)),
+        micro_(micro_batch_size),
+        seed_(seed) {}
 
   // Steps of one pass over the samples; the last one may be smaller.
   std::int64_t per_epoch() const { return static_cast<std::int64_t>((samples_.size() + global_ - 1) / global_); }
@@ -31,7 +35,8 @@ class TrainingSteps {
     const SampleOrder order(samples_.size(), seed_, static_cast<std::uint32_t>(step / per_epoch()));
     const std::size_t begin = static_cast<std::size_t>(step % per_epoch()) * global_;
     std::vector<const Sample*> chosen;
-    for (std::size_t i = begin; i < std::min(begin + global_, samples_.size()); ++i) chosen.push_back(&samples_[order[i]]);
+    for (std::size_t i = begin; i < std::min(begin + global_, samples_.size()); ++i)
+      chosen.push_back(&samples_[order[i]]);
     return cut_micro_batches(chosen, micro_);
   }
 

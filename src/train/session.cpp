@@ -22,11 +22,14 @@ std::string host_name() {
   return name;
 }
 
-// Threads of this rank's kernels: the processors that it is bound to, shared fairly with the ranks that are bound to the same ones.
+// Threads of this rank's kernels: the processors that it is bound to, shared fairly with the ranks that are bound to
+// the same ones.
 int threads_of_rank(Rendezvous& rendezvous) {
   cpu_set_t mine{};
-  if (sched_getaffinity(0, sizeof mine, &mine) != 0) fail("cannot read which processors this rank may use: {}", std::strerror(errno));
-  const std::string place = fmt::format("{} {}", host_name(), std::string(reinterpret_cast<const char*>(&mine), sizeof mine));
+  if (sched_getaffinity(0, sizeof mine, &mine) != 0)
+    fail("cannot read which processors this rank may use: {}", std::strerror(errno));
+  const std::string place =
+      fmt::format("{} {}", host_name(), std::string(reinterpret_cast<const char*>(&mine), sizeof mine));
   const std::vector<std::string> places = rendezvous.exchange(place);
   const auto sharers = static_cast<int>(std::count(places.begin(), places.end(), place));
   return std::max(1, CPU_COUNT(&mine) / sharers);
@@ -45,8 +48,8 @@ BaseFormats base_formats(const Recipe& recipe, DType dtype) {
   return {{Codec::kNF4, static_cast<int>(recipe.quantization.group_size), recipe.quantization.double_quant}, other};
 }
 
-// Units are dealt round: each is read and quantised as a whole on one rank (its nested offsets are means over whole tensors), then
-// sent to the owners of its pages. All ranks work at once, one unit each a round.
+// Units are dealt round: each is read and quantised as a whole on one rank (its nested offsets are means over whole
+// tensors), then sent to the owners of its pages. All ranks work at once, one unit each a round.
 void load_base(const BaseModel& base, const Model& model, ParamStore& store, Communicator& comm) {
   const auto ranks = static_cast<std::size_t>(comm.size()), rank = static_cast<std::size_t>(comm.rank());
   for (std::size_t round = 0; round < store.units(); round += ranks) {
@@ -95,7 +98,8 @@ Session::Session(Ranks& ranks, const Recipe& recipe, const BaseModel& base, cons
   const DType dtype = compute_dtype(recipe, *ranks.device);
   model = make_model(*ranks.device, base.config(), base_formats(recipe, dtype), adapter, dtype);
   base.check(*model);
-  store = std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->units(), Residence{Tier::kDevice, recipe.sharding});
+  store = std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->units(),
+                                       Residence{Tier::kDevice, recipe.sharding});
   load_base(base, *model, *store, *ranks.reductions);
 }
 
@@ -111,7 +115,8 @@ void initialise_adapter(ParamStore& store, std::uint64_t seed) {
       const float bound = 1.0F / std::sqrt(static_cast<float>(params[p].shape[1]));
       float* const a = elements.data() + layout.element_offset(p);
       for (std::uint32_t i = 0; i < params[p].shape.numel(); ++i) {
-        const PhiloxBlock draw = philox(key, {i, static_cast<std::uint32_t>(u), static_cast<std::uint32_t>(p), kStream});
+        const PhiloxBlock draw =
+            philox(key, {i, static_cast<std::uint32_t>(u), static_cast<std::uint32_t>(p), kStream});
         a[i] = (2.0F * uniform(draw.v[0]) - 1.0F) * bound;
       }
     }
@@ -133,7 +138,8 @@ void set_adapter(ParamStore& store, const Adapter& adapter) {
   }
 }
 
-Adapter collect_adapter(const ParamStore& store, Communicator& comm, const LoraConfig& config, const std::string& base_model) {
+Adapter collect_adapter(const ParamStore& store, Communicator& comm, const LoraConfig& config,
+                        const std::string& base_model) {
   Adapter adapter;
   adapter.config = config;
   adapter.base_model_name = base_model;

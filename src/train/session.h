@@ -37,12 +37,13 @@ struct Session {
   std::unique_ptr<ParamStore> store;
 };
 
-// The adapter that a recipe describes, untrained: A uniform in +-1/sqrt(in), B zero, as PEFT starts. The values depend on the seed
-// and the parameter's name only.
+// The adapter that a recipe describes, untrained: A uniform in +-1/sqrt(in), B zero, as PEFT starts. The values depend
+// on the seed and the parameter's name only.
 void initialise_adapter(ParamStore& store, std::uint64_t seed);
 // The values of a PEFT adapter; an Error names what does not fit.
 void set_adapter(ParamStore& store, const Adapter& adapter);
 // All values of the adapter. Collective; every rank gets them.
-Adapter collect_adapter(const ParamStore& store, Communicator& comm, const LoraConfig& config, const std::string& base_model);
+Adapter collect_adapter(const ParamStore& store, Communicator& comm, const LoraConfig& config,
+                        const std::string& base_model);
 
 }  // namespace shardlora

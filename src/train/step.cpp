@@ -47,9 +47,10 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
   const auto wave = static_cast<std::size_t>(wave_), rows = static_cast<std::size_t>(limits.rows);
   const auto layers = static_cast<std::size_t>(model.config().layers);
   gradients_ = device.allocate(wave * rows * row, Tier::kDevice, Purpose::kLayerInputs);
-  saved_ = device.allocate(recompute_ == Recompute::kYes ? saved_bytes_ : layers * wave * saved_bytes_, Tier::kDevice, Purpose::kLive);
-  scratch_ = device.allocate(std::max(model.scratch_bytes(limits.rows), model.head_bytes(limits.rows)), Tier::kDevice, Purpose::kLive);
-
+  saved_ = device.allocate(recompute_ == Recompute::kYes ? saved_bytes_ : layers * wave * saved_bytes_, Tier::kDevice,
+                           Purpose::kLive);
+  scratch_ = device.allocate(std::max(model.scratch_bytes(limits.rows), model.head_bytes(limits.rows)), Tier::kDevice,
+                             Purpose::kLive);
 
   const auto own = static_cast<std::size_t>(own_);
   const std::size_t squares = blocks_of(store, static_cast<std::size_t>(reductions.rank())) * sizeof(float);
@@ -65,7 +66,8 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
   streamer_.run(kTrain);
 }
 
-StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw, double max_grad_norm) {
+StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw,
+                          double max_grad_norm) {
   StepResult result;
   for (const MicroBatchSamples& samples : micro_batches) {
     result.tokens += total_tokens(samples);
@@ -86,8 +88,11 @@ StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, c
   result.loss = total_loss(share) / static_cast<double>(result.target_tokens);
   result.grad_norm = std::sqrt(total_squares());
   if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm))
-    fail("the loss is {} and the gradient norm {}: training has diverged; nothing was updated. Lower learning_rate, or look at the data "
-         "with `shardlora preview`", result.loss, result.grad_norm);
+    fail(
+        "the loss is {} and the gradient norm {}: training has diverged; nothing was updated. Lower learning_rate, or "
+        "look at the data "
+        "with `shardlora preview`",
+        result.loss, result.grad_norm);
   const double clip = max_grad_norm > 0 ? std::min(1.0, max_grad_norm / (result.grad_norm + 1e-6)) : 1.0;
   update(adamw, static_cast<float>(clip));
   return result;
@@ -130,7 +135,8 @@ TrainStep::Share TrainStep::load(const std::vector<MicroBatchSamples>& micro_bat
   const auto own = static_cast<std::int64_t>(share.members.size());
   for (std::int64_t begin = 0; begin < most; begin += wave_) {
     const std::int64_t from = std::min(begin, own), to = std::min(begin + wave_, own);
-    share.waves.push_back(std::span(share.members).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from)));
+    share.waves.push_back(
+        std::span(share.members).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from)));
   }
   return share;
 }
@@ -146,7 +152,8 @@ void TrainStep::forward(std::span<const Member> wave) {
   }
   for (std::int64_t l = 0; l < model_.config().layers; ++l) {
     const Lease unit = streamer_.borrow(model_.layer_unit(l));
-    for (const Member& m : wave) model_.forward(unit.view(), m.batch, input(l, m), input(l + 1, m), saved(l, m), scratch());
+    for (const Member& m : wave)
+      model_.forward(unit.view(), m.batch, input(l, m), input(l + 1, m), saved(l, m), scratch());
   }
 }
 
@@ -174,7 +181,8 @@ void TrainStep::backward(std::span<const Member> wave, Reduce reduce) {
 void TrainStep::update(const AdamWStep& adamw, float gradient_scale) {
   for (std::size_t u = 0; u < store_.units(); ++u) {
     const TrainableShare share = store_.trainable(u);
-    if (share.master.numel() > 0) device_.ops().adamw(share.master, share.m, share.v, share.gradient, adamw, gradient_scale);
+    if (share.master.numel() > 0)
+      device_.ops().adamw(share.master, share.m, share.v, share.gradient, adamw, gradient_scale);
   }
 }
 
@@ -198,11 +206,13 @@ double TrainStep::total_loss(const Share& share) {
   device_.compute().synchronize();
   std::vector<double> mine;
   for (std::size_t i = 0; i < share.members.size(); ++i) {
-    const auto* losses = reinterpret_cast<const float*>(host_losses_.data()) + i * static_cast<std::size_t>(limits_.rows);
+    const auto* losses =
+        reinterpret_cast<const float*>(host_losses_.data()) + i * static_cast<std::size_t>(limits_.rows);
     mine.push_back(std::accumulate(losses, losses + share.members[i].losses.numel(), 0.0));
   }
   std::vector<std::size_t> counts;
-  for (std::size_t r = 0; r + 1 < share.cuts.size(); ++r) counts.push_back(static_cast<std::size_t>(share.cuts[r + 1] - share.cuts[r]));
+  for (std::size_t r = 0; r + 1 < share.cuts.size(); ++r)
+    counts.push_back(static_cast<std::size_t>(share.cuts[r + 1] - share.cuts[r]));
   const std::vector<double> all = exchange(mine, counts);  // in the order of micro-batches
   return std::accumulate(all.begin(), all.end(), 0.0);
 }
@@ -213,8 +223,9 @@ double TrainStep::total_squares() {
   for (std::size_t u = 0; u < store_.units(); ++u) {
     const std::size_t count = blocks_of(store_, u, rank);
     if (count == 0) continue;
-    device_.ops().sums_of_squares(squares_.tensor(DType::kF32, {static_cast<std::int64_t>(count)}, block * sizeof(float)),
-                                  store_.trainable(u).gradient);
+    device_.ops().sums_of_squares(
+        squares_.tensor(DType::kF32, {static_cast<std::int64_t>(count)}, block * sizeof(float)),
+        store_.trainable(u).gradient);
     block += count;
   }
   device_.copy(host_squares_.data(), squares_.data(), squares_.bytes(), device_.compute());

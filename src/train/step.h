@@ -1,5 +1,5 @@
-// One optimiser step, and evaluation, over borrowed units. A step is a list of micro-batches; every rank is given the whole list
-// and takes its contiguous run of it. The loss is the mean over all target tokens of the step.
+// One optimiser step, and evaluation, over borrowed units. A step is a list of micro-batches; every rank is given the
+// whole list and takes its contiguous run of it. The loss is the mean over all target tokens of the step.
 #pragma once
 
 #include <span>
@@ -18,9 +18,9 @@ enum class Recompute : std::uint8_t { kNo, kYes };  // of a layer's activations 
 
 // The largest that a step can get.
 struct StepLimits {
-  std::int64_t micro_batches = 1;       // of a step, over all ranks
-  std::int64_t rows = 0;                // padded tokens of a micro-batch
-  std::int64_t samples = 1;             // of a micro-batch
+  std::int64_t micro_batches = 1;  // of a step, over all ranks
+  std::int64_t rows = 0;           // padded tokens of a micro-batch
+  std::int64_t samples = 1;        // of a micro-batch
 };
 
 struct StepOptions {

@@ -157,9 +157,7 @@ TEST(BaseModel, NamesTheTensorThatIsMissingMisshapenOrDamaged) {
   EXPECT_THAT(error_of([&] { opened.base.read({"blk.0.ffn_norm.weight"}, norm, out); }),
               AllOf(HasSubstr("no tensor blk.0.ffn_norm.weight"), HasSubstr(norm.name)));
   const ParamSpec wide{"model.layers.0.self_attn.q_proj.weight", {128, kHidden}, {.codec = Codec::kF32}};
-  EXPECT_THAT(error_of([&] {
-                opened.base.row_grain({"blk.0.attn_q.weight", kHeads}, wide);
-              }),
+  EXPECT_THAT(error_of([&] { opened.base.row_grain({"blk.0.attn_q.weight", kHeads}, wide); }),
               AllOf(HasSubstr("blk.0.attn_q.weight is (64, 64)"), HasSubstr("(128, 64)"), HasSubstr(wide.name)));
 }
 

@@ -36,7 +36,8 @@ std::string sum_of(std::int64_t leaves, int ranks) {
 
 TEST(GradientTree, AddsInOneOrderHoweverLeavesAreDealt) {
   for (std::int64_t leaves = 1; leaves <= 40; ++leaves)
-    for (const int ranks : {2, 3, 4, 5, 8}) EXPECT_EQ(sum_of(leaves, ranks), sum_of(leaves, 1)) << leaves << " leaves, " << ranks << " ranks";
+    for (const int ranks : {2, 3, 4, 5, 8})
+      EXPECT_EQ(sum_of(leaves, ranks), sum_of(leaves, 1)) << leaves << " leaves, " << ranks << " ranks";
 }
 
 TEST(GradientTree, IsTheBalancedTree) {

@@ -70,7 +70,8 @@ TEST(TrainStep, GivesTheSameBitsInBf16) {
 
 TEST(TrainStep, AllocatesNothingFromTheSecondStepOn) {
   const TinyResult result = run({.ranks = 2, .steps = 4});
-  for (std::size_t s = 1; s < result.allocations.size(); ++s) EXPECT_EQ(result.allocations[s], result.allocations[0]) << "step " << s + 1;
+  for (std::size_t s = 1; s < result.allocations.size(); ++s)
+    EXPECT_EQ(result.allocations[s], result.allocations[0]) << "step " << s + 1;
 }
 
 TEST(TrainStep, KeepsOnlyItsShareOfTheBaseAtRest) {

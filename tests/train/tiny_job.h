@@ -35,13 +35,24 @@ struct TinyResult {
   std::size_t frozen_bytes = 0;              // of all units
 
   bool operator==(const TinyResult& other) const {
-    return losses == other.losses && grad_norms == other.grad_norms && eval_loss == other.eval_loss && adapters == other.adapters;
+    return losses == other.losses && grad_norms == other.grad_norms && eval_loss == other.eval_loss &&
+           adapters == other.adapters;
   }
 };
 
 inline ModelConfig tiny_config(bool tied) {
-  return {.architecture = "llama", .vocab = 96, .hidden = 32, .intermediate = 64, .layers = 3, .heads = 4, .kv_heads = 2,
-          .head_dim = 8, .max_positions = 64, .rope_theta = 10000, .norm_eps = 1e-5, .tied_embeddings = tied};
+  return {.architecture = "llama",
+          .vocab = 96,
+          .hidden = 32,
+          .intermediate = 64,
+          .layers = 3,
+          .heads = 4,
+          .kv_heads = 2,
+          .head_dim = 8,
+          .max_positions = 64,
+          .rope_theta = 10000,
+          .norm_eps = 1e-5,
+          .tied_embeddings = tied};
 }
 
 // Uniform in [-1, 1), a stream per name.
@@ -74,20 +85,26 @@ inline std::vector<std::byte> tiny_flat(const UnitLayout& layout) {
     std::vector<float> values = random_values(param.shape.numel(), param.name);
     for (float& v : values) v = param.shape.rank() == 1 ? 1 + 0.3F * v : 0.3F * v;
     Sections sections{};
-    for (int s = 0; s < kSections; ++s) sections[static_cast<std::size_t>(s)] = flat.data() + layout.section_offset(p, s);
+    for (int s = 0; s < kSections; ++s)
+      sections[static_cast<std::size_t>(s)] = flat.data() + layout.section_offset(p, s);
     quantize(param.format, values, sections);
   }
   return flat;
 }
 
 inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
-  const std::unique_ptr<Device> device =
-      make_cpu_device({.threads = job.threads, .device_limit = 0, .host_limit = 0, .mode = job.mode, .seed = job.seed, .poison = true});
-  const auto gathers = rendezvous.make_communicator(*device, "gathers"), reductions = rendezvous.make_communicator(*device, "reductions");
+  const std::unique_ptr<Device> device = make_cpu_device(
+      {.threads = job.threads, .device_limit = 0, .host_limit = 0, .mode = job.mode, .seed = job.seed, .poison = true});
+  const auto gathers = rendezvous.make_communicator(*device, "gathers"),
+             reductions = rendezvous.make_communicator(*device, "reductions");
   const ModelConfig config = tiny_config(job.tied);
   const DType dtype = job.bf16 ? DType::kBF16 : DType::kF32;
-  const LoraConfig lora{.rank = 4, .alpha = 8, .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
-  const auto model = make_model(*device, config, {{job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)}, &lora, dtype);
+  const LoraConfig lora{
+      .rank = 4,
+      .alpha = 8,
+      .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
+  const auto model =
+      make_model(*device, config, {{job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)}, &lora, dtype);
   ParamStore store(*device, rendezvous.rank(), rendezvous.size(), model->units(), {Tier::kDevice, job.sharding});
 
   TinyResult result;
@@ -95,7 +112,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
     const int root = static_cast<int>(u) % rendezvous.size();
     const std::vector<std::byte> flat = tiny_flat(store.layout(u));
     store.scatter_frozen(u, root, rendezvous.rank() == root ? flat.data() : nullptr, *reductions);
-    std::vector<float> adapter = random_values(store.layout(u).trainable_elements(), model->units()[u].name + ".adapter");
+    std::vector<float> adapter =
+        random_values(store.layout(u).trainable_elements(), model->units()[u].name + ".adapter");
     for (float& v : adapter) v *= 0.2F;
     store.set_trainable(u, adapter.data());
     result.frozen_bytes += store.layout(u).frozen_bytes();
@@ -103,7 +121,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   result.frozen_at_rest = {device->memory(Tier::kDevice).now[static_cast<std::size_t>(Purpose::kFrozen)]};
 
   const std::vector<Sample> samples = tiny_samples(40, static_cast<std::int32_t>(config.vocab));
-  TrainStep step(*device, *model, store, *gathers, *reductions, {.micro_batches = job.micro_batches, .rows = padded_rows(2 * 33), .samples = 2},
+  TrainStep step(*device, *model, store, *gathers, *reductions,
+                 {.micro_batches = job.micro_batches, .rows = padded_rows(2 * 33), .samples = 2},
                  {.recompute = job.recompute, .wave = job.wave, .streamer = {dtype, job.poison, job.prefetch}});
   std::size_t next = 0;
   const auto micro_batches = [&](std::int64_t count) {
@@ -130,7 +149,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
 
 // What rank 0 saw, once all ranks are through.
 inline TinyResult run(const TinyJob& job) {
-  std::vector<TinyResult> results = on_thread_ranks(job.ranks, [&](Rendezvous& rendezvous) { return run_rank(job, rendezvous); });
+  std::vector<TinyResult> results =
+      on_thread_ranks(job.ranks, [&](Rendezvous& rendezvous) { return run_rank(job, rendezvous); });
   for (std::size_t r = 1; r < results.size(); ++r) {
     if (!(results[r] == results[0])) throw std::logic_error("ranks ended with different results");
     results[0].frozen_at_rest.push_back(results[r].frozen_at_rest[0]);

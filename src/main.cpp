@@ -21,13 +21,26 @@ int fail_job(shardlora::Rendezvous* rendezvous, const char* what, int code) {
   return code;
 }
 
+using Verbs = std::vector<std::pair<CLI::App*, shardlora::Verb>>;
+
+void check_command(const Verbs& verbs, int argc, char** argv) {
+  std::string names;
+  for (const auto& [command, run] : verbs) {
+    if (argc > 1 && command->get_name() == argv[1]) return;
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  }
+  if (argc < 2) throw shardlora::UsageError(fmt::format("a command is missing: {}; see shardlora --help", names));
+  if (argv[1][0] != '-')
+    throw shardlora::UsageError(fmt::format("unknown command \"{}\"; the commands are: {}", argv[1], names));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("LoRA fine-tuning of large language models on home machines", "shardlora");
   app.require_subcommand(1);
   app.set_version_flag("--version", "shardlora " SHARDLORA_VERSION);
-  std::vector<std::pair<CLI::App*, shardlora::Verb>> verbs;
+  Verbs verbs;
   for (auto add : {shardlora::add_train, shardlora::add_eval, shardlora::add_generate, shardlora::add_preview,
                    shardlora::add_tokenize}) {
     shardlora::Verb verb = add(app);
@@ -36,6 +49,7 @@ int main(int argc, char** argv) {
   std::unique_ptr<shardlora::Rendezvous> rendezvous;
   try {
     rendezvous = shardlora::make_rendezvous();
+    check_command(verbs, argc, argv);
     app.parse(argc, argv);
     for (const auto& [command, run] : verbs)
       if (command->parsed()) run(*rendezvous);

@@ -11,7 +11,9 @@ namespace shardlora {
 
 // What a step shares over all values. Made once a step, in double on the host.
 struct AdamWStep {
-  float beta1, beta2, epsilon;
+  float rest1, beta2,
+      rest2;  // 1 - beta1, beta2, 1 - beta2; rounded last, as torch does: 1 - 0.999F would be 1.3e-5 off
+  float epsilon;
   float decay;       // 1 - learning_rate * weight_decay
   float step_size;   // learning_rate / (1 - beta1^t)
   float root_bias2;  // sqrt(1 - beta2^t)
@@ -25,8 +27,9 @@ struct AdamWOptions {
 inline AdamWStep adamw_step(const AdamWOptions& options, double learning_rate, std::int64_t t) {
   const double correction1 = 1.0 - std::pow(options.beta1, static_cast<double>(t));
   const double correction2 = 1.0 - std::pow(options.beta2, static_cast<double>(t));
-  return {static_cast<float>(options.beta1),
+  return {static_cast<float>(1.0 - options.beta1),
           static_cast<float>(options.beta2),
+          static_cast<float>(1.0 - options.beta2),
           static_cast<float>(options.epsilon),
           static_cast<float>(1.0 - learning_rate * options.weight_decay),
           static_cast<float>(learning_rate / correction1),
@@ -35,8 +38,8 @@ inline AdamWStep adamw_step(const AdamWOptions& options, double learning_rate, s
 
 HOST_DEVICE inline void adamw(float& value, float& m, float& v, float gradient, const AdamWStep& s) {
   value *= s.decay;
-  m += (gradient - m) * (1.0F - s.beta1);
-  v = v * s.beta2 + gradient * gradient * (1.0F - s.beta2);
+  m += (gradient - m) * s.rest1;
+  v = v * s.beta2 + gradient * gradient * s.rest2;
   value -= s.step_size * (m / (std::sqrt(v) / s.root_bias2 + s.epsilon));
 }
 

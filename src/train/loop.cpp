@@ -60,9 +60,9 @@ class Run {
         recipe_(recipe),
         base_(BaseModel::open(recipe.base_model)),
         tokenizer_(Tokenizer::from_gguf(base_.file())) {
-    if (ranks.first()) directory_.emplace(recipe);
     const ChatTemplate chat = chat_template_of(tokenizer_);
     data_ = load_training_data(recipe, SampleMaker(tokenizer_, chat));
+    if (ranks.first()) directory_.emplace(recipe);  // touches an earlier run's files, so only when the data is good
     spdlog::info("{}", data_.train.summary.text());
     open_model();
     plan();

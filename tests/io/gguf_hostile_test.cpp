@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "io/gguf.h"
 #include "io/gguf_bytes.h"
-#include "io/temporary_directory.h"
+#include "io/memory_file.h"
 
 namespace shardlora {
 namespace {
@@ -30,8 +30,8 @@ std::string honest() {
 }
 
 std::string error_of(const std::string& bytes) {
-  const TemporaryDirectory directory;
-  const auto path = directory.write("x.gguf", bytes);
+  const MemoryFile bytes_as_file(bytes);
+  const auto path = bytes_as_file.path();
   try {
     const GgufFile file(path);
   } catch (const Error& error) {

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "io/gguf_bytes.h"
 #include "io/json.h"
+#include "io/memory_file.h"
 #include "io/temporary_directory.h"
 
 namespace shardlora {
@@ -24,8 +25,8 @@ std::string with_header(const std::string& header, const std::string& data) {
 }
 
 std::string error_of(const std::string& bytes) {
-  const TemporaryDirectory directory;
-  const auto path = directory.write("x.safetensors", bytes);
+  const MemoryFile bytes_as_file(bytes);
+  const auto path = bytes_as_file.path();
   try {
     const SafetensorsFile file(path);
   } catch (const Error& error) {

@@ -1,0 +1,98 @@
+"""The program as a user starts it: a recipe on disk, a command line, what comes back.
+
+The tests beside this file are run by ctest with SHARDLORA_PROGRAM naming the program. They need the real model
+(SHARDLORA_TEST_MODEL, else ${XDG_CACHE_HOME:-~/.cache}/shardlora) and are skipped where it is absent, but not under CI.
+"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SKIPPED = 77  # ctest's SKIP_RETURN_CODE
+PROGRAM = os.environ.get("SHARDLORA_PROGRAM", "build/shardlora")
+PATIENCE = 200  # seconds for one run, far above what it takes: a hang ends here, with a message
+_CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+MODEL = pathlib.Path(os.environ.get("SHARDLORA_TEST_MODEL") or
+                     _CACHE / "shardlora" / "SmolLM2-135M-Instruct.Q4_1.gguf")
+ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+METRICS, ADAPTER = "metrics.jsonl", "adapter_model.safetensors"
+
+
+def row(user, assistant):
+    return json.dumps({"messages": [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]})
+
+
+ROWS = [row(f"Count from {i} to {i + 3}.", ", ".join(str(n) for n in range(i, i + 4))) for i in range(12)]
+
+
+def mpirun(ranks):
+    return ["mpirun", "-q", "--oversubscribe", "-np", str(ranks)]
+
+
+class ProgramTest(unittest.TestCase):
+    """Each test has a folder of its own, the working directory of every command it starts."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="shardlora-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def write_recipe(self, rows=None, name="recipe.yaml", **changes):
+        """A short run over `rows`. A key set to None is left out, a nested one is written a.b=... on the command line."""
+        self.write("rows.jsonl", "\n".join(ROWS if rows is None else rows) + "\n")
+        keys = {"base_model": str(MODEL), "adapter": "qlora", "lora_r": 1, "max_steps": 2, "global_batch_size": 6,
+                "micro_batch_size": 1, "output_dir": "out", **changes}
+        lines = [f"{key}: {value}" for key, value in keys.items() if value is not None]
+        self.write(name, "\n".join(lines + ["datasets:", "  - path: rows.jsonl", "    type: chat_template", ""]))
+        return name
+
+    def start(self, *arguments, ranks=0, **options):
+        command = (mpirun(ranks) if ranks else []) + [PROGRAM, *arguments]
+        return subprocess.Popen(command, cwd=self.folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+    def run_program(self, *arguments, ranks=0):
+        """Exit code, stdout, stderr."""
+        process = self.start(*arguments, ranks=ranks)
+        try:
+            out, err = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            self.fail(f"{process.args} hangs; it said: {err}")
+        return process.returncode, out, err
+
+    def train(self, *settings, ranks=0):
+        """A run that has to succeed. What it wrote to stderr."""
+        code, _, err = self.run_program("train", "recipe.yaml", *settings, ranks=ranks)
+        self.assertEqual(code, 0, err)
+        return err
+
+    def metrics(self, output="out"):
+        return [json.loads(line) for line in (self.folder / output / METRICS).read_text().splitlines()]
+
+    def wait_for_first_step(self, process, output="out"):
+        path = self.folder / output / METRICS
+        end = time.monotonic() + PATIENCE
+        while not (path.exists() and path.read_text().count("\n") > 0):
+            if process.poll() is not None or time.monotonic() > end:
+                process.kill()
+                self.fail(f"no first step; it said: {process.communicate()[1]}")
+            time.sleep(0.05)
+
+
+def main():
+    if not MODEL.exists():
+        print(f"{MODEL} is absent: scripts/get_model fetches it, or name a copy with SHARDLORA_TEST_MODEL")
+        sys.exit(1 if os.environ.get("CI") == "true" else SKIPPED)
+    unittest.main(verbosity=2)

@@ -1,0 +1,40 @@
+"""Ranks that mpirun starts as processes come to the same adapter, bit for bit, whatever their number."""
+import program
+
+
+class Ranks(program.ProgramTest):
+    def result(self, *settings, ranks=0):
+        """The adapter's bytes, loss and gradient norm of every step, and the highest peak of a rank."""
+        output = f"out-{len(list(self.folder.iterdir()))}"
+        self.train(*settings, f"output_dir={output}", ranks=ranks)
+        steps = self.metrics(output)
+        self.assertEqual(len(steps), 2)
+        for step in steps:
+            self.assertEqual(len(step["peak_device_bytes"]), max(1, ranks))
+        adapter = (self.folder / output / program.ADAPTER).read_bytes()
+        return adapter, [(s["loss"], s["grad_norm"]) for s in steps], max(steps[-1]["peak_device_bytes"])
+
+    def test_processes_give_the_same_adapter(self):
+        self.write_recipe()
+        adapter, losses, peak = self.result()
+        self.assertNotEqual(losses[0], losses[1])
+
+        # Keeping activations instead of computing them again, and layers in several waves, change no bit either. A
+        # limit just below the peak of the full wave can only be met by smaller ones.
+        limit = peak - (1 << 20)
+        for ranks, *settings in [(1,), (2,), (3,), (4,), (0, "gradient_checkpointing=false"),
+                                 (2, "gradient_checkpointing=false"), (0, f"memory.device_limit={limit}")]:
+            with self.subTest(ranks=ranks, settings=settings):
+                its_adapter, its_losses, its_peak = self.result(*settings, ranks=ranks)
+                self.assertEqual(its_losses, losses)
+                self.assertTrue(its_adapter == adapter, "the adapters differ")
+                if "memory" in "".join(settings):
+                    self.assertLessEqual(its_peak, limit)
+
+    def test_a_run_with_another_seed_differs(self):  # or the comparison above would see nothing
+        self.write_recipe(max_steps=2)
+        self.assertFalse(self.result()[0] == self.result("seed=43")[0])
+
+
+if __name__ == "__main__":
+    program.main()

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -10,15 +11,21 @@ namespace {
 
 enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2 };
 
-// One message from one rank. Ranks mostly fail of the same cause: the first one prints it and ends the job while the
-// others still wait for their turn to speak.
+// One message from one rank. Ranks mostly fail of the same cause: the first one prints it and ends the job while the others still
+// wait for their turn to speak. A rank that only heard of another's failure lets that one speak.
 int fail_job(shardlora::Rendezvous* rendezvous, const char* what, int code) {
+  using std::chrono::milliseconds;
   if (rendezvous != nullptr && rendezvous->rank() > 0)
-    std::this_thread::sleep_for(std::chrono::milliseconds(500) + rendezvous->rank() * std::chrono::milliseconds(100));
+    std::this_thread::sleep_for(std::min(milliseconds(500) + rendezvous->rank() * milliseconds(100), milliseconds(2500)));
   fmt::print(stderr, "shardlora: {}\n", what);
   std::fflush(stderr);
   if (rendezvous != nullptr && rendezvous->size() > 1) rendezvous->abort(code);
   return code;
+}
+
+int leave_to_the_failed_rank() {
+  std::this_thread::sleep_for(std::chrono::seconds(4));
+  return kFailed;
 }
 
 using Verbs = std::vector<std::pair<CLI::App*, shardlora::Verb>>;
@@ -59,7 +66,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return fail_job(rendezvous.get(), fmt::format("{}; see shardlora --help", e.what()).c_str(), kUsage);
   } catch (const shardlora::PeerFailed&) {
-    return kFailed;
+    return leave_to_the_failed_rank();
   } catch (const shardlora::UsageError& e) {
     return fail_job(rendezvous.get(), e.what(), kUsage);
   } catch (const std::exception& e) {

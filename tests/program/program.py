@@ -19,7 +19,8 @@ PATIENCE = 200  # seconds for one run, far above what it takes: a hang ends here
 _CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
 MODEL = pathlib.Path(os.environ.get("SHARDLORA_TEST_MODEL") or
                      _CACHE / "shardlora" / "SmolLM2-135M-Instruct.Q4_1.gguf")
-ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+               "OMP_WAIT_POLICY": "passive"}  # other tests run at the same time: threads that spin while they wait would stall all
 
 METRICS, ADAPTER = "metrics.jsonl", "adapter_model.safetensors"
 
@@ -58,8 +59,9 @@ class ProgramTest(unittest.TestCase):
 
     def start(self, *arguments, ranks=0, **options):
         command = (mpirun(ranks) if ranks else []) + [PROGRAM, *arguments]
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         return subprocess.Popen(command, cwd=self.folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+                                **options)
 
     def run_program(self, *arguments, ranks=0):
         """Exit code, stdout, stderr."""

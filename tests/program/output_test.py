@@ -1,0 +1,75 @@
+"""What a run prints and leaves in its directory."""
+import os
+import pty
+import re
+
+import program
+
+METRICS = ["step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "target_tokens", "tokens_per_second",
+           "peak_device_bytes", "peak_host_bytes"]
+
+
+class Output(program.ProgramTest):
+    def test_of_a_run(self):
+        self.write_recipe(max_steps=3)
+        err = self.train(ranks=2)
+        self.assertNotRegex(err, r"[\x00-\x09\x0b-\x1f\x7f]", "control characters in what is no terminal")
+        progress = [line for line in err.splitlines() if line.startswith("step ")]
+        self.assertEqual([line.split()[1] for line in progress], ["1/3", "2/3", "3/3"])
+        for line in progress:
+            self.assertLessEqual(len(line), 80, line)
+            self.assertRegex(line, r"loss \d+\.\d+ .*tok/s .*left \d+:\d\d")
+
+        steps = self.metrics()
+        for number, step in enumerate(steps, 1):
+            self.assertEqual(list(step)[:len(METRICS)], METRICS)
+            self.assertEqual(step["step"], number)
+            self.assertEqual(step["epoch"], number / 2)  # 12 rows, 6 a step
+            for peak in ("peak_device_bytes", "peak_host_bytes"):
+                self.assertEqual(len(step[peak]), 2)
+                self.assertGreater(min(step[peak]), 1 << 20)
+            self.assertGreater(step["tokens"], step["target_tokens"])
+            self.assertGreater(step["target_tokens"], 0)
+            self.assertGreater(step["tokens_per_second"], 0)
+        self.assertEqual(len(steps), 3)
+        self.assertIn("adapter written to out", (self.folder / "out" / "run.log").read_text())
+
+    def test_the_resolved_recipe_gives_the_same_run_and_the_first_one_is_kept(self):
+        self.write_recipe(max_steps=1)
+        self.train()
+        out = self.folder / "out"
+        first = {path.name: path.read_bytes() for path in out.iterdir()}
+        self.assertEqual(sorted(first), ["adapter_config.json", program.ADAPTER, "config.resolved.yaml",
+                                         program.METRICS, "run.log"])
+        (self.folder / "resolved.yaml").write_bytes(first["config.resolved.yaml"])
+        code, _, err = self.run_program("train", "resolved.yaml")
+        self.assertEqual(code, 0, err)
+        kept = {path.name: path.read_bytes() for path in (out / "previous-1").iterdir()}
+        self.assertEqual(kept, first)
+        for name in (program.ADAPTER, "adapter_config.json", "config.resolved.yaml"):
+            self.assertTrue((out / name).read_bytes() == first[name], f"{name} differs")
+
+    def test_a_terminal_shows_one_line_that_is_rewritten(self):
+        self.write_recipe()
+        screen, terminal = pty.openpty()
+        run = self.start("train", "recipe.yaml", stderr=terminal)
+        os.close(terminal)
+        text = b""
+        try:
+            while part := os.read(screen, 4096):
+                text += part
+        except OSError:  # the other side is closed
+            pass
+        os.close(screen)
+        run.communicate(timeout=program.PATIENCE)
+        self.assertEqual(run.returncode, 0, text)
+        shown = text.decode().replace("\r\n", "\n")
+        last = [line for line in shown.split("\n") if "step " in line and "loss" in line]
+        self.assertEqual(len(last), 1, shown)
+        self.assertEqual(len(re.findall(r"\rstep \d+/2 ", last[0])), 2)
+        for line in re.sub("\x1b\\[[0-9;]*[A-Za-z]", "", last[0]).split("\r"):
+            self.assertLessEqual(len(line), 79, line)
+
+
+if __name__ == "__main__":
+    program.main()

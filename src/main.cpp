@@ -11,12 +11,13 @@ namespace {
 
 enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2 };
 
-// One message from one rank. Ranks mostly fail of the same cause: the first one prints it and ends the job while the others still
-// wait for their turn to speak. A rank that only heard of another's failure lets that one speak.
+// One message from one rank. Ranks mostly fail of the same cause: the first one prints it and ends the job while the
+// others still wait for their turn to speak. A rank that only heard of another's failure lets that one speak.
 int fail_job(shardlora::Rendezvous* rendezvous, const char* what, int code) {
   using std::chrono::milliseconds;
   if (rendezvous != nullptr && rendezvous->rank() > 0)
-    std::this_thread::sleep_for(std::min(milliseconds(500) + rendezvous->rank() * milliseconds(100), milliseconds(2500)));
+    std::this_thread::sleep_for(
+        std::min(milliseconds(500) + rendezvous->rank() * milliseconds(100), milliseconds(2500)));
   fmt::print(stderr, "shardlora: {}\n", what);
   std::fflush(stderr);
   if (rendezvous != nullptr && rendezvous->size() > 1) rendezvous->abort(code);

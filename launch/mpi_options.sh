@@ -6,6 +6,9 @@ if [ "$(id -u)" -eq 0 ]; then
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
 
+# After Ctrl-C mpirun gives ranks one second; a step and writing the adapter take longer.
+export OMPI_MCA_odls_base_sigkill_timeout=60
+
 mpi_options() {
   local ranks=$1 cores option
   cores=$(lscpu -p=CORE,SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l)

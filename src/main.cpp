@@ -1,32 +1,39 @@
+#include <csignal>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <thread>
 
 #include "base/error.h"
 #include "cli/verbs.h"
+#include "train/stop_signal.h"
 
 namespace {
 
 enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2 };
 
-// One message from one rank. Ranks mostly fail of the same cause: the first one prints it and ends the job while the
-// others still wait for their turn to speak. A rank that only heard of another's failure lets that one speak.
+// The rank even where the rendezvous could not be made.
+int rank_of(const shardlora::Rendezvous* rendezvous) {
+  const char* const launched = std::getenv("OMPI_COMM_WORLD_RANK");
+  return rendezvous != nullptr ? rendezvous->rank() : launched != nullptr ? std::atoi(launched) : 0;
+}
+
+// One message from one rank. Ranks mostly fail of the same cause: rank 0 prints it and ends the job while the others
+// still wait for their turn to speak. mpirun's SIGTERM ends that wait; one that came before is the same end.
 int fail_job(shardlora::Rendezvous* rendezvous, const char* what, int code) {
   using std::chrono::milliseconds;
-  if (rendezvous != nullptr && rendezvous->rank() > 0)
-    std::this_thread::sleep_for(
-        std::min(milliseconds(500) + rendezvous->rank() * milliseconds(100), milliseconds(2500)));
+  if (const int rank = rank_of(rendezvous); rank > 0) {
+    signal(SIGTERM, SIG_DFL);
+    std::this_thread::sleep_for(std::min(milliseconds(2000) + rank * milliseconds(100), milliseconds(5000)));
+    if (shardlora::stop_requested()) return code;
+  }
   fmt::print(stderr, "shardlora: {}\n", what);
   std::fflush(stderr);
   if (rendezvous != nullptr && rendezvous->size() > 1) rendezvous->abort(code);
   return code;
-}
-
-int leave_to_the_failed_rank() {
-  std::this_thread::sleep_for(std::chrono::seconds(4));
-  return kFailed;
 }
 
 using Verbs = std::vector<std::pair<CLI::App*, shardlora::Verb>>;
@@ -63,11 +70,12 @@ int main(int argc, char** argv) {
       if (command->parsed()) run(*rendezvous);
     return kDone;
   } catch (const CLI::Success& e) {  // --help, --version
-    return app.exit(e);
+    return rank_of(rendezvous.get()) == 0 ? app.exit(e) : kDone;
   } catch (const CLI::ParseError& e) {
     return fail_job(rendezvous.get(), fmt::format("{}; see shardlora --help", e.what()).c_str(), kUsage);
-  } catch (const shardlora::PeerFailed&) {
-    return leave_to_the_failed_rank();
+  } catch (const shardlora::PeerFailed& e) {
+    std::this_thread::sleep_for(std::chrono::seconds(6));  // the failed rank speaks and ends the job, if it still can
+    return fail_job(rendezvous.get(), e.what(), kFailed);
   } catch (const shardlora::UsageError& e) {
     return fail_job(rendezvous.get(), e.what(), kUsage);
   } catch (const std::exception& e) {

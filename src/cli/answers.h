@@ -11,8 +11,7 @@
 
 namespace shardlora {
 
-// The text of every answer, on every rank that `prompts` were dealt to; this rank's run of them is filled in, the rest
-// is empty.
+// This rank's run of the answers.
 struct Answers {
   std::size_t begin = 0, end = 0;  // this rank's prompts
   std::vector<std::string> texts;  // of those

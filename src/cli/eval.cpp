@@ -108,7 +108,7 @@ Verb add_eval(CLI::App& app) {
   const auto o = std::make_shared<Options>();
   verb->add_option("--adapter", o->adapter, "a PEFT adapter; without it the bare base is evaluated")->type_name("DIR");
   verb->add_flag("--answers", o->answers, "also answer every held-out row greedily and count the exact answers");
-  verb->add_option("--show", o->show, "with --answers: print the first N rows with answers")->type_name("N");
+  verb->add_option("--show", o->show, "with --answers: print the first N rows that rank 0 answered")->type_name("N");
   verb->add_flag("--json", o->json, "end with one line of JSON");
   return [options, o](Rendezvous& rendezvous) { eval(rendezvous, options->load(), *o); };
 }

@@ -55,6 +55,16 @@ std::string text_of(const Json& message) {
   return text;
 }
 
+// A list, or its JSON as text.
+Json tools_of(const Json& tools) {
+  if (!tools.is_string()) return tools;
+  try {
+    return parse_ordered_json(tools.get_ref<const std::string&>(), "tools");
+  } catch (const Error& error) {
+    throw RowError(error.what());
+  }
+}
+
 Rendered render(const ChatTemplate& chat, const TemplateInput& input) {
   try {
     return chat.render(input);
@@ -76,8 +86,7 @@ SampleMaker::SampleMaker(const Tokenizer& tokenizer, const ChatTemplate& chat) :
 TemplateInput SampleMaker::input_of(const Json& row) const {
   TemplateInput input;
   input.messages = row.at("messages");
-  if (const auto tools = row.find("tools"); tools != row.end())
-    input.tools = tools->is_string() ? parse_ordered_json(tools->get_ref<const std::string&>(), "tools") : *tools;
+  if (const auto tools = row.find("tools"); tools != row.end()) input.tools = tools_of(*tools);
   if (const auto variables = row.find("chat_template_kwargs"); variables != row.end() && variables->is_object())
     input.variables = *variables;
   if (tokenizer_.bos()) input.bos_token = tokenizer_.bytes_of(*tokenizer_.bos());

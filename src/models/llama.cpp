@@ -1,5 +1,6 @@
 #include "models/llama.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -17,6 +18,7 @@ constexpr const char* kModules[kLinears] = {"self_attn.q_proj", "self_attn.k_pro
                                             "mlp.down_proj"};
 constexpr const char* kGgufModules[kLinears] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
                                                 "ffn_gate", "ffn_up", "ffn_down"};
+constexpr const char* kLinearNames = "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj";
 // Parameters of a layer's unit: the linears, the two norms, then A and B of every adapted linear.
 constexpr std::size_t kInputNorm = kLinears, kPostNorm = kLinears + 1, kFirstAdapter = kLinears + 2;
 
@@ -142,12 +144,12 @@ class Llama final : public Model {
   std::size_t saved_bytes(std::int64_t rows) const override {
     Workspace measured;
     Activations(measured, config_, rows, rank_, dtype_);
-    return measured.peak();
+    return measured.used();
   }
   std::size_t scratch_bytes(std::int64_t rows) const override {
     Workspace measured;  // forward's only scratch, one (N, hidden), is smaller
     Gradients(measured, config_, rows, rank_, dtype_);
-    return measured.peak();
+    return measured.used();
   }
   std::size_t head_bytes(std::int64_t labelled) const override {
     return head_scratch_bytes(labelled, config_.hidden, config_.vocab, dtype_);
@@ -273,9 +275,13 @@ void Llama::add_units(const BaseFormats& base, const LoraConfig* adapter) {
   for (std::size_t i = 0; adapter != nullptr && i < kLinears; ++i)
     if (adapter->targets(std::string("model.layers.0.") + kModules[i]))
       adapter_of_[i] = std::exchange(trainable, trainable + 2);
-  if (adapter != nullptr && trainable == 0)
-    fail("lora_target_modules names no linear of this model; it has: {}",
-         "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
+  for (const std::string& target : adapter != nullptr ? adapter->target_modules : std::vector<std::string>{}) {
+    const LoraConfig only{.rank = 1, .alpha = 1, .target_modules = {target}};
+    if (std::none_of(std::begin(kModules), std::end(kModules),
+                     [&](const char* module) { return only.targets(std::string("model.layers.0.") + module); }))
+      fail("lora_target_modules: this model has no \"{}\"; its linears are {}", target, kLinearNames);
+  }
+  if (adapter != nullptr && trainable == 0) fail("lora_target_modules is empty; choose from {}", kLinearNames);
   if (adapter != nullptr) {
     rank_ = adapter->rank;
     adapter_scale_ = static_cast<float>(adapter->scale());

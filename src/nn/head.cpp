@@ -63,7 +63,7 @@ void head_logits(Ops& ops, Tensor logits, ConstTensor x, ConstTensor rows, const
 std::size_t head_scratch_bytes(std::int64_t labelled, std::int64_t hidden, std::int64_t vocab, DType dtype) {
   Workspace measured;
   HeadBuffers(measured, labelled, hidden, vocab, dtype);
-  return measured.peak();
+  return measured.used();
 }
 
 }  // namespace shardlora

@@ -51,8 +51,9 @@ GradientReducer::GradientReducer(Device& device, ParamStore& store, Communicator
 }
 
 GradientReducer::~GradientReducer() {
-  if (std::uncaught_exceptions() > unwinding_at_start_) comm_.abort();
-  if (pending_) finish_quietly(comm_, pending_->done);
+  if (!pending_) return;
+  if (std::uncaught_exceptions() > unwinding_at_start_) comm_.abort();  // peers may never come
+  finish_quietly(comm_, pending_->done);
 }
 
 void GradientReducer::begin_step(std::vector<std::int64_t> cuts) {

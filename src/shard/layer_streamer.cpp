@@ -59,7 +59,10 @@ LayerStreamer::LayerStreamer(Device& device, ParamStore& store, Communicator& ga
 }
 
 LayerStreamer::~LayerStreamer() {
-  if (std::uncaught_exceptions() > unwinding_at_start_) gathers_.abort();
+  const bool under_way = std::any_of(std::begin(slots_), std::end(slots_), [](const Slot& slot) {
+    return slot.frozen.stream != nullptr || slot.trainable.stream != nullptr;
+  });
+  if (under_way && std::uncaught_exceptions() > unwinding_at_start_) gathers_.abort();  // peers may never come
   for (const Slot& slot : slots_) {
     finish_quietly(gathers_, slot.frozen);
     finish_quietly(gathers_, slot.trainable);
@@ -81,7 +84,7 @@ void LayerStreamer::run(std::size_t schedule) {
 }
 
 std::size_t LayerStreamer::frozen_slot_bytes(std::size_t unit) const {
-  return store_.whole(unit) ? 0 : store_.layout(unit).frozen_bytes();
+  return store_.whole() ? 0 : store_.layout(unit).frozen_bytes();
 }
 
 std::size_t LayerStreamer::slot_bytes(std::size_t unit) const {
@@ -93,7 +96,7 @@ void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
   slot.unit = unit;
   slot.data = &slot == &slots_[0] ? memory_.data() : memory_.data() + memory_.bytes() - slot_bytes(unit);
   slot.trainable_current = false;
-  slot.frozen = store_.whole(unit)
+  slot.frozen = store_.whole()
                     ? Event{}
                     : gathers_.all_gather(slot.data, store_.frozen(unit), store_.frozen_cuts(unit), slot.released);
 }
@@ -149,7 +152,7 @@ Lease LayerStreamer::borrow(std::size_t unit) {
 void LayerStreamer::make_views(const Slot& slot) {
   const std::size_t unit = *slot.unit;
   const UnitLayout& layout = store_.layout(unit);
-  const std::byte* frozen = store_.whole(unit) ? store_.frozen(unit) : slot.data;
+  const std::byte* frozen = store_.whole() ? store_.frozen(unit) : slot.data;
   params_ = layout.views(frozen, slot.data + rounded(frozen_slot_bytes(unit)), options_.dtype);
   const bool decoded = decoded_ == unit;
   std::size_t offset = 0;

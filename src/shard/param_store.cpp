@@ -32,19 +32,16 @@ ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<Un
 
 void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm) {
   Unit& u = units_[unit];
-  // Only the root has something to send; what it sends to each rank are that rank's pages (all of them when
-  // replicated).
+  // Only the root has something to send: to each rank its pages, or the whole unit to all.
   const auto ranks = static_cast<std::size_t>(ranks_);
-  std::vector<std::size_t> send(ranks + 1, 0), receive(ranks + 1, 0);
-  std::fill(receive.begin() + root + 1, receive.end(), frozen_share(unit));
-  if (residence_.sharding == Sharding::kSharded) {
-    if (rank_ == root) send = u.frozen_cuts;
-    comm.synchronize(comm.all_to_all(u.frozen.data(), receive, flat, send, device_.compute().record()));
+  std::vector<std::size_t> from_root(ranks + 1, 0);
+  std::fill(from_root.begin() + root + 1, from_root.end(), frozen_share(unit));
+  if (residence_.sharding == Sharding::kReplicated) {
+    comm.synchronize(comm.all_gather(u.frozen.data(), flat, from_root, device_.compute().record()));
     return;
   }
-  std::vector<std::size_t> whole(ranks + 1, 0);
-  std::fill(whole.begin() + root + 1, whole.end(), u.layout.frozen_bytes());
-  comm.synchronize(comm.all_gather(u.frozen.data(), flat, whole, device_.compute().record()));
+  const std::vector<std::size_t> send = rank_ == root ? u.frozen_cuts : std::vector<std::size_t>(ranks + 1, 0);
+  comm.synchronize(comm.all_to_all(u.frozen.data(), from_root, flat, send, device_.compute().record()));
 }
 
 void ParamStore::set_trainable(std::size_t unit, const float* elements) {

@@ -27,8 +27,8 @@ class ParamStore {
   // Frozen bytes: what rests here, and where each rank's share lies in the whole (W + 1 offsets).
   std::byte* frozen(std::size_t unit) const { return units_[unit].frozen.data(); }
   const std::vector<std::size_t>& frozen_cuts(std::size_t unit) const { return units_[unit].frozen_cuts; }
-  // Whether the whole unit rests here, so that it can be used in place.
-  bool whole(std::size_t unit) const { return frozen_share(unit) == units_[unit].layout.frozen_bytes(); }
+  // Whether whole units rest here, on every rank alike, so that they are used in place.
+  bool whole() const { return ranks_ == 1 || residence_.sharding == Sharding::kReplicated; }
   // Bytes of this rank's share.
   std::size_t frozen_share(std::size_t unit) const { return units_[unit].frozen_end - units_[unit].frozen_begin; }
 

@@ -62,10 +62,13 @@ class Run {
         tokenizer_(Tokenizer::from_gguf(base_.file())) {
     const ChatTemplate chat = chat_template_of(tokenizer_);
     data_ = load_training_data(recipe, SampleMaker(tokenizer_, chat));
-    if (ranks.first()) directory_.emplace(recipe);  // touches an earlier run's files, so only when the data is good
-    spdlog::info("{}", data_.train.summary.text());
     open_model();
     plan();
+    // Touches an earlier run's files, so only when all that can fail is done, and every rank has read the adapter to
+    // start from, which may be that run's.
+    ranks.reductions->barrier();
+    if (ranks.first()) directory_.emplace(recipe);
+    announce();
   }
 
   void train() {
@@ -90,7 +93,6 @@ class Run {
                                  {"peak_host_bytes", status.host_bytes}});
       }
       if (status.stop) {
-        progress.end_line();
         save();
         fail(
             "stopped by a signal after step {} of {}; the adapter so far is in {}. This version cannot resume a run: "
@@ -118,8 +120,6 @@ class Run {
     if (start) {
       check_adapter(*start, session_->model->units());
       set_adapter(*session_->store, *start);
-      spdlog::info("starting from the adapter in {} (rank {}, alpha {})", recipe_.lora_model_dir, lora_.rank,
-                   lora_.alpha);
     } else {
       initialise_adapter(*session_->store, recipe_.seed);
     }
@@ -127,19 +127,27 @@ class Run {
 
   void plan() {
     const std::int64_t accumulated = recipe_.micro_batch_size * recipe_.gradient_accumulation_steps * ranks_.size();
-    const std::int64_t global = recipe_.global_batch_size.value_or(accumulated);
-    steps_.emplace(data_.train.samples, global, recipe_.micro_batch_size, recipe_.seed);
+    global_batch_size_ = recipe_.global_batch_size.value_or(accumulated);
+    steps_.emplace(data_.train.samples, global_batch_size_, recipe_.micro_batch_size, recipe_.seed);
     total_steps_ = recipe_.max_steps.value_or(
         static_cast<std::int64_t>(std::ceil(recipe_.num_epochs * static_cast<double>(steps_->per_epoch()))));
-    const std::int64_t length = std::max(longest(data_.train.samples), longest(data_.held_out.samples));
-    step_ = make_train_step(ranks_, *session_, recipe_, step_limits(global, recipe_.micro_batch_size, length));
+    longest_ = std::max(longest(data_.train.samples), longest(data_.held_out.samples));
+    step_ = make_train_step(ranks_, *session_, recipe_,
+                            step_limits(global_batch_size_, recipe_.micro_batch_size, longest_));
+  }
 
+  void announce() const {
+    spdlog::info("{}", data_.train.summary.text());
+    if (longest_ > base_.config().max_positions)
+      spdlog::warn("rows of up to {} tokens, but the model was made for {}", longest_, base_.config().max_positions);
+    if (!recipe_.lora_model_dir.empty()) spdlog::info("starting from the adapter in {}", recipe_.lora_model_dir);
     spdlog::info("{}; {} rank{}", ranks_.device->description(), ranks_.size(), ranks_.size() == 1 ? "" : "s");
     spdlog::info("base {}: {} layers, {}", recipe_.base_model, base_.config().layers,
                  name_of(session_->model->units()[1].params[0].format));
     spdlog::info("adapter: rank {}, alpha {}, on {}; {:.2f} M values", lora_.rank, lora_.alpha,
                  joined(lora_.target_modules), static_cast<double>(trainable_elements(*session_->store)) / 1e6);
-    spdlog::info("{} steps of {} rows, {} rows a micro-batch", total_steps_, global, recipe_.micro_batch_size);
+    spdlog::info("{} steps of {} rows, {} rows a micro-batch", total_steps_, global_batch_size_,
+                 recipe_.micro_batch_size);
   }
 
   void evaluate(std::int64_t step) {
@@ -153,9 +161,12 @@ class Run {
           {{"step", step}, {"eval_loss", result.loss}, {"eval_target_tokens", result.target_tokens}});
   }
 
+  // The end of a run: gathering the adapter takes the memory that steps had.
   void save() {
+    step_.reset();
     const Adapter adapter = collect_adapter(*session_->store, *ranks_.reductions, lora_, recipe_.base_model);
     if (directory_) write_adapter(directory_->path(), adapter);
+    ranks_.reductions->barrier();  // no rank says that it is written before it is
   }
 
   Ranks& ranks_;
@@ -168,7 +179,7 @@ class Run {
   std::optional<Session> session_;
   std::optional<TrainingSteps> steps_;
   std::unique_ptr<TrainStep> step_;
-  std::int64_t total_steps_ = 0;
+  std::int64_t total_steps_ = 0, global_batch_size_ = 0, longest_ = 0;
 };
 
 }  // namespace

@@ -10,6 +10,9 @@ namespace shardlora {
 class Progress {
  public:
   Progress(std::int64_t total_steps, std::int64_t logging_steps);
+  ~Progress() { end_line(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
 
   // After step `step` (from 1). Returns the tokens per second of this step.
   double step_done(std::int64_t step, std::int64_t tokens, double loss, double learning_rate);

@@ -52,6 +52,7 @@ RunDirectory::~RunDirectory() { close(metrics_); }
 
 void RunDirectory::add_metrics(const nlohmann::ordered_json& object) {
   const std::string line = object.dump() + "\n";
+  errno = ENOSPC;  // what a short write means; a failed one says more
   if (write(metrics_, line.data(), line.size()) != static_cast<ssize_t>(line.size()))
     fail("{} cannot be written: {}; make room on the disk and start again", (path_ / "metrics.jsonl").string(),
          std::strerror(errno));

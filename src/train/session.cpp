@@ -35,10 +35,14 @@ int threads_of_rank(Rendezvous& rendezvous) {
   return std::max(1, CPU_COUNT(&mine) / sharers);
 }
 
-DType compute_dtype(const Recipe& recipe, const Device& device) {
-  const DType best = device.compute_dtype(recipe.bf16 != ComputeType::kF32);
+// The same on all ranks: bf16 where all of them have it.
+DType compute_dtype(const Recipe& recipe, Ranks& ranks) {
+  const Device& device = *ranks.device;
+  DType best = device.compute_dtype(recipe.bf16 != ComputeType::kF32);
+  for (const std::vector<double>& has_bf16 : ranks.exchange({best == DType::kBF16 ? 1.0 : 0.0}))
+    if (has_bf16[0] == 0) best = DType::kF32;
   if (recipe.bf16 == ComputeType::kBF16 && best != DType::kBF16)
-    fail("bf16: true, but this CPU has no bf16 products ({}); use bf16: auto or bf16: false", device.description());
+    fail("bf16: true, but a rank's CPU has no bf16 products ({}); use bf16: auto or bf16: false", device.description());
   return best;
 }
 
@@ -95,7 +99,7 @@ std::vector<std::vector<double>> Ranks::exchange(const std::vector<double>& mine
 }
 
 Session::Session(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const LoraConfig* adapter) {
-  const DType dtype = compute_dtype(recipe, *ranks.device);
+  const DType dtype = compute_dtype(recipe, ranks);
   model = make_model(*ranks.device, base.config(), base_formats(recipe, dtype), adapter, dtype);
   base.check(*model);
   store = std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->units(),

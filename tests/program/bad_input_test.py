@@ -1,4 +1,5 @@
-"""Whatever is wrong with the input or the machine: one message that names it, from one rank, and nothing half-written."""
+"""Whatever is wrong with the input or the machine: one message that names it, from one rank; nothing half-written."""
+import shutil
 import struct
 
 import program
@@ -30,7 +31,8 @@ class BadInput(program.ProgramTest):
     def check(self, arguments, wanted, code=1, ranks=0):
         """The command fails with one message that holds all of `wanted`; an earlier run's adapter is left alone."""
         out = self.folder / "out"
-        out.mkdir(exist_ok=True)
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
         (out / ADAPTER).write_bytes(b"an earlier adapter")
         with self.subTest(" ".join(map(str, arguments)), ranks=ranks):
             got, _, err = self.run_program(*arguments, ranks=ranks)

@@ -1,7 +1,9 @@
 """The program as a user starts it: a recipe on disk, a command line, what comes back.
 
-The tests beside this file are run by ctest with SHARDLORA_PROGRAM naming the program. They need the real model
-(SHARDLORA_TEST_MODEL, else ${XDG_CACHE_HOME:-~/.cache}/shardlora) and are skipped where it is absent, but not under CI.
+    python3 tests/program/ranks_test.py build/shardlora [Class.test …]      what ctest does, for one file
+
+The tests need the real model (SHARDLORA_TEST_MODEL, else ${XDG_CACHE_HOME:-~/.cache}/shardlora) and are skipped where
+it is absent; with CI=true they fail there.
 """
 import json
 import os
@@ -14,13 +16,14 @@ import time
 import unittest
 
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
-PROGRAM = os.environ.get("SHARDLORA_PROGRAM", "build/shardlora")
+PROGRAM = pathlib.Path(sys.argv.pop(1)).resolve()
 PATIENCE = 200  # seconds for one run, far above what it takes: a hang ends here, with a message
 _CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
 MODEL = pathlib.Path(os.environ.get("SHARDLORA_TEST_MODEL") or
                      _CACHE / "shardlora" / "SmolLM2-135M-Instruct.Q4_1.gguf")
 ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-               "OMP_WAIT_POLICY": "passive"}  # other tests run at the same time: threads that spin while they wait would stall all
+               # Other tests run at the same time: threads that spin while they wait would stall them all.
+               "OMP_WAIT_POLICY": "passive"}
 
 METRICS, ADAPTER = "metrics.jsonl", "adapter_model.safetensors"
 
@@ -48,17 +51,17 @@ class ProgramTest(unittest.TestCase):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
-    def write_recipe(self, rows=None, name="recipe.yaml", **changes):
-        """A short run over `rows`. A key set to None is left out, a nested one is written a.b=... on the command line."""
+    def write_recipe(self, rows=None, **changes):
+        """A short run over `rows`; `changes` replace keys (None: left out) or add some, from line 8 on."""
         self.write("rows.jsonl", "\n".join(ROWS if rows is None else rows) + "\n")
         keys = {"base_model": str(MODEL), "adapter": "qlora", "lora_r": 1, "max_steps": 2, "global_batch_size": 6,
                 "micro_batch_size": 1, "output_dir": "out", **changes}
         lines = [f"{key}: {value}" for key, value in keys.items() if value is not None]
-        self.write(name, "\n".join(lines + ["datasets:", "  - path: rows.jsonl", "    type: chat_template", ""]))
-        return name
+        lines += ["datasets:", "  - path: rows.jsonl", "    type: chat_template", ""]
+        self.write("recipe.yaml", "\n".join(lines))
 
     def start(self, *arguments, ranks=0, **options):
-        command = (mpirun(ranks) if ranks else []) + [PROGRAM, *arguments]
+        command = (mpirun(ranks) if ranks else []) + [str(PROGRAM), *arguments]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         return subprocess.Popen(command, cwd=self.folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL, text=True,
                                 **options)

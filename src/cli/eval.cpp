@@ -65,13 +65,7 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
   if (held_out.empty()) fail("the recipe holds nothing out: give test_datasets, or val_set_size above 0");
   if (o.answers && recipe.test_datasets.empty()) fail("--answers needs test_datasets in the recipe");
 
-  std::optional<Adapter> adapter;
-  if (!o.adapter.empty()) adapter = read_adapter(o.adapter);
-  Session session(ranks, recipe, base, adapter ? &adapter->config : nullptr);
-  if (adapter) {
-    check_adapter(*adapter, session.model->units());
-    set_adapter(*session.store, *adapter);
-  }
+  Session session = session_with_adapter(ranks, recipe, base, o.adapter);
 
   nlohmann::ordered_json result;
   {

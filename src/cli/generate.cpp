@@ -35,13 +35,7 @@ void generate(Rendezvous& rendezvous, const Options& o) {
   }
   if (prompt.empty()) throw UsageError("--prompt is empty; give the text to go on from");
 
-  std::optional<Adapter> adapter;
-  if (!o.adapter.empty()) adapter = read_adapter(o.adapter);
-  Session session(ranks, recipe, base, adapter ? &adapter->config : nullptr);
-  if (adapter) {
-    check_adapter(*adapter, session.model->units());
-    set_adapter(*session.store, *adapter);
-  }
+  Session session = session_with_adapter(ranks, recipe, base, o.adapter);
   const Answers answers = answer(ranks, session, tokenizer, {prompt}, o.new_tokens, [](std::size_t) {});
   for (const std::string& text : answers.texts) fmt::print("{}\n", text);
 }

@@ -107,6 +107,15 @@ Session::Session(Ranks& ranks, const Recipe& recipe, const BaseModel& base, cons
   load_base(base, *model, *store, *ranks.reductions);
 }
 
+Session session_with_adapter(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const std::string& directory) {
+  if (directory.empty()) return {ranks, recipe, base, nullptr};
+  const Adapter adapter = read_adapter(directory);
+  Session session(ranks, recipe, base, &adapter.config);
+  check_adapter(adapter, session.model->units());
+  set_adapter(*session.store, adapter);
+  return session;
+}
+
 void initialise_adapter(ParamStore& store, std::uint64_t seed) {
   constexpr std::uint32_t kStream = 0x0ADA97E5;  // keeps these draws apart from other uses of the seed
   const PhiloxKey key{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};

@@ -37,6 +37,9 @@ struct Session {
   std::unique_ptr<ParamStore> store;
 };
 
+// A session whose model carries the PEFT adapter in `directory`; the bare base where that is empty.
+Session session_with_adapter(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const std::string& directory);
+
 // The adapter that a recipe describes, untrained: A uniform in +-1/sqrt(in), B zero, as PEFT starts. The values depend
 // on the seed and the parameter's name only.
 void initialise_adapter(ParamStore& store, std::uint64_t seed);

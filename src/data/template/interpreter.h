@@ -75,7 +75,7 @@ class Interpreter {
   std::optional<std::time_t> now_;
 };
 
-// Tables of functions.cpp, filters.cpp, tests.cpp and methods.cpp. Null: unknown.
+// Tables of filters.cpp, tests.cpp and methods.cpp. Null: unknown.
 using Filter = Value (*)(Interpreter&, const Value&, const Arguments&);
 using Test = bool (*)(Interpreter&, const Value&, const Arguments&);
 Filter find_filter(std::string_view name);

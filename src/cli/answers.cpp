@@ -16,7 +16,7 @@ Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const
   for (const TokenIds& prompt : prompts) longest = std::max(longest, static_cast<std::int64_t>(prompt.size()));
 
   const std::int64_t together = std::clamp(most, std::int64_t{1}, kTogether);
-  Generator generator(*ranks.device, *session.model, *session.store, *ranks.gathers, {tokenizer.eos()},
+  Generator generator(*ranks.device, *session.model, *session.store, *ranks.gathers, tokenizer.ends(),
                       {.prompts = together, .prompt_tokens = longest, .new_tokens = new_tokens},
                       {.dtype = session.model->dtype()});
   Answers answers{static_cast<std::size_t>(cuts[rank]), static_cast<std::size_t>(cuts[rank + 1]), {}};

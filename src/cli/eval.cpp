@@ -57,7 +57,7 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
   Ranks ranks(rendezvous, recipe);
   start_log(ranks.rank());
   const BaseModel base = BaseModel::open(recipe.base_model);
-  const Tokenizer tokenizer = Tokenizer::from_gguf(base.file());
+  const Tokenizer tokenizer = Tokenizer::open(recipe.base_model);
   const ChatTemplate chat = chat_template_of(tokenizer);
   const SampleMaker maker(tokenizer, chat);
   const TrainingData data = load_training_data(recipe, maker);

@@ -21,7 +21,7 @@ void generate(Rendezvous& rendezvous, const Options& o) {
   Ranks ranks(rendezvous, recipe);
   start_log(ranks.rank());
   const BaseModel base = BaseModel::open(o.model);
-  const Tokenizer tokenizer = Tokenizer::from_gguf(base.file());
+  const Tokenizer tokenizer = Tokenizer::open(o.model);
 
   TokenIds prompt;
   if (o.raw) {

@@ -23,7 +23,7 @@ Verb add_preview(CLI::App& app) {
     start_log(rendezvous.rank());
     const Recipe recipe = options->load();
     const BaseModel base = BaseModel::open(recipe.base_model);
-    const Tokenizer tokenizer = Tokenizer::from_gguf(base.file());
+    const Tokenizer tokenizer = Tokenizer::open(recipe.base_model);
     const ChatTemplate chat = chat_template_of(tokenizer);
     const TrainingData data = load_training_data(recipe, SampleMaker(tokenizer, chat));
     if (rendezvous.rank() != 0) return;

@@ -14,7 +14,7 @@ Verb add_tokenize(CLI::App& app) {
   const auto model = std::make_shared<std::string>();
   verb->add_option("--model", *model, "a GGUF file")->required()->type_name("FILE");
   return [model](Rendezvous&) {
-    const Tokenizer tokenizer = Tokenizer::from_gguf(GgufFile(*model));
+    const Tokenizer tokenizer = Tokenizer::open(*model);
     std::string line;
     while (std::getline(std::cin, line)) {
       nlohmann::json ids = nlohmann::json::array();

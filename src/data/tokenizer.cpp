@@ -109,6 +109,19 @@ void append_valid(std::string& out, std::string_view bytes) {
 
 }  // namespace
 
+Tokenizer Tokenizer::open(const std::filesystem::path& model) {
+  if (std::filesystem::is_directory(model))
+    fail("{} is a folder: this version reads tokenizers of .gguf files only", model.string());
+  return from_gguf(GgufFile(model));
+}
+
+const std::string& Tokenizer::chat_template() const {
+  static const std::string none;
+  const auto found = chat_templates_.find("default");
+  if (found != chat_templates_.end()) return found->second;
+  return chat_templates_.size() == 1 ? chat_templates_.begin()->second : none;
+}
+
 Tokenizer Tokenizer::from_gguf(const GgufFile& file) {
   const std::string what = file.path().string();
   const std::string& model = file.text("tokenizer.ggml.model");
@@ -138,7 +151,18 @@ Tokenizer Tokenizer::from_gguf(const GgufFile& file) {
   tokenizer.eos_ = id_under(file, "tokenizer.ggml.eos_token_id", tokens.size());
   if (file.has("tokenizer.ggml.bos_token_id"))
     tokenizer.bos_ = id_under(file, "tokenizer.ggml.bos_token_id", tokens.size());
-  tokenizer.chat_template_ = file.text("tokenizer.chat_template", "");
+  if (file.boolean("tokenizer.ggml.add_bos_token", false)) tokenizer.bos_to_add_ = tokenizer.bos_;
+  tokenizer.ends_ = {tokenizer.eos_};
+  for (const char* key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
+    if (!file.has(key)) continue;
+    const std::int32_t id = id_under(file, key, tokens.size());
+    if (std::find(tokenizer.ends_.begin(), tokenizer.ends_.end(), id) == tokenizer.ends_.end())
+      tokenizer.ends_.push_back(id);
+  }
+  if (file.has("tokenizer.chat_template")) tokenizer.chat_templates_["default"] = file.text("tokenizer.chat_template");
+  if (file.has("tokenizer.chat_templates"))
+    for (const std::string& name : file.texts("tokenizer.chat_templates"))
+      tokenizer.chat_templates_[name] = file.text("tokenizer.chat_template." + name);
   return tokenizer;
 }
 

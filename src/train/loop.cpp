@@ -59,7 +59,7 @@ class Run {
       : ranks_(ranks),
         recipe_(recipe),
         base_(BaseModel::open(recipe.base_model)),
-        tokenizer_(Tokenizer::from_gguf(base_.file())) {
+        tokenizer_(Tokenizer::open(recipe.base_model)) {
     const ChatTemplate chat = chat_template_of(tokenizer_);
     data_ = load_training_data(recipe, SampleMaker(tokenizer_, chat));
     open_model();

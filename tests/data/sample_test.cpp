@@ -21,7 +21,7 @@ using ::testing::ThrowsMessage;
 
 // The real tokenizer and template, read once.
 struct SmolLM2 {
-  Tokenizer tokenizer = Tokenizer::from_gguf(GgufFile(test_model().string()));
+  Tokenizer tokenizer = Tokenizer::open(test_model());
   ChatTemplate chat = chat_template_of(tokenizer);
   SampleMaker maker{tokenizer, chat};
 };

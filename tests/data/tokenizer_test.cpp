@@ -40,7 +40,7 @@ std::vector<Row> golden(const std::string& name) {
   return rows;
 }
 
-Tokenizer tiny() { return Tokenizer::from_gguf(GgufFile(kGoldens + "tiny.gguf")); }
+Tokenizer tiny() { return Tokenizer::open(kGoldens + "tiny.gguf"); }
 
 std::vector<std::int32_t> ids_of(const std::vector<Token>& tokens) {
   std::vector<std::int32_t> ids;
@@ -86,14 +86,14 @@ TEST(Tokenizer, GivesTheIdsOfTheTokenizersPackage) {
   NEEDS_TEST_MODEL();
   const auto rows = golden("smollm2.jsonl");
   ASSERT_GE(rows.size(), 2000U);
-  const Tokenizer tokenizer = Tokenizer::from_gguf(GgufFile(test_model()));
+  const Tokenizer tokenizer = Tokenizer::open(test_model());
   expect_golden(tokenizer, rows);
   expect_offsets(tokenizer, rows, false);
 }
 
 TEST(Tokenizer, KnowsTheModelsNames) {
   NEEDS_TEST_MODEL();
-  const Tokenizer tokenizer = Tokenizer::from_gguf(GgufFile(test_model()));
+  const Tokenizer tokenizer = Tokenizer::open(test_model());
   EXPECT_EQ(tokenizer.vocab_size(), 49152);
   EXPECT_EQ(tokenizer.eos(), 2);
   EXPECT_EQ(tokenizer.bos(), 1);
@@ -234,7 +234,7 @@ GgufBytes small_vocabulary() {
 std::string error_of(const GgufBytes& file) {
   const TemporaryDirectory directory;
   try {
-    Tokenizer::from_gguf(GgufFile(directory.write("x.gguf", file.bytes())));
+    Tokenizer::open(directory.write("x.gguf", file.bytes()));
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("x.gguf"));
     return error.what();

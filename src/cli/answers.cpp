@@ -17,7 +17,7 @@ Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const
 
   const std::int64_t together = std::clamp(most, std::int64_t{1}, kTogether);
   Generator generator(*ranks.device, *session.model, *session.store, *ranks.gathers, tokenizer.ends(),
-                      {.prompts = together, .prompt_tokens = longest, .new_tokens = new_tokens},
+                      {.prompts = together, .prompt_tokens = longest, .new_tokens = new_tokens}, Sampling{},
                       {.dtype = session.model->dtype()});
   Answers answers{static_cast<std::size_t>(cuts[rank]), static_cast<std::size_t>(cuts[rank + 1]), {}};
   for (std::int64_t begin = 0; begin < most; begin += together) {

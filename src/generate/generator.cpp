@@ -18,12 +18,13 @@ std::size_t ids_bytes(const GenerateLimits& limits) {
 }  // namespace
 
 Generator::Generator(Device& device, Model& model, ParamStore& store, Communicator& gathers, TokenIds end,
-                     const GenerateLimits& limits, const StreamerOptions& streamer)
+                     const GenerateLimits& limits, const Sampling& sampling, const StreamerOptions& streamer)
     : device_(device),
       model_(model),
       comm_(gathers),
       end_(std::move(end)),
       limits_(limits),
+      sampling_(sampling),
       chunk_(std::clamp(kChunkTokens / limits.prompt_tokens, std::int64_t{1}, limits.prompts)),
       rows_(std::max(padded_rows(chunk_ * limits.prompt_tokens), padded_rows(limits.prompts))),
       capacity_(limits.prompt_tokens + limits.new_tokens),
@@ -38,12 +39,14 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
                              Purpose::kLive);
   logits_ = device.allocate(static_cast<std::size_t>(limits.prompts * c.vocab) * sizeof(float), Tier::kDevice,
                             Purpose::kHead);
+  if (sampling.temperature > 0) host_logits_ = device.allocate(logits_.bytes(), Tier::kPinned, Purpose::kHead);
   ids_ = device.allocate(3 * ids_bytes(limits), Tier::kDevice, Purpose::kWorkspace);
   host_ids_ = device.allocate(3 * ids_bytes(limits), Tier::kPinned, Purpose::kWorkspace);
   votes_ = device.allocate(static_cast<std::size_t>(gathers.size()) + 1, Tier::kPinned, Purpose::kCommunication);
 }
 
-std::vector<TokenIds> Generator::run(const std::vector<TokenIds>& prompts) {
+std::vector<TokenIds> Generator::run(const std::vector<TokenIds>& prompts, std::uint64_t first,
+                                     const OnToken& on_token) {
   DCHECK(static_cast<std::int64_t>(prompts.size()) <= limits_.prompts, "{} prompts at a time, made for {}",
          prompts.size(), limits_.prompts);
   std::vector<Sample> samples;
@@ -54,14 +57,19 @@ std::vector<TokenIds> Generator::run(const std::vector<TokenIds>& prompts) {
   }
   std::vector<TokenIds> answers(prompts.size());
   std::vector<bool> ended(prompts.size(), false);
+  first_ = first;
+  token_ = 0;
   streamer_.run(0);
   TokenIds next = prefill(samples);
-  for (std::int64_t token = 1;; ++token) {
+  for (;;) {
     for (std::size_t s = 0; s < answers.size(); ++s) {
       ended[s] = ended[s] || std::find(end_.begin(), end_.end(), next[s]) != end_.end();
-      if (!ended[s]) answers[s].push_back(next[s]);
+      if (ended[s]) continue;
+      answers[s].push_back(next[s]);
+      if (on_token) on_token(s, next[s]);
     }
-    const bool unfinished = token < limits_.new_tokens && std::find(ended.begin(), ended.end(), false) != ended.end();
+    const bool room = static_cast<std::int64_t>(++token_) < limits_.new_tokens;
+    const bool unfinished = room && std::find(ended.begin(), ended.end(), false) != ended.end();
     if (!anyone(unfinished)) return answers;
     next = decode(next, lengths);
     for (std::int32_t& length : lengths) ++length;
@@ -100,7 +108,8 @@ TokenIds Generator::prefill(const std::vector<Sample>& prompts) {
     for (std::size_t s = i * static_cast<std::size_t>(chunk_);
          s < std::min((i + 1) * static_cast<std::size_t>(chunk_), prompts.size()); ++s)
       last_rows.push_back(row += static_cast<std::int32_t>(prompts[s].tokens.size()));
-    const TokenIds picked = most_likely(unit.view(), x(model_.config().layers, i), last_rows);
+    const TokenIds picked =
+        choose(unit.view(), x(model_.config().layers, i), last_rows, i * static_cast<std::size_t>(chunk_));
     next.insert(next.end(), picked.begin(), picked.end());
   }
   return next;
@@ -123,21 +132,33 @@ TokenIds Generator::decode(const TokenIds& ids, const TokenIds& lengths) {
   const Lease unit = streamer_.borrow(model_.head_unit());
   TokenIds rows(ids.size());
   for (std::size_t s = 0; s < rows.size(); ++s) rows[s] = static_cast<std::int32_t>(s);
-  return most_likely(unit.view(), x(model_.config().layers), rows);
+  return choose(unit.view(), x(model_.config().layers), rows, 0);
 }
 
-TokenIds Generator::most_likely(const UnitView& head, ConstTensor x, const TokenIds& rows) {
+TokenIds Generator::choose(const UnitView& head, ConstTensor x, const TokenIds& rows, std::size_t prompt) {
   const auto count = static_cast<std::int64_t>(rows.size());
   if (count == 0) return {};
-  const Tensor logits = logits_.tensor(DType::kF32, {count, model_.config().vocab});
+  const std::int64_t vocab = model_.config().vocab;
+  const Tensor logits = logits_.tensor(DType::kF32, {count, vocab});
   const Tensor ids = upload(rows, 2);  // read before it is overwritten: both happen on the compute stream
   model_.logits(head, x, ids, logits, scratch());
+  if (sampling_.temperature > 0) {
+    device_.copy(host_logits_.data(), logits.data, logits.bytes(), device_.compute());
+    device_.compute().synchronize();
+    TokenIds chosen;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const std::span<const float> row(reinterpret_cast<const float*>(host_logits_.data()) + i * static_cast<std::size_t>(vocab),
+                                       static_cast<std::size_t>(vocab));
+      chosen.push_back(sample(row, sampling_, sampling_draw(sampling_.seed, first_ + prompt + i, token_)));
+    }
+    return chosen;
+  }
   device_.ops().argmax(ids, logits);
   std::byte* const host = host_ids_.data() + 2 * ids_bytes(limits_);
   device_.copy(host, ids.data, ids.bytes(), device_.compute());
   device_.compute().synchronize();
-  const auto* picked = reinterpret_cast<const std::int32_t*>(host);
-  return {picked, picked + count};
+  const auto* chosen = reinterpret_cast<const std::int32_t*>(host);
+  return {chosen, chosen + count};
 }
 
 KvCache Generator::cache(std::int64_t layer, std::int64_t begin, std::int64_t end) const {

@@ -1,11 +1,13 @@
-// Greedy text from a model whose base rests in shares: many prompts side by side over a cache of keys and values. Every
-// rank answers prompts of its own; all of them visit the units together, so the slowest rank's last token ends the
-// call.
+// Text from a model whose base rests in shares, greedy or sampled: many prompts side by side over a cache of keys and
+// values. Every rank answers prompts of its own; all of them visit the units together, so the slowest rank's last token
+// ends the call.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "generate/sampling.h"
 #include "models/model.h"
 #include "shard/activation_store.h"
 #include "shard/layer_streamer.h"
@@ -21,21 +23,26 @@ struct GenerateLimits {
   std::int64_t new_tokens = 64;
 };
 
+// Hears of every token of an answer as soon as it is chosen: which of the call's prompts, and the id.
+using OnToken = std::function<void(std::size_t prompt, std::int32_t id)>;
+
 class Generator {
  public:
   // `end`: the ids that end an answer.
   Generator(Device& device, Model& model, ParamStore& store, Communicator& gathers, TokenIds end,
-            const GenerateLimits& limits, const StreamerOptions& streamer);
+            const GenerateLimits& limits, const Sampling& sampling, const StreamerOptions& streamer);
 
-  // The tokens that follow each of at most limits.prompts prompts (none empty), without the one that ended them.
-  // Collective; ranks may bring different numbers of prompts, also none.
-  std::vector<TokenIds> run(const std::vector<TokenIds>& prompts);
+  // The tokens that follow each of at most limits.prompts prompts (none empty, none longer than limits.prompt_tokens),
+  // without the one that ended them. Collective; ranks may bring different numbers of prompts, also none. `first`: the
+  // number of prompts[0] among all that are answered with this seed, from which its draws follow.
+  std::vector<TokenIds> run(const std::vector<TokenIds>& prompts, std::uint64_t first = 0,
+                            const OnToken& on_token = {});
 
  private:
   TokenIds prefill(const std::vector<Sample>& prompts);
   TokenIds decode(const TokenIds& ids, const TokenIds& lengths);
-  // The most likely token after each of the given rows of x.
-  TokenIds most_likely(const UnitView& head, ConstTensor x, const TokenIds& rows);
+  // The token after each of the given rows of x, which belong to the call's prompts from `prompt` on.
+  TokenIds choose(const UnitView& head, ConstTensor x, const TokenIds& rows, std::size_t prompt);
   KvCache cache(std::int64_t layer, std::int64_t begin, std::int64_t end) const;
   Tensor upload(const TokenIds& ids, std::int64_t place);
   bool anyone(bool me);
@@ -47,13 +54,15 @@ class Generator {
   Communicator& comm_;
   TokenIds end_;
   GenerateLimits limits_;
+  Sampling sampling_;
+  std::uint64_t first_ = 0, token_ = 0;  // of this call: the number of its first prompt, and of the token in work
   std::int64_t chunk_;     // prompts that go through a layer together
   std::int64_t rows_;      // tokens of such a chunk at most
   std::int64_t capacity_;  // tokens of a sample's line in the cache
   LayerStreamer streamer_;
   BatchBuffers batches_;
   ActivationStore x_;
-  Buffer cache_, saved_, scratch_, logits_, ids_, host_ids_, votes_;
+  Buffer cache_, saved_, scratch_, logits_, host_logits_, ids_, host_ids_, votes_;
 };
 
 }  // namespace shardlora

@@ -82,7 +82,7 @@ TEST(SmolLM2, GivesTheLossesAndContinuationsOfTransformers) {
     limits.prompt_tokens = std::max(limits.prompt_tokens, std::ssize(prompts.back()));
     for (const double margin : row["margins"]) ASSERT_GE(margin, 0.01);
   }
-  Generator generator(*real.device, *real.model, *real.store, *real.gathers, {2}, limits, {});
+  Generator generator(*real.device, *real.model, *real.store, *real.gathers, {2}, limits, {}, {});
   const std::vector<TokenIds> answers = generator.run(prompts);
   for (std::size_t p = 0; p < prompts.size(); ++p) EXPECT_EQ(answers[p], expected[p]) << golden["greedy"][p]["prompt"];
 }

@@ -1,0 +1,69 @@
+// How fast ranks of one host gather a unit, beside plain copies of as many bytes by the same processes at the same time:
+// that is the speed of memory. Rounds of the two alternate; medians. Built with -DBENCHMARKS=ON, run by hand:
+//   build/tests/gather_bench [ranks]
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#include "backend/cpu/cpu_device.h"
+#include "comm/ranks.h"
+
+namespace shardlora {
+namespace {
+
+constexpr int kRounds = 15;
+
+double seconds(const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + std::ssize(values) / 2, values.end());
+  return values[values.size() / 2];
+}
+
+void measure(Rendezvous& rendezvous, std::size_t bytes) {
+  CpuDevice device({.threads = 1, .mode = StreamMode::kQueued});
+  const auto comm = rendezvous.make_communicator(device, "gathers");
+  const auto ranks = static_cast<std::size_t>(comm->size());
+  std::vector<std::size_t> offsets;
+  for (std::size_t r = 0; r <= ranks; ++r) offsets.push_back(bytes * r / ranks);
+  std::vector<std::byte> unit(bytes), source(bytes, std::byte{1});
+  const auto rank = static_cast<std::size_t>(comm->rank());
+  const std::vector<std::byte> share(offsets[rank + 1] - offsets[rank], std::byte{2});
+
+  std::vector<double> gathers, copies;
+  for (int round = 0; round < kRounds; ++round) {
+    comm->barrier();
+    gathers.push_back(
+        seconds([&] { comm->synchronize(comm->all_gather(unit.data(), share.data(), offsets, {})); }));
+    comm->barrier();
+    copies.push_back(seconds([&] { std::memcpy(unit.data(), source.data(), bytes); }));
+  }
+  if (rank != 0) return;
+  const double gather = static_cast<double>(bytes) / median(gathers) / 1e9;
+  const double copy = static_cast<double>(bytes) / median(copies) / 1e9;
+  fmt::print("{:>6.1f} MB  gather {:>5.1f} GB/s  memcpy {:>5.1f} GB/s  ratio {:.2f}\n", static_cast<double>(bytes) / 1e6,
+             gather, copy, gather / copy);
+}
+
+}  // namespace
+}  // namespace shardlora
+
+int main(int argc, char** argv) {
+  const int ranks = argc > 1 ? std::atoi(argv[1]) : 2;
+  fmt::print("{} ranks, each gets the whole unit; bytes a rank receives a second\n", ranks);
+  std::fflush(stdout);
+  for (const double megabytes : {0.1, 1.0, 4.0, 32.0, 256.0})
+    shardlora::run_process_ranks(ranks, [&](shardlora::Rendezvous& rendezvous) {
+      shardlora::measure(rendezvous, static_cast<std::size_t>(megabytes * 1e6));
+      std::fflush(stdout);
+    });
+}

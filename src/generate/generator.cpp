@@ -147,8 +147,9 @@ TokenIds Generator::choose(const UnitView& head, ConstTensor x, const TokenIds& 
     device_.compute().synchronize();
     TokenIds chosen;
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      const std::span<const float> row(reinterpret_cast<const float*>(host_logits_.data()) + i * static_cast<std::size_t>(vocab),
-                                       static_cast<std::size_t>(vocab));
+      const std::span<const float> row(
+          reinterpret_cast<const float*>(host_logits_.data()) + i * static_cast<std::size_t>(vocab),
+          static_cast<std::size_t>(vocab));
       chosen.push_back(sample(row, sampling_, sampling_draw(sampling_.seed, first_ + prompt + i, token_)));
     }
     return chosen;

@@ -56,9 +56,9 @@ class Generator {
   GenerateLimits limits_;
   Sampling sampling_;
   std::uint64_t first_ = 0, token_ = 0;  // of this call: the number of its first prompt, and of the token in work
-  std::int64_t chunk_;     // prompts that go through a layer together
-  std::int64_t rows_;      // tokens of such a chunk at most
-  std::int64_t capacity_;  // tokens of a sample's line in the cache
+  std::int64_t chunk_;                   // prompts that go through a layer together
+  std::int64_t rows_;                    // tokens of such a chunk at most
+  std::int64_t capacity_;                // tokens of a sample's line in the cache
   LayerStreamer streamer_;
   BatchBuffers batches_;
   ActivationStore x_;

@@ -16,9 +16,7 @@ struct Candidate {
 };
 
 // Of a heap: the most likely on top, of equal ones the lower id.
-bool below(const Candidate& a, const Candidate& b) {
-  return a.weight != b.weight ? a.weight < b.weight : a.id > b.id;
-}
+bool below(const Candidate& a, const Candidate& b) { return a.weight != b.weight ? a.weight < b.weight : a.id > b.id; }
 
 }  // namespace
 

@@ -16,7 +16,8 @@ struct Sampling {
 // chooses, so the same draw gives the same token. temperature > 0, 0 < top_p <= 1.
 std::int32_t sample(std::span<const float> logits, const Sampling& sampling, double draw);
 
-// The draw for token number `token` of prompt number `prompt`: the same whatever rank answers it, beside whichever others.
+// The draw for token number `token` of prompt number `prompt`: the same whatever rank answers it, beside whichever
+// others.
 double sampling_draw(std::uint64_t seed, std::uint64_t prompt, std::uint64_t token);
 
 }  // namespace shardlora

@@ -1,5 +1,5 @@
-// How fast ranks of one host gather a unit, beside plain copies of as many bytes by the same processes at the same time:
-// that is the speed of memory. Rounds of the two alternate; medians. Built with -DBENCHMARKS=ON, run by hand:
+// How fast ranks of one host gather a unit, beside plain copies of as many bytes by the same processes at the same
+// time: that is the speed of memory. Rounds of the two alternate; medians. Built with -DBENCHMARKS=ON, run by hand:
 //   build/tests/gather_bench [ranks]
 #include <fmt/format.h>
 
@@ -42,16 +42,15 @@ void measure(Rendezvous& rendezvous, std::size_t bytes) {
   std::vector<double> gathers, copies;
   for (int round = 0; round < kRounds; ++round) {
     comm->barrier();
-    gathers.push_back(
-        seconds([&] { comm->synchronize(comm->all_gather(unit.data(), share.data(), offsets, {})); }));
+    gathers.push_back(seconds([&] { comm->synchronize(comm->all_gather(unit.data(), share.data(), offsets, {})); }));
     comm->barrier();
     copies.push_back(seconds([&] { std::memcpy(unit.data(), source.data(), bytes); }));
   }
   if (rank != 0) return;
   const double gather = static_cast<double>(bytes) / median(gathers) / 1e9;
   const double copy = static_cast<double>(bytes) / median(copies) / 1e9;
-  fmt::print("{:>6.1f} MB  gather {:>5.1f} GB/s  memcpy {:>5.1f} GB/s  ratio {:.2f}\n", static_cast<double>(bytes) / 1e6,
-             gather, copy, gather / copy);
+  fmt::print("{:>6.1f} MB  gather {:>5.1f} GB/s  memcpy {:>5.1f} GB/s  ratio {:.2f}\n",
+             static_cast<double>(bytes) / 1e6, gather, copy, gather / copy);
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ SampleSet SampleMaker::load_samples(const std::vector<std::string>& paths, const
   BadRows bad;
   for (const std::string& path : paths) {
     summary.rows += for_each_row(path, bad, [&](Row&& row) {
-      Sample sample = sample_of(row, options.train_on_inputs);
+      Sample sample = sample_of(row, options.train_on);
       if (!fit(sample, options, summary)) return;
       summary.lengths.push_back(static_cast<std::int64_t>(sample.tokens.size()));
       summary.trained += std::accumulate(sample.trained.begin(), sample.trained.end(), std::int64_t{0});

@@ -1,5 +1,7 @@
 #include "train/training_data.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 
 #include "data/order.h"
@@ -19,8 +21,9 @@ std::int64_t longest(const std::vector<Sample>& samples) {
 }
 
 TrainingData load_training_data(const Recipe& recipe, const SampleMaker& maker) {
-  const SampleOptions options{recipe.sequence_len, recipe.train_on_inputs, recipe.excess_length_strategy};
+  const SampleOptions options{recipe.sequence_len, {.inputs = recipe.train_on_inputs}, recipe.excess_length_strategy};
   TrainingData data;
+  for (const std::string& warning : maker.template_warnings(options.train_on)) spdlog::warn("{}", warning);
   data.train = maker.load_samples(paths_of(recipe.datasets), options);
   if (!recipe.test_datasets.empty()) {
     data.held_out = maker.load_samples(paths_of(recipe.test_datasets), options);

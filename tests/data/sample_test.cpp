@@ -135,8 +135,8 @@ TEST(SampleMaker, LeavesOutTurnsThatAreMarked) {
 
 TEST(SampleMaker, TrainsOnEverythingWhenAsked) {
   NEEDS_TEST_MODEL();
-  const Sample sample =
-      smollm2().maker.sample_of(row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"}])"), true);
+  const Sample sample = smollm2().maker.sample_of(
+      row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"}])"), {.inputs = true});
   EXPECT_EQ(sample.trained[0], 0);  // nothing comes before it
   EXPECT_EQ(std::accumulate(sample.trained.begin(), sample.trained.end(), 1U), sample.tokens.size());
 }
@@ -166,15 +166,114 @@ TEST(SampleMaker, FindsTheEndOfATurnInOtherTemplates) {
   // No end token before the next message: the answer alone.
   EXPECT_EQ(trained_by("{% for m in messages %}{{ m.role }}:\n{{ m.content }}\n{% endfor %}", talk),
             "user:\nU\nassistant:\n⟦A⟧\nuser:\nV\nassistant:\n⟦B⟧\n");
-  // A token trains if its first byte does: that of " A" is the template's blank.
+  // Blanks right before the answer are what the model has to write after the prompt; a line end is the header's.
   EXPECT_EQ(trained_by("{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}", talk),
-            "user: U<|im_end|>assistant: A⟦<|im_end|>⟧user: V<|im_end|>assistant: B⟦<|im_end|>⟧\n");
+            "user: U<|im_end|>assistant:⟦ A<|im_end|>⟧user: V<|im_end|>assistant:⟦ B<|im_end|>⟧\n");
   // Reasoning, content and the template's text between them are one turn.
   EXPECT_EQ(trained_by("{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content %}(<{{ "
                        "m.reasoning_content }}>){% endif %}{{ m.content }}<|im_end|>\n{% endfor %}",
                        talk),
             "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n(<⟦R>)A<|im_end|>⟧\n<|im_start|>user\nV<|im_end|>\n"
             "<|im_start|>assistant\n⟦B<|im_end|>⟧\n");
+}
+
+// What trains of `messages` by the template `source`.
+std::string trained_of(const std::string& source, const char* messages, const TrainOn& what = {}) {
+  const ChatTemplate chat(source, "t");
+  return preview_row(SampleMaker(smollm2().tokenizer, chat).sample_of(row_of(messages), what), smollm2().tokenizer,
+                     false);
+}
+
+constexpr const char* kTalk =
+    R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"},{"role":"user","content":"V"},
+        {"role":"assistant","content":"B"}])";
+
+TEST(SampleMaker, TrainsWhatGenerationBlocksSay) {
+  NEEDS_TEST_MODEL();
+  // The block decides: with the header's last line or without, with the end token or without.
+  const std::string loop = "{% for m in messages %}{% if m.role == 'user' %}[{{ m.content }}]{% else %}";
+  EXPECT_EQ(trained_of(loop + "<|im_start|>assistant\n{% generation %}{{ m.content }}<|im_end|>;{% endgeneration "
+                              "%}\n{% endif %}{% endfor %}",
+                       kTalk),
+            "[U]<|im_start|>assistant\n⟦A<|im_end|>;⟧[V]<|im_start|>assistant\n⟦B<|im_end|>;⟧\n");
+  EXPECT_EQ(trained_of(loop + "<|im_start|>{% generation %}say: {{ m.content }}{% endgeneration "
+                              "%}<|im_end|>{% endif %}{% endfor %}",
+                       kTalk),
+            "[U]<|im_start|>⟦say: A⟧<|im_end|>[V]<|im_start|>⟦say: B⟧<|im_end|>\n");
+  // Blocks that touch are turns of their own.
+  EXPECT_EQ(
+      trained_of("{% for m in messages %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% endfor %}",
+                 R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"},
+                           {"role":"assistant","content":"B","train":false}])"),
+      "U<|im_end|>⟦A<|im_end|>⟧B<|im_end|>\n");
+  // What is not in a block doesn't train, though the assistant says it; another role does where it is asked for.
+  const std::string last =
+      "{% for m in messages %}{{ m.role }}:{% if loop.last %}{% generation %}{{ m.content }}"
+      "<|im_end|>{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}";
+  EXPECT_EQ(trained_of(last, kTalk), "user:U<|im_end|>assistant:A<|im_end|>user:V<|im_end|>assistant:⟦B<|im_end|>⟧\n");
+  EXPECT_EQ(trained_of(last, kTalk, {.roles = {"user", "assistant"}}),
+            "user:⟦U<|im_end|>⟧assistant:A<|im_end|>user:⟦V<|im_end|>⟧assistant:⟦B<|im_end|>⟧\n");
+  // Through macros, set blocks and filters the mark stays.
+  EXPECT_EQ(trained_of("{% macro say(m) %}{% generation %} {{ m.content }}<|im_end|>{% endgeneration %}{% endmacro %}"
+                       "{% for m in messages %}{% set t %}{{ m.role }}:{{ say(m) if loop.last else m.content }}{% "
+                       "endset %}{{ t | trim }}\n{% endfor %}",
+                       kTalk),
+            "user:U\nassistant:A\nuser:V\nassistant:⟦ B<|im_end|>⟧\n");
+}
+
+TEST(SampleMaker, TrainsTheRolesAndEndsThatAreAskedFor) {
+  NEEDS_TEST_MODEL();
+  const std::string chatml = "{% for m in messages %}({{ m.role }}){{ m.content }} <|im_end|>\n{% endfor %}";
+  const auto trained = [&](const TrainOn& what) { return trained_of(chatml, kTalk, what); };
+  using enum TrainOnEos;
+  EXPECT_EQ(trained({.roles = {"user"}}),
+            "(user)⟦U <|im_end|>⟧\n(assistant)A <|im_end|>\n(user)⟦V <|im_end|>⟧\n(assistant)B <|im_end|>\n");
+  EXPECT_EQ(trained({.eos = kNone}),
+            "(user)U <|im_end|>\n(assistant)⟦A⟧ <|im_end|>\n(user)V <|im_end|>\n(assistant)⟦B⟧ <|im_end|>\n");
+  EXPECT_EQ(trained({.eos = kLast}),
+            "(user)U <|im_end|>\n(assistant)⟦A⟧ <|im_end|>\n(user)V <|im_end|>\n(assistant)⟦B <|im_end|>⟧\n");
+  EXPECT_EQ(trained({.eos = kAll}),
+            "(user)U ⟦<|im_end|>⟧\n(assistant)⟦A <|im_end|>⟧\n(user)V ⟦<|im_end|>⟧\n(assistant)⟦B <|im_end|>⟧\n");
+  // A message's own word goes before its role.
+  EXPECT_EQ(trained_of(chatml, R"([{"role":"user","content":"U","train":true},{"role":"assistant","content":"A",
+                                   "train":false},{"role":"user","content":"V","train":null},
+                                   {"role":"assistant","content":"B","weight":1}])"),
+            "(user)⟦U <|im_end|>⟧\n(assistant)A <|im_end|>\n(user)V <|im_end|>\n(assistant)⟦B <|im_end|>⟧\n");
+  const auto refused = [&](const char* message, const char* why) {
+    EXPECT_THAT([&] { trained_of(chatml, (std::string("[") + message + "]").c_str()); },
+                ThrowsMessage<RowError>(HasSubstr(why)));
+  };
+  refused(R"({"role":"assistant","content":"A","train":"no"})", "message 1: train must be true or false, not \"no\"");
+  refused(R"({"role":"assistant","content":"A","weight":0.5})", "message 1: weight must be 0 or 1, not 0.5");
+  EXPECT_THAT([&] { trained({.roles = {"tool"}}); }, ThrowsMessage<RowError>(HasSubstr("shows no word of tool")));
+}
+
+TEST(SampleMaker, WarnsOfTemplatesThatDontTeachToStopOrAskInAnotherWay) {
+  NEEDS_TEST_MODEL();
+  const auto warnings = [&](const std::string& source, const TrainOn& what = {}) {
+    const ChatTemplate chat(source, "t");
+    std::string all;
+    for (const std::string& warning : SampleMaker(smollm2().tokenizer, chat).template_warnings(what))
+      all += warning + "\n";
+    return all;
+  };
+  EXPECT_EQ(warnings(smollm2().tokenizer.chat_template()), "");
+  EXPECT_EQ(smollm2().maker.end_of_turn(), smollm2().tokenizer.eos());
+  const std::string head = "{% for m in messages %}{% if m.role == 'user' %}Q: {{ m.content }}\n{% else %}A:",
+                    tail = "{% endif %}{% endfor %}{% if add_generation_prompt %}A:{% endif %}";
+  EXPECT_EQ(warnings(head + " {{ m.content }}<|im_end|>\n" + tail), "");
+  EXPECT_THAT(warnings(head + " {{ m.content }}<|end|>\n" + tail),
+              ::testing::StartsWith("the chat template writes no end-of-turn token after the answer (\"<|end|>\\n\" "
+                                    "follows it): the model will not learn to stop\n"));
+  EXPECT_THAT(warnings(head + "{% generation %} {{ m.content }}{% endgeneration %}<|im_end|>\n" + tail),
+              ::testing::StartsWith("the chat template's {% generation %} block leaves out \"<|im_end|>\""));
+  // Asked with "A:", taught behind "A:\n" or behind a block that the prompt lacks.
+  EXPECT_THAT(warnings(head + "\n{{ m.content }}<|im_end|>" + tail),
+              HasSubstr("behind the prompt the row goes on with \"\\nYes<|im_end|>\", which does not train"));
+  EXPECT_THAT(warnings(head + " {{ m.content }}<|im_end|>{% endif %}{% endfor %}{% if add_generation_prompt %}B:{% "
+                              "endif %}"),
+              HasSubstr("the prompt goes on with \"B:\", the row with \"A: Yes<|im_end|>\""));
+  EXPECT_EQ(warnings("{{ raise_exception('no') }}"), "");
 }
 
 TEST(SampleMaker, AsksForTheLastAnswer) {

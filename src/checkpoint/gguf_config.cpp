@@ -56,9 +56,9 @@ void refuse_what_we_cannot_compute(const Keys& keys) {
 
 void read_yarn(const Keys& keys, const ModelConfig& config, Rope& rope) {
   const GgufFile& file = keys.file;
-  rope.original_positions =
-      keys.positive("rope.scaling.original_context_length",
-                    file.real(keys.full("rope.scaling.original_context_length"), static_cast<double>(config.max_positions)));
+  rope.original_positions = keys.positive(
+      "rope.scaling.original_context_length",
+      file.real(keys.full("rope.scaling.original_context_length"), static_cast<double>(config.max_positions)));
   for (const auto& [key, value] : {std::pair{"rope.scaling.yarn_beta_fast", &rope.beta_fast},
                                    std::pair{"rope.scaling.yarn_beta_slow", &rope.beta_slow}})
     *value = keys.positive(key, file.real(keys.full(key), *value));
@@ -74,7 +74,8 @@ Rope rope_of(const Keys& keys, const ModelConfig& config) {
   rope.theta = keys.positive("rope.freq_base", file.real(keys.full("rope.freq_base"), rope.theta));
   double factor = 1;
   for (const char* key : {"rope.scaling.factor", "rope.scale_linear"})  // the second is an older name
-    if (const double given = file.real(keys.full(key), 0); given != 0 && factor == 1) factor = keys.positive(key, given);
+    if (const double given = file.real(keys.full(key), 0); given != 0 && factor == 1)
+      factor = keys.positive(key, given);
   const std::string scaling = file.text(keys.full("rope.scaling.type"), "linear");
   if (scaling != "none" && scaling != "linear" && scaling != "yarn")
     keys.refuse("rope.scaling.type", fmt::format("rotary scaling \"{}\"", scaling));
@@ -96,7 +97,8 @@ Rope rope_of(const Keys& keys, const ModelConfig& config) {
   file.read_f32(*divisors, rope.divisors);
   for (const float d : rope.divisors)
     if (!(d > 0) || !std::isfinite(d))
-      fail("{}: tensor {} holds {}; divisors of frequencies have to be positive", file.path().string(), kRopeDivisors, d);
+      fail("{}: tensor {} holds {}; divisors of frequencies have to be positive", file.path().string(), kRopeDivisors,
+           d);
   return rope;
 }
 

@@ -5,16 +5,16 @@
 namespace shardlora {
 namespace {
 
-constexpr std::int64_t kLargest = std::int64_t{1} << 24;  // of any width: products of two stay in 64 bits
+constexpr std::int64_t kLargest = std::int64_t{1} << 24;   // of any width: products of two stay in 64 bits
 constexpr std::int64_t kLargestHead = 256, kHeadStep = 8;  // of the attention kernels
 
 }  // namespace
 
 void check(const ModelConfig& c, const std::string& what) {
-  for (const auto& [name, value] : {std::pair{"vocabulary", c.vocab}, std::pair{"hidden width", c.hidden},
-                                    std::pair{"MLP width", c.intermediate}, std::pair{"number of layers", c.layers},
-                                    std::pair{"number of attention heads", c.heads},
-                                    std::pair{"number of key heads", c.kv_heads}, std::pair{"head size", c.head_dim}}) {
+  for (const auto& [name, value] :
+       {std::pair{"vocabulary", c.vocab}, std::pair{"hidden width", c.hidden}, std::pair{"MLP width", c.intermediate},
+        std::pair{"number of layers", c.layers}, std::pair{"number of attention heads", c.heads},
+        std::pair{"number of key heads", c.kv_heads}, std::pair{"head size", c.head_dim}}) {
     if (value < 1 || value > kLargest)
       fail("{}: a {} of {}; it has to be between 1 and {}. The file is garbled", what, name, value, kLargest);
   }

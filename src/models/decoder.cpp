@@ -171,7 +171,7 @@ class Decoder final : public Model {
 };
 
 void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy,
-                     InputGradient input_gradient, Workspace saved, Workspace scratch) {
+                       InputGradient input_gradient, Workspace saved, Workspace scratch) {
   const Activations a(saved, config_, traits_, x.dim(0), rank_, dtype_);
   const Gradients g(scratch, config_, x.dim(0), rank_, dtype_);
   LoraLinear l[kLinears];

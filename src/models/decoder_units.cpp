@@ -39,9 +39,8 @@ bool has_bias(const ModelConfig& c, std::size_t linear) {
 }
 
 bool any_linear(const LoraConfig& adapter) {
-  return std::any_of(std::begin(kModules), std::end(kModules), [&](const char* module) {
-    return adapter.targets(std::string("model.layers.0.") + module);
-  });
+  return std::any_of(std::begin(kModules), std::end(kModules),
+                     [&](const char* module) { return adapter.targets(std::string("model.layers.0.") + module); });
 }
 
 }  // namespace
@@ -59,8 +58,7 @@ DecoderUnits::DecoderUnits(const ModelConfig& config, const DecoderTraits& trait
   const ParamSpec norm{"model.norm.weight", {c.hidden}, kFormatF32};
   units_.push_back({"model.embed_tokens", {table}});
   if (c.tied_embeddings) units_.back().params.push_back(norm);
-  for (std::int64_t i = 0; i < c.layers; ++i)
-    units_.push_back(layer(i, base, adapter != nullptr ? adapter->rank : 0));
+  for (std::int64_t i = 0; i < c.layers; ++i) units_.push_back(layer(i, base, adapter != nullptr ? adapter->rank : 0));
   if (!c.tied_embeddings) units_.push_back({"lm_head", {{"lm_head.weight", {c.vocab, c.hidden}, base.other}, norm}});
 }
 

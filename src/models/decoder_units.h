@@ -15,8 +15,8 @@ enum Linear : std::size_t { kQ, kK, kV, kO, kGate, kUp, kDown, kLinears };
 
 // What an architecture may add to the decoder of Llama; numbers and biases are in the ModelConfig.
 struct DecoderTraits {
-  bool qk_norm = false;             // RMSNorm over each head's values of q and k, before they turn
-  bool gguf_rotary_pairs = false;   // GGUF stores the rows of q and k in rotary-pair order
+  bool qk_norm = false;            // RMSNorm over each head's values of q and k, before they turn
+  bool gguf_rotary_pairs = false;  // GGUF stores the rows of q and k in rotary-pair order
 };
 
 class DecoderUnits {

@@ -7,6 +7,6 @@
 namespace shardlora {
 
 std::unique_ptr<Model> make_llama(Device& device, const ModelConfig& config, const BaseFormats& base,
-                               const LoraConfig* adapter, DType dtype);
+                                  const LoraConfig* adapter, DType dtype);
 
 }  // namespace shardlora

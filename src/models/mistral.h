@@ -6,6 +6,6 @@
 namespace shardlora {
 
 std::unique_ptr<Model> make_mistral(Device& device, const ModelConfig& config, const BaseFormats& base,
-                               const LoraConfig* adapter, DType dtype);
+                                    const LoraConfig* adapter, DType dtype);
 
 }  // namespace shardlora

@@ -20,13 +20,13 @@ struct Rope {
   double theta = 10000.0;
   RopeScaling scaling = RopeScaling::kNone;
   double factor = 1.0;
-  double original_positions = 0;                      // llama3, yarn: the length before stretching
-  double low_freq_factor = 1, high_freq_factor = 4;   // llama3
-  double beta_fast = 32, beta_slow = 1;               // yarn: turns over original_positions where the ramp begins, ends
-  bool truncate = true;                               // yarn: the ramp's ends are whole pairs
-  std::optional<double> attention_factor = {};        // yarn: of sines and cosines; otherwise from what follows
-  double mscale = 0, mscale_all_dim = 0;              // yarn: 0 where the model has none
-  std::vector<float> divisors = {};                   // head_dim / 2
+  double original_positions = 0;                     // llama3, yarn: the length before stretching
+  double low_freq_factor = 1, high_freq_factor = 4;  // llama3
+  double beta_fast = 32, beta_slow = 1;              // yarn: turns over original_positions where the ramp begins, ends
+  bool truncate = true;                              // yarn: the ramp's ends are whole pairs
+  std::optional<double> attention_factor = {};       // yarn: of sines and cosines; otherwise from what follows
+  double mscale = 0, mscale_all_dim = 0;             // yarn: 0 where the model has none
+  std::vector<float> divisors = {};                  // head_dim / 2
 };
 
 // inv_freq[k] = theta^(-2k / head_dim), scaled; k < head_dim / 2.

@@ -201,7 +201,9 @@ TEST(SwappedRows, OfQueryAndKeyAreCaughtByTheLoss) {
 
 TEST(SwappedRows, OfKeyAloneAreCaughtByTheLoss) {
   GoldenJob broken{.steps = 1};
-  broken.rename = [](StoredName name) { return name.name.ends_with("attn_k.weight") ? StoredName{name.name, 0} : name; };
+  broken.rename = [](StoredName name) {
+    return name.name.ends_with("attn_k.weight") ? StoredName{name.name, 0} : name;
+  };
   EXPECT_THAT(differences(broken), Contains(StartsWith("loss")));
 }
 

@@ -1,34 +1,33 @@
-#include "models/registry.h"
+#include "models/llama.h"
 
 #include <fmt/ranges.h>
-
-#include "models/llama.h"
-#include "models/mistral.h"
-#include "models/qwen2.h"
-#include "models/qwen3.h"
 
 namespace shardlora {
 namespace {
 
+struct Architecture {
+  const char* name;
+  std::unique_ptr<Model> (*make)(Device&, const ModelConfig&, const BaseFormats&, const LoraConfig*, DType);
+};
+
 constexpr Architecture kArchitectures[] = {
-    {"llama", "LlamaForCausalLM", "llama", make_llama},
-    {"mistral", "MistralForCausalLM", nullptr, make_mistral},
-    {"qwen2", "Qwen2ForCausalLM", "qwen2", make_qwen2},
-    {"qwen3", "Qwen3ForCausalLM", "qwen3", make_qwen3},
+    {"llama", make_llama},
 };
 
 }  // namespace
 
-std::span<const Architecture> architectures() { return kArchitectures; }
+std::vector<std::string> known_architectures() {
+  std::vector<std::string> names;
+  for (const Architecture& a : kArchitectures) names.emplace_back(a.name);
+  return names;
+}
 
 std::unique_ptr<Model> make_model(Device& device, const ModelConfig& config, const BaseFormats& base,
                                   const LoraConfig* adapter, DType dtype) {
-  std::vector<std::string> names;
-  for (const Architecture& a : kArchitectures) {
+  for (const Architecture& a : kArchitectures)
     if (config.architecture == a.name) return a.make(device, config, base, adapter, dtype);
-    names.emplace_back(a.name);
-  }
-  fail("unknown architecture \"{}\"; this version knows: {}", config.architecture, fmt::join(names, ", "));
+  fail("unknown architecture \"{}\"; this version knows: {}", config.architecture,
+       fmt::join(known_architectures(), ", "));
 }
 
 }  // namespace shardlora

@@ -138,14 +138,9 @@ Interpreter::Flow Interpreter::execute(const Statement& s, Scope& scope, Text& o
       break;
     }
     case Statement::Kind::kMacro: scope.set(s.name, Callable{Callable::Kind::kMacro, s.name, &s, nullptr}); break;
-    case Statement::Kind::kGeneration: {
+    case Statement::Kind::kScope: {
       Scope inner{&scope, {}};
-      const std::int32_t number = ++generations_;
-      Text written;
-      const Flow flow = execute(s.body, inner, written);
-      written.mark_generation(number);
-      out.append(written);
-      return flow;
+      return execute(s.body, inner, out);
     }
     case Statement::Kind::kBreak: return Flow::kBreak;
     case Statement::Kind::kContinue: return Flow::kContinue;

@@ -16,10 +16,10 @@ class StatementParser {
  public:
   explicit StatementParser(TokenCursor& cursor) : cursor_(cursor), expressions_(cursor) {}
 
-  Template whole() {
+  Body whole() {
     Body body = until({});
     if (cursor_.peek().kind != Kind::kEnd) fault("unexpected {% ", cursor_.peek(1).text, " %}");
-    return {std::move(body), has_generation_};
+    return body;
   }
 
  private:
@@ -76,8 +76,7 @@ class StatementParser {
     if (name == "set") return set_block();
     if (name == "macro") return macro();
     if (name == "generation") {
-      auto node = make(Statement::Kind::kGeneration);
-      has_generation_ = true;
+      auto node = make(Statement::Kind::kScope);
       end_block();
       node->body = until({"endgeneration"});
       end_with("endgeneration");
@@ -181,7 +180,6 @@ class StatementParser {
   TokenCursor& cursor_;
   ExpressionParser expressions_;
   int depth_ = 0, loops_ = 0;
-  bool has_generation_ = false;
 };
 
 }  // namespace
@@ -198,7 +196,7 @@ Template parse_template(const std::string& source, const std::string& name) {
   }
   TokenCursor cursor(tokens);
   try {
-    return StatementParser(cursor).whole();
+    return {StatementParser(cursor).whole()};
   } catch (const TemplateFault& error) {
     fail("{}:{}: {}", name, cursor.line(), error.what());
   }

@@ -151,11 +151,10 @@ TEST_F(SampleSetTest, ReadsShareGpt) {
 
 TEST_F(SampleSetTest, ReadsDatasetsOfDifferentTypesTogether) {
   NEEDS_TEST_MODEL();
-  const SampleSet set =
-      load_samples({{.path = write(row(1), "b.jsonl"), .type = "chat_template"},
-                    {.path = write("instruction,output\nI,O\n", "a.csv"), .type = "alpaca"},
-                    {.path = write("T", "c.txt"), .type = "completion"}},
-                   smollm2().records, {}, 1);
+  const SampleSet set = load_samples({{.path = write(row(1), "b.jsonl"), .type = "chat_template"},
+                                      {.path = write("instruction,output\nI,O\n", "a.csv"), .type = "alpaca"},
+                                      {.path = write("T", "c.txt"), .type = "completion"}},
+                                     smollm2().records, {}, 1);
   ASSERT_EQ(set.samples.size(), 3U);
   EXPECT_TRUE(set.samples[1].source.ends_with("a.csv"));
   EXPECT_EQ(set.samples[1].line, 2);

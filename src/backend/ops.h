@@ -45,6 +45,8 @@ class Ops {
   virtual void zero(Tensor y) = 0;
   // y = a + b; y may be a or b.
   virtual void add(Tensor y, ConstTensor a, ConstTensor b) = 0;
+  // y (N, d) += bias (d) f32, in every row.
+  virtual void add_bias(Tensor y, ConstTensor bias) = 0;
   // y *= factor.
   virtual void scale(Tensor y, float factor) = 0;
 
@@ -58,7 +60,7 @@ class Ops {
   // inv_rms (N) f32 = 1 / sqrt(mean(x^2) + eps); y (N, d) = round(x * inv_rms) * w with w (d) f32.
   // Rounded to y's dtype before the weight, as Llama does (reference: transformers LlamaRMSNorm).
   virtual void rms_norm(Tensor y, Tensor inv_rms, ConstTensor x, ConstTensor w, float eps) = 0;
-  // dx [+]= the gradient of rms_norm with respect to x.
+  // dx [+]= the gradient of rms_norm with respect to x. Without Accumulate dx may be dy.
   virtual void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor inv_rms, ConstTensor w,
                                  Accumulate accumulate) = 0;
 

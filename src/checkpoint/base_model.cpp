@@ -10,7 +10,7 @@
 
 namespace shardlora {
 
-BaseModel::BaseModel(GgufFile file) : file_(std::move(file)), config_(config_of(file_, known_architectures())) {}
+BaseModel::BaseModel(GgufFile file) : file_(std::move(file)), config_(config_of(file_)) {}
 
 BaseModel BaseModel::open(const std::filesystem::path& path) {
   std::error_code ignored;
@@ -24,7 +24,7 @@ BaseModel BaseModel::open(const std::filesystem::path& path) {
 
 std::string BaseModel::sha256() const { return sha256_of_file(file_.path()); }
 
-const GgufTensor& BaseModel::find(const GgufName& name, const ParamSpec& param) const {
+const GgufTensor& BaseModel::find(const StoredName& name, const ParamSpec& param) const {
   const GgufTensor* tensor = file_.find(name.name);
   if (tensor == nullptr)
     fail("{}: has no tensor {} (parameter {} {}); the file is incomplete or not a {} model as its metadata says",
@@ -43,13 +43,13 @@ void BaseModel::check(const Model& model) const {
   for (const UnitSpec& unit : model.units()) {
     for (const ParamSpec& param : unit.params) {
       if (param.trainable) continue;
-      const GgufName name = model.gguf_name(param);
+      const StoredName name = model.gguf_name(param);
       find(name, param);
       used.insert(name.name);
     }
   }
   for (const GgufTensor& tensor : file_.tensors()) {
-    if (!used.contains(tensor.name))
+    if (!used.contains(tensor.name) && tensor.name != kRopeDivisors)
       fail(
           "{}: tensor {} {} has no place in a {} model of this version; without it the model would be another one. "
           "Choose a model "
@@ -58,7 +58,7 @@ void BaseModel::check(const Model& model) const {
   }
 }
 
-std::int64_t BaseModel::row_grain(const GgufName& name, const ParamSpec& param) const {
+std::int64_t BaseModel::row_grain(const StoredName& name, const ParamSpec& param) const {
   const GgufTensor& tensor = find(name, param);
   const std::int64_t block = can_read(tensor.type) ? block_size(tensor.type) : 1, length = row_length(param.shape);
   std::int64_t rows = block / std::gcd(block, std::max<std::int64_t>(length, 1));
@@ -66,13 +66,13 @@ std::int64_t BaseModel::row_grain(const GgufName& name, const ParamSpec& param) 
   return rows;
 }
 
-void BaseModel::read(const GgufName& name, const ParamSpec& param, std::span<float> out) const {
+void BaseModel::read(const StoredName& name, const ParamSpec& param, std::span<float> out) const {
   DCHECK(std::ssize(out) == param.shape.numel(), "{} {} read into {} values", param.name, param.shape.text(),
          out.size());
   read_rows(name, param, 0, out);
 }
 
-void BaseModel::read_rows(const GgufName& name, const ParamSpec& param, std::int64_t first,
+void BaseModel::read_rows(const StoredName& name, const ParamSpec& param, std::int64_t first,
                           std::span<float> out) const {
   const GgufTensor& tensor = find(name, param);
   const std::int64_t length = row_length(param.shape);

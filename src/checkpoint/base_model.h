@@ -27,15 +27,15 @@ class BaseModel {
 
   // out = all values of a parameter, row-major. A tensor that is missing, of another shape or with values that are not
   // finite is an Error.
-  void read(const GgufName& name, const ParamSpec& param, std::span<float> out) const;
+  void read(const StoredName& name, const ParamSpec& param, std::span<float> out) const;
   // The rows from `first` on, as many as `out` holds; both multiples of row_grain(name, param).
-  void read_rows(const GgufName& name, const ParamSpec& param, std::int64_t first, std::span<float> out) const;
+  void read_rows(const StoredName& name, const ParamSpec& param, std::int64_t first, std::span<float> out) const;
   // Rows that have to be read together: blocks of the file and heads whose rows are in another order are not cut.
-  std::int64_t row_grain(const GgufName& name, const ParamSpec& param) const;
+  std::int64_t row_grain(const StoredName& name, const ParamSpec& param) const;
 
  private:
   explicit BaseModel(GgufFile file);
-  const GgufTensor& find(const GgufName& name, const ParamSpec& param) const;
+  const GgufTensor& find(const StoredName& name, const ParamSpec& param) const;
 
   GgufFile file_;
   ModelConfig config_;

@@ -14,7 +14,7 @@ constexpr std::int64_t kPieceValues = std::int64_t{1} << 17;  // 512 KiB of f32 
 
 struct Source {
   const ParamSpec* param;
-  GgufName name;
+  StoredName name;
   Sections sections{};
   std::vector<float> absmax;
 };
@@ -24,7 +24,7 @@ struct Piece {
   std::int64_t first_row, rows;
 };
 
-std::vector<Source> sources_of(const std::function<GgufName(const ParamSpec&)>& gguf_name, const UnitLayout& layout,
+std::vector<Source> sources_of(const std::function<StoredName(const ParamSpec&)>& gguf_name, const UnitLayout& layout,
                                std::byte* flat) {
   std::vector<Source> sources;
   for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
@@ -62,7 +62,7 @@ void encode(const BaseModel& base, const Piece& piece, Source& source, std::vect
 
 }  // namespace
 
-void pack_unit(const BaseModel& base, const std::function<GgufName(const ParamSpec&)>& gguf_name,
+void pack_unit(const BaseModel& base, const std::function<StoredName(const ParamSpec&)>& gguf_name,
                const UnitLayout& layout, std::span<std::byte> flat) {
   DCHECK(flat.size() >= layout.frozen_bytes(), "{} bytes for a unit of {}", flat.size(), layout.frozen_bytes());
   std::fill(flat.begin(), flat.end(), std::byte{0});

@@ -1,5 +1,7 @@
 #include "data/sample.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "io/json.h"
@@ -8,34 +10,6 @@ namespace shardlora {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-bool trains(const Json& message) {
-  if (message.at("role") != "assistant") return false;
-  const auto train = message.find("train"), weight = message.find("weight");
-  if (train != message.end() && train->is_boolean() && !train->get<bool>()) return false;
-  return weight == message.end() || !weight->is_number() || weight->get<double>() != 0;
-}
-
-struct Span {
-  std::uint32_t begin, end;
-};
-
-// What every trained turn says: runs of content of one message, with the template's text between them, until another
-// message comes. A turn that says nothing is an empty span.
-std::vector<Span> turns_of(const Rendered& rendered, const Json& messages) {
-  std::vector<Span> turns;
-  std::int32_t open = -1;  // the message whose span is the last of `turns` and may still grow
-  for (const Rendered::Range& range : rendered.ranges) {
-    if (range.origin.message < 0) continue;
-    const bool content = range.origin.kind == Origin::Kind::kContent;
-    if (range.origin.message != open) open = -1;
-    if (!content || !trains(messages[static_cast<std::size_t>(range.origin.message)])) continue;
-    if (open < 0) turns.push_back({range.begin, range.end});
-    open = range.origin.message;
-    turns.back().end = range.end;
-  }
-  return turns;
-}
 
 std::vector<std::uint8_t> template_bytes(const Rendered& rendered) {
   std::vector<std::uint8_t> mask(rendered.text.size());
@@ -76,7 +50,8 @@ Rendered render(const ChatTemplate& chat, const TemplateInput& input) {
 }  // namespace
 
 ChatTemplate chat_template_of(const Tokenizer& tokenizer) {
-  if (tokenizer.chat_template().empty()) fail("{}", kNoChatTemplate);
+  if (tokenizer.chat_template().empty())
+    fail("the model has no chat template (tokenizer.chat_template); take the instruct version of the model");
   return {tokenizer.chat_template(), "chat template"};
 }
 
@@ -93,38 +68,36 @@ TemplateInput SampleMaker::input_of(const Json& row) const {
   return input;
 }
 
-Sample SampleMaker::sample_of(const Row& row, bool train_on_inputs) const {
-  const Rendered rendered = render(chat_, input_of(row.json));
-  const std::vector<std::uint8_t> from_template = template_bytes(rendered);
-  const std::vector<Token> tokens = tokenizer_.encode(rendered.text, from_template);
+std::vector<std::int32_t> SampleMaker::Encoded::ids() const {
+  std::vector<std::int32_t> out;
+  for (const Token& token : tokens) out.push_back(token.id);
+  return out;
+}
 
-  Sample sample{{}, std::vector<std::uint8_t>(tokens.size(), train_on_inputs ? 1 : 0), row.source, row.line};
-  for (const Token& token : tokens) sample.tokens.push_back(token.id);
-  for (const Span& turn : turns_of(rendered, row.json.at("messages"))) {
-    const auto begins_before = [](const Token& token, std::uint32_t offset) { return token.begin < offset; };
-    auto token = std::lower_bound(tokens.begin(), tokens.end(), turn.begin, begins_before);
-    const auto after = std::lower_bound(token, tokens.end(), turn.end, begins_before);
-    // The end of the turn: the first control token behind it, unless a message speaks before that.
-    auto end = after;
-    while (end != tokens.end() && from_template[end->begin] != 0 && !tokenizer_.is_control(end->id)) ++end;
-    const bool found = end != tokens.end() && from_template[end->begin] != 0;
-    for (const auto last = found ? end + 1 : after; token != last; ++token)
-      sample.trained[static_cast<std::size_t>(token - tokens.begin())] = 1;
-  }
-  // The first token has nothing before it to be predicted from.
-  if (!sample.trained.empty()) sample.trained[0] = 0;
+SampleMaker::Encoded SampleMaker::encode(const TemplateInput& input) const {
+  Encoded row{render(chat_, input), {}, {}};
+  row.from_template = template_bytes(row.rendered);
+  row.tokens = tokenizer_.encode(row.rendered.text, row.from_template);
+  return row;
+}
+
+Sample SampleMaker::sample_of(const Row& row, const TrainOn& train_on) const {
+  const Json& messages = row.json.at("messages");
+  const Encoded encoded = encode(input_of(row.json));
+  const std::vector<Turn> turns =
+      turns_of(chat_, encoded.rendered, encoded.from_template, encoded.tokens, tokenizer_, messages);
+  Sample sample{encoded.ids(), trained_tokens(turns, encoded.tokens, messages, train_on), row.source, row.line};
   if (std::find(sample.trained.begin(), sample.trained.end(), 1) == sample.trained.end())
-    throw RowError("nothing in it to train: the chat template shows no word of the assistant");
+    throw RowError(
+        fmt::format("nothing in it to train: the chat template shows no word of {}",
+                    train_on.roles.empty() ? "anybody" : fmt::format("{}", fmt::join(train_on.roles, ", "))));
   return sample;
 }
 
 std::vector<std::int32_t> SampleMaker::tokens_of(const Json& messages) const {
   TemplateInput input = input_of({{"messages", messages}});
   input.add_generation_prompt = true;
-  const Rendered rendered = render(chat_, input);
-  std::vector<std::int32_t> ids;
-  for (const Token& token : tokenizer_.encode(rendered.text, template_bytes(rendered))) ids.push_back(token.id);
-  return ids;
+  return encode(input).ids();
 }
 
 Prompt SampleMaker::prompt_of(const Row& row) const {
@@ -136,9 +109,7 @@ Prompt SampleMaker::prompt_of(const Row& row) const {
   Prompt prompt{{}, text_of(messages[last - 1]), row.source, row.line};
   messages.erase(messages.begin() + static_cast<std::ptrdiff_t>(last) - 1, messages.end());
   input.add_generation_prompt = true;
-  const Rendered rendered = render(chat_, input);
-  for (const Token& token : tokenizer_.encode(rendered.text, template_bytes(rendered)))
-    prompt.tokens.push_back(token.id);
+  prompt.tokens = encode(input).ids();
   return prompt;
 }
 

@@ -1,8 +1,7 @@
 // A sample: one row as the model sees it, tokens and which of them are targets. Made by the model's own chat template,
 // which knows for every character whether it is the template's or the row's:
-//  - trained are an assistant turn's content and the template's text after it up to and including its first control
-//  token
-//    (the end of the turn), not the role header and not what follows the end; a token trains if its first byte does;
+//  - what trains is said in turns.h: an assistant's answer with the token that ends its turn, not the role header and
+//    not what follows the end;
 //  - control tokens come from the template's text only; the same letters in a row are encoded as text.
 #pragma once
 
@@ -11,9 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "data/rows/row.h"
+#include "data/dataset.h"
 #include "data/template/chat_template.h"
 #include "data/tokenizer.h"
+#include "data/turns.h"
 
 namespace shardlora {
 
@@ -37,8 +37,22 @@ struct Prompt {
 
 struct SampleOptions {
   std::int64_t sequence_len = 2048;
-  bool train_on_inputs = false;        // every token trains
+  TrainOn train_on = {};
   std::optional<ExcessLength> excess;  // not given: cut, as long as at most 1 % of the rows need it
+};
+
+// What became of the rows.
+struct SampleSummary {
+  std::int64_t rows = 0, bad = 0, cut = 0, dropped = 0;
+  std::int64_t too_long = 0, longest = 0;  // rows over sequence_len, and tokens of the longest of them
+  std::vector<std::int64_t> lengths;       // tokens of every kept sample, ascending
+  std::int64_t tokens = 0, trained = 0;
+  std::string text() const;  // for people: a few lines
+};
+
+struct SampleSet {
+  std::vector<Sample> samples;
+  SampleSummary summary;
 };
 
 class SampleMaker {
@@ -47,19 +61,36 @@ class SampleMaker {
   SampleMaker(const Tokenizer& tokenizer, const ChatTemplate& chat);
 
   // The whole row, uncut. Throws RowError where the row has nothing to train or the template refuses it.
-  Sample sample_of(const Row& row, bool train_on_inputs = false) const;
+  Sample sample_of(const Row& row, const TrainOn& train_on = {}) const;
   Prompt prompt_of(const Row& row) const;
   // A prompt of one's own: [{"role": "user", "content": "Hi"}], ready for the answer.
   std::vector<std::int32_t> tokens_of(const nlohmann::ordered_json& messages) const;
 
+  // What is wrong with this template for training, found with one question and one answer; a line each, for people.
+  std::vector<std::string> template_warnings(const TrainOn& train_on = {}) const;
+  // What the template ends an answer with. Nothing: it writes no control token behind it.
+  std::optional<std::int32_t> end_of_turn() const;
+  // Where the prompt of a row's last answer is not how the row's tokens begin, or more than the answer is left to write
+  // behind it: what the two say at that place. A model trained on such a row is asked in another way than it learnt.
+  std::optional<std::string> prompt_mismatch(const Row& row) const;
+
+  // All rows of the files in their order. Bad rows are logged with file, line and reason; the 10th is an Error, and so
+  // is a set without a single sample.
+  SampleSet load_samples(const std::vector<std::string>& paths, const SampleOptions& options) const;
+  std::vector<Prompt> load_prompts(const std::vector<std::string>& paths) const;
+
  private:
+  struct Encoded {
+    Rendered rendered;
+    std::vector<std::uint8_t> from_template;  // by byte
+    std::vector<Token> tokens;
+    std::vector<std::int32_t> ids() const;
+  };
   TemplateInput input_of(const nlohmann::ordered_json& row) const;
+  Encoded encode(const TemplateInput& input) const;
   const Tokenizer& tokenizer_;
   const ChatTemplate& chat_;
 };
-
-inline constexpr const char* kNoChatTemplate =
-    "the model has no chat template (tokenizer.chat_template); take the instruct version of the model";
 
 // The variables that a template may use besides the row's.
 ChatTemplate chat_template_of(const Tokenizer& tokenizer);

@@ -4,6 +4,7 @@ namespace shardlora {
 
 void forward(Ops& ops, Tensor y, Tensor xa, ConstTensor x, const LoraLinear& linear) {
   ops.matmul(y, x, Op::kNone, linear.weight, Op::kTranspose, Accumulate::kNo);
+  if (linear.bias) ops.add_bias(y, linear.bias);
   if (!linear.adapted()) return;
   ops.matmul(xa, x, Op::kNone, linear.a, Op::kTranspose, Accumulate::kNo);
   ops.scale(xa, linear.scale);

@@ -1,4 +1,4 @@
-// A frozen linear with what an adapter adds to it: y = x W^T + s (x A^T) B^T.
+// A frozen linear with what an adapter adds to it: y = x W^T + bias + s (x A^T) B^T.
 #pragma once
 
 #include <vector>
@@ -9,6 +9,7 @@ namespace shardlora {
 
 struct LoraLinear {
   ConstTensor weight;  // (out, in)
+  ConstTensor bias;    // (out) f32, frozen; empty where the model has none
   ConstTensor a, b;    // (r, in), (out, r); empty without an adapter
   Tensor da, db;       // f32 gradients; empty unless training
   float scale = 0;     // alpha / r

@@ -1,5 +1,5 @@
-// Llama (Touvron et al. 2023) and everything shaped like it: RMSNorm, rotary embedding, grouped-query attention,
-// SwiGLU.
+// Llama (Touvron et al. 2023; Dubey et al. 2024) and everything of its class: Yi, SmolLM2, TinyLlama, DeepSeek LLM.
+// Biases where the checkpoint's config asks for them.
 #pragma once
 
 #include "models/model.h"

@@ -16,8 +16,8 @@
 
 namespace shardlora {
 
-// How a checkpoint in GGUF stores one of our parameters.
-struct GgufName {
+// Under which name a checkpoint stores one of our parameters, and how.
+struct StoredName {
   std::string name;
   std::int64_t permuted_heads = 0;  // > 0: rows are stored in rotary-pair order per head and have to be put back
 };
@@ -36,7 +36,7 @@ class Model {
   std::size_t embedding_unit() const { return 0; }
   std::size_t layer_unit(std::int64_t layer) const { return 1 + static_cast<std::size_t>(layer); }
   std::size_t head_unit() const { return config_.tied_embeddings ? 0 : units_.size() - 1; }
-  virtual GgufName gguf_name(const ParamSpec& param) const = 0;
+  virtual StoredName gguf_name(const ParamSpec& param) const = 0;
 
   // Workspaces are passed by value: every call takes what it needs from their beginning.
 
@@ -84,9 +84,8 @@ struct BaseFormats {
   Format linear, other;
 };
 
-// A row of the registry by the architecture's name; an Error lists the known ones.
+// A row of models/registry.cpp by the architecture's name; an Error lists the known ones.
 std::unique_ptr<Model> make_model(Device& device, const ModelConfig& config, const BaseFormats& base,
                                   const LoraConfig* adapter, DType dtype);
-std::vector<std::string> known_architectures();
 
 }  // namespace shardlora

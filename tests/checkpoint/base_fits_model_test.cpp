@@ -30,8 +30,8 @@ TEST(BaseModel, FitsItsModelWithTiedAndOwnHead) {
 
 TEST(BaseModel, RefusesATensorThatTheModelWouldLeaveOut) {
   TinyGguf gguf = tiny_llama();
-  gguf.tensors.push_back({"blk.0.attn_q.bias", {kHeads * kHeadDim}, std::vector<float>(kHeads * kHeadDim)});
-  EXPECT_THAT(error_of_check(gguf), AllOf(HasSubstr("blk.0.attn_q.bias (64)"), HasSubstr("another one")));
+  gguf.tensors.push_back({"blk.0.attn_q_norm.weight", {kHeads * kHeadDim}, std::vector<float>(kHeads * kHeadDim)});
+  EXPECT_THAT(error_of_check(gguf), AllOf(HasSubstr("blk.0.attn_q_norm.weight (64)"), HasSubstr("another one")));
 }
 
 TEST(BaseModel, RefusesAFileWithoutOneOfTheModelsTensors) {

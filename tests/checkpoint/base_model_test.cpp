@@ -34,7 +34,7 @@ TEST(BaseModel, TakesItsNumbersFromTheMetadata) {
   EXPECT_EQ(config.kv_heads, kKeyHeads);
   EXPECT_EQ(config.head_dim, kHeadDim);
   EXPECT_EQ(config.max_positions, 128);
-  EXPECT_EQ(config.rope_theta, 5000.0);
+  EXPECT_EQ(config.rope.theta, 5000.0);
   EXPECT_EQ(static_cast<float>(config.norm_eps), 1e-6F);
   EXPECT_TRUE(config.tied_embeddings);
 }
@@ -51,7 +51,7 @@ TEST(BaseModel, KnowsAnOwnHeadAndAnExplicitHeadLength) {
   EXPECT_FALSE(opened.base.config().tied_embeddings);
   EXPECT_EQ(opened.base.config().head_dim, 32);
   EXPECT_EQ(opened.base.config().kv_heads, kHeads);
-  EXPECT_EQ(opened.base.config().rope_theta, 10000.0);
+  EXPECT_EQ(opened.base.config().rope.theta, 10000.0);
 }
 
 TEST(BaseModel, HasTheHashOfItsFile) {
@@ -68,19 +68,41 @@ TEST(BaseModel, RefusesWhatItCannotCompute) {
   };
   EXPECT_THAT(with("general.architecture", "gptneox"),
               AllOf(HasSubstr("unknown architecture \"gptneox\""), HasSubstr("llama")));
-  EXPECT_THAT(with("llama.rope.scaling.type", "yarn"),
-              HasSubstr("rotary scaling \"yarn\" (metadata key llama.rope.scaling.type) is not supported yet"));
+  EXPECT_THAT(with("llama.rope.scaling.type", "longrope"),
+              HasSubstr("rotary scaling \"longrope\" (metadata key llama.rope.scaling.type) is not supported yet"));
   EXPECT_EQ(with("llama.rope.scaling.type", "none"), "");
-  EXPECT_THAT(with("llama.rope.scaling.factor", 4.0F), HasSubstr("rotary scaling"));
-  EXPECT_THAT(with("llama.rope.scale_linear", 2.0F), HasSubstr("rotary scaling"));
+  EXPECT_THAT(with("llama.rope.scaling.yarn_log_multiplier", 0.1F), HasSubstr("this variant of yarn"));
   EXPECT_THAT(with("llama.expert_count", 8U), HasSubstr("mixture of experts"));
-  EXPECT_THAT(with("llama.attention.sliding_window", 4096U), HasSubstr("sliding-window"));
   EXPECT_THAT(with("llama.rope.dimension_count", 8U), HasSubstr("llama.rope.dimension_count"));
   EXPECT_THAT(with("split.count", 3U), HasSubstr("one of 3 parts"));
+}
 
-  TinyGguf scaled = tiny_llama();
-  scaled.tensors.push_back({"rope_freqs.weight", {8}, std::vector<float>(8, 1.0F)});
-  EXPECT_THAT(error_of_opening(scaled), HasSubstr("rope_freqs.weight"));
+TEST(BaseModel, ReadsRotaryScaling) {
+  TinyGguf gguf = tiny_llama();
+  gguf.set("llama.rope.scaling.factor", 4.0F);  // without a type: linear, as in old files
+  const Opened linear(gguf);
+  EXPECT_EQ(linear.base.config().rope.scaling, RopeScaling::kLinear);
+  EXPECT_EQ(linear.base.config().rope.factor, 4.0);
+
+  gguf.set("llama.rope.scaling.type", "yarn");
+  const Opened yarn(gguf);
+  EXPECT_EQ(yarn.base.config().rope.scaling, RopeScaling::kYarn);
+  EXPECT_EQ(yarn.base.config().rope.original_positions, 128);
+  gguf.set("llama.rope.scaling.original_context_length", 32U);
+  gguf.set("llama.rope.scaling.attn_factor", 0.5F);
+  const Opened given(gguf);
+  EXPECT_EQ(given.base.config().rope.original_positions, 32);
+  EXPECT_DOUBLE_EQ(*given.base.config().rope.attention_factor, 0.5 * (0.1 * std::log(4.0) + 1));
+
+  gguf = tiny_llama();
+  gguf.tensors.push_back({"rope_freqs.weight", {8}, {1, 1, 1, 2, 3, 4, 4, 4}});
+  const Opened divided(gguf);
+  EXPECT_EQ(divided.base.config().rope.scaling, RopeScaling::kDivisors);
+  EXPECT_EQ(divided.base.config().rope.divisors, (std::vector<float>{1, 1, 1, 2, 3, 4, 4, 4}));
+  gguf.tensor("rope_freqs.weight").values[2] = 0;
+  EXPECT_THAT(error_of_opening(gguf), HasSubstr("divisors of frequencies have to be positive"));
+  gguf.tensor("rope_freqs.weight") = {"rope_freqs.weight", {4}, {1, 1, 1, 1}};
+  EXPECT_THAT(error_of_opening(gguf), AllOf(HasSubstr("rope_freqs.weight is (4)"), HasSubstr("(8)")));
 }
 
 TEST(BaseModel, RefusesNumbersThatMakeNoModel) {
@@ -95,6 +117,7 @@ TEST(BaseModel, RefusesNumbersThatMakeNoModel) {
   EXPECT_THAT(with("llama.block_count", 1000000U), HasSubstr("incomplete"));
   EXPECT_THAT(with("llama.embedding_length", 4000000000U), HasSubstr("between 1 and"));
   EXPECT_THAT(with("llama.embedding_length", 128U), AllOf(HasSubstr("(10, 64)"), HasSubstr("128")));
+  EXPECT_THAT(with("llama.attention.key_length", 12U), HasSubstr("heads of 12 values are not supported"));
   EXPECT_THAT(with("llama.rope.freq_base", -1.0F), HasSubstr("has to be positive"));
   EXPECT_THAT(with("llama.block_count", "one"), HasSubstr("llama.block_count"));
   TinyGguf gguf = tiny_llama();
@@ -134,7 +157,7 @@ TEST(BaseModel, UndoesTheConvertersPermutation) {
     }
   }
   const Opened opened(gguf);
-  const GgufName name{"blk.0.attn_q.weight", kHeads};
+  const StoredName name{"blk.0.attn_q.weight", kHeads};
   std::vector<float> read(ours.size());
   opened.base.read(name, param, read);
   EXPECT_EQ(read, ours);
@@ -174,7 +197,7 @@ struct Unit {
     add("norm", {301}, {.codec = Codec::kF32});
     add("dense", {300, 701}, {.codec = Codec::kBF16});
   }
-  static GgufName name(const ParamSpec& param) { return {param.name, param.name == "rotary" ? kHeads : 0}; }
+  static StoredName name(const ParamSpec& param) { return {param.name, param.name == "rotary" ? kHeads : 0}; }
   TinyGguf gguf = tiny_llama();
   UnitSpec spec{"unit", {}};
 };

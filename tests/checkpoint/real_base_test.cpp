@@ -52,7 +52,7 @@ TEST_F(RealBase, HasTheNumbersOfSmolLm2) {
   EXPECT_EQ(config.kv_heads, 3);
   EXPECT_EQ(config.head_dim, 64);
   EXPECT_EQ(config.max_positions, 8192);
-  EXPECT_EQ(config.rope_theta, 100000.0);
+  EXPECT_EQ(config.rope.theta, 100000.0);
   EXPECT_EQ(static_cast<float>(config.norm_eps), 1e-5F);
   EXPECT_TRUE(config.tied_embeddings);
 }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "data/preview.h"
+#include "io/temporary_directory.h"
 #include "io/test_model.h"
 
 namespace shardlora {
@@ -134,8 +135,8 @@ TEST(SampleMaker, LeavesOutTurnsThatAreMarked) {
 
 TEST(SampleMaker, TrainsOnEverythingWhenAsked) {
   NEEDS_TEST_MODEL();
-  const Sample sample =
-      smollm2().maker.sample_of(row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"}])"), true);
+  const Sample sample = smollm2().maker.sample_of(
+      row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"}])"), {.inputs = true});
   EXPECT_EQ(sample.trained[0], 0);  // nothing comes before it
   EXPECT_EQ(std::accumulate(sample.trained.begin(), sample.trained.end(), 1U), sample.tokens.size());
 }
@@ -165,15 +166,114 @@ TEST(SampleMaker, FindsTheEndOfATurnInOtherTemplates) {
   // No end token before the next message: the answer alone.
   EXPECT_EQ(trained_by("{% for m in messages %}{{ m.role }}:\n{{ m.content }}\n{% endfor %}", talk),
             "user:\nU\nassistant:\n⟦A⟧\nuser:\nV\nassistant:\n⟦B⟧\n");
-  // A token trains if its first byte does: that of " A" is the template's blank.
+  // Blanks right before the answer are what the model has to write after the prompt; a line end is the header's.
   EXPECT_EQ(trained_by("{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}", talk),
-            "user: U<|im_end|>assistant: A⟦<|im_end|>⟧user: V<|im_end|>assistant: B⟦<|im_end|>⟧\n");
+            "user: U<|im_end|>assistant:⟦ A<|im_end|>⟧user: V<|im_end|>assistant:⟦ B<|im_end|>⟧\n");
   // Reasoning, content and the template's text between them are one turn.
   EXPECT_EQ(trained_by("{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content %}(<{{ "
                        "m.reasoning_content }}>){% endif %}{{ m.content }}<|im_end|>\n{% endfor %}",
                        talk),
             "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n(<⟦R>)A<|im_end|>⟧\n<|im_start|>user\nV<|im_end|>\n"
             "<|im_start|>assistant\n⟦B<|im_end|>⟧\n");
+}
+
+// What trains of `messages` by the template `source`.
+std::string trained_of(const std::string& source, const char* messages, const TrainOn& what = {}) {
+  const ChatTemplate chat(source, "t");
+  return preview_row(SampleMaker(smollm2().tokenizer, chat).sample_of(row_of(messages), what), smollm2().tokenizer,
+                     false);
+}
+
+constexpr const char* kTalk =
+    R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"},{"role":"user","content":"V"},
+        {"role":"assistant","content":"B"}])";
+
+TEST(SampleMaker, TrainsWhatGenerationBlocksSay) {
+  NEEDS_TEST_MODEL();
+  // The block decides: with the header's last line or without, with the end token or without.
+  const std::string loop = "{% for m in messages %}{% if m.role == 'user' %}[{{ m.content }}]{% else %}";
+  EXPECT_EQ(trained_of(loop + "<|im_start|>assistant\n{% generation %}{{ m.content }}<|im_end|>;{% endgeneration "
+                              "%}\n{% endif %}{% endfor %}",
+                       kTalk),
+            "[U]<|im_start|>assistant\n⟦A<|im_end|>;⟧[V]<|im_start|>assistant\n⟦B<|im_end|>;⟧\n");
+  EXPECT_EQ(trained_of(loop + "<|im_start|>{% generation %}say: {{ m.content }}{% endgeneration "
+                              "%}<|im_end|>{% endif %}{% endfor %}",
+                       kTalk),
+            "[U]<|im_start|>⟦say: A⟧<|im_end|>[V]<|im_start|>⟦say: B⟧<|im_end|>\n");
+  // Blocks that touch are turns of their own.
+  EXPECT_EQ(
+      trained_of("{% for m in messages %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% endfor %}",
+                 R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"},
+                           {"role":"assistant","content":"B","train":false}])"),
+      "U<|im_end|>⟦A<|im_end|>⟧B<|im_end|>\n");
+  // What is not in a block doesn't train, though the assistant says it; another role does where it is asked for.
+  const std::string last =
+      "{% for m in messages %}{{ m.role }}:{% if loop.last %}{% generation %}{{ m.content }}"
+      "<|im_end|>{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}";
+  EXPECT_EQ(trained_of(last, kTalk), "user:U<|im_end|>assistant:A<|im_end|>user:V<|im_end|>assistant:⟦B<|im_end|>⟧\n");
+  EXPECT_EQ(trained_of(last, kTalk, {.roles = {"user", "assistant"}}),
+            "user:⟦U<|im_end|>⟧assistant:A<|im_end|>user:⟦V<|im_end|>⟧assistant:⟦B<|im_end|>⟧\n");
+  // Through macros, set blocks and filters the mark stays.
+  EXPECT_EQ(trained_of("{% macro say(m) %}{% generation %} {{ m.content }}<|im_end|>{% endgeneration %}{% endmacro %}"
+                       "{% for m in messages %}{% set t %}{{ m.role }}:{{ say(m) if loop.last else m.content }}{% "
+                       "endset %}{{ t | trim }}\n{% endfor %}",
+                       kTalk),
+            "user:U\nassistant:A\nuser:V\nassistant:⟦ B<|im_end|>⟧\n");
+}
+
+TEST(SampleMaker, TrainsTheRolesAndEndsThatAreAskedFor) {
+  NEEDS_TEST_MODEL();
+  const std::string chatml = "{% for m in messages %}({{ m.role }}){{ m.content }} <|im_end|>\n{% endfor %}";
+  const auto trained = [&](const TrainOn& what) { return trained_of(chatml, kTalk, what); };
+  using enum TrainOnEos;
+  EXPECT_EQ(trained({.roles = {"user"}}),
+            "(user)⟦U <|im_end|>⟧\n(assistant)A <|im_end|>\n(user)⟦V <|im_end|>⟧\n(assistant)B <|im_end|>\n");
+  EXPECT_EQ(trained({.eos = kNone}),
+            "(user)U <|im_end|>\n(assistant)⟦A⟧ <|im_end|>\n(user)V <|im_end|>\n(assistant)⟦B⟧ <|im_end|>\n");
+  EXPECT_EQ(trained({.eos = kLast}),
+            "(user)U <|im_end|>\n(assistant)⟦A⟧ <|im_end|>\n(user)V <|im_end|>\n(assistant)⟦B <|im_end|>⟧\n");
+  EXPECT_EQ(trained({.eos = kAll}),
+            "(user)U ⟦<|im_end|>⟧\n(assistant)⟦A <|im_end|>⟧\n(user)V ⟦<|im_end|>⟧\n(assistant)⟦B <|im_end|>⟧\n");
+  // A message's own word goes before its role.
+  EXPECT_EQ(trained_of(chatml, R"([{"role":"user","content":"U","train":true},{"role":"assistant","content":"A",
+                                   "train":false},{"role":"user","content":"V","train":null},
+                                   {"role":"assistant","content":"B","weight":1}])"),
+            "(user)⟦U <|im_end|>⟧\n(assistant)A <|im_end|>\n(user)V <|im_end|>\n(assistant)⟦B <|im_end|>⟧\n");
+  const auto refused = [&](const char* message, const char* why) {
+    EXPECT_THAT([&] { trained_of(chatml, (std::string("[") + message + "]").c_str()); },
+                ThrowsMessage<RowError>(HasSubstr(why)));
+  };
+  refused(R"({"role":"assistant","content":"A","train":"no"})", "message 1: train must be true or false, not \"no\"");
+  refused(R"({"role":"assistant","content":"A","weight":0.5})", "message 1: weight must be 0 or 1, not 0.5");
+  EXPECT_THAT([&] { trained({.roles = {"tool"}}); }, ThrowsMessage<RowError>(HasSubstr("shows no word of tool")));
+}
+
+TEST(SampleMaker, WarnsOfTemplatesThatDontTeachToStopOrAskInAnotherWay) {
+  NEEDS_TEST_MODEL();
+  const auto warnings = [&](const std::string& source, const TrainOn& what = {}) {
+    const ChatTemplate chat(source, "t");
+    std::string all;
+    for (const std::string& warning : SampleMaker(smollm2().tokenizer, chat).template_warnings(what))
+      all += warning + "\n";
+    return all;
+  };
+  EXPECT_EQ(warnings(smollm2().tokenizer.chat_template()), "");
+  EXPECT_EQ(smollm2().maker.end_of_turn(), smollm2().tokenizer.eos());
+  const std::string head = "{% for m in messages %}{% if m.role == 'user' %}Q: {{ m.content }}\n{% else %}A:",
+                    tail = "{% endif %}{% endfor %}{% if add_generation_prompt %}A:{% endif %}";
+  EXPECT_EQ(warnings(head + " {{ m.content }}<|im_end|>\n" + tail), "");
+  EXPECT_THAT(warnings(head + " {{ m.content }}<|end|>\n" + tail),
+              ::testing::StartsWith("the chat template writes no end-of-turn token after the answer (\"<|end|>\\n\" "
+                                    "follows it): the model will not learn to stop\n"));
+  EXPECT_THAT(warnings(head + "{% generation %} {{ m.content }}{% endgeneration %}<|im_end|>\n" + tail),
+              ::testing::StartsWith("the chat template's {% generation %} block leaves out \"<|im_end|>\""));
+  // Asked with "A:", taught behind "A:\n" or behind a block that the prompt lacks.
+  EXPECT_THAT(warnings(head + "\n{{ m.content }}<|im_end|>" + tail),
+              HasSubstr("behind the prompt the row goes on with \"\\nYes<|im_end|>\", which does not train"));
+  EXPECT_THAT(warnings(head + " {{ m.content }}<|im_end|>{% endif %}{% endfor %}{% if add_generation_prompt %}B:{% "
+                              "endif %}"),
+              HasSubstr("the prompt goes on with \"B:\", the row with \"A: Yes<|im_end|>\""));
+  EXPECT_EQ(warnings("{{ raise_exception('no') }}"), "");
 }
 
 TEST(SampleMaker, AsksForTheLastAnswer) {
@@ -196,6 +296,94 @@ TEST(SampleMaker, AsksForTheLastAnswer) {
   EXPECT_EQ(sample.trained[tokens.size() - 1], 0);
   EXPECT_EQ(smollm2().maker.tokens_of(ordered_json::parse(R"([{"role":"user","content":"U"}])")), tokens);
   EXPECT_THROW(smollm2().maker.prompt_of(row_of(R"([{"role":"assistant","content":"A"}])")), RowError);
+}
+
+class SampleSetTest : public ::testing::Test {
+ protected:
+  std::string write(const std::string& text) { return directory_.write("rows.jsonl", text).string(); }
+  SampleSet load(const std::string& text, SampleOptions options = {}) {
+    return smollm2().maker.load_samples({write(text)}, options);
+  }
+  static std::string row(int words) {
+    std::string text;
+    for (int i = 0; i < words; ++i) text += " word";
+    return R"({"messages":[{"role":"user","content":"U"},{"role":"assistant","content":")" + text + "\"}]}\n";
+  }
+  static std::string rows(int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += row(3);
+    return text;
+  }
+  TemporaryDirectory directory_;
+};
+
+TEST_F(SampleSetTest, ReadsFilesInOrderAndSaysWhatItRead) {
+  NEEDS_TEST_MODEL();
+  const SampleSet set = load("\xEF\xBB\xBF" + row(1) + "\n  \n" + R"({"messages":[]})" + "\r\n" + row(5));
+  ASSERT_EQ(set.samples.size(), 2U);
+  EXPECT_EQ(set.samples[0].line, 1);
+  EXPECT_EQ(set.samples[1].line, 5);
+  EXPECT_EQ(set.samples[1].tokens.size(), set.samples[0].tokens.size() + 4);
+  EXPECT_EQ(set.summary.rows, 3);
+  EXPECT_EQ(set.summary.bad, 1);
+  EXPECT_EQ(set.summary.trained, 1 + 1 + 5 + 1);
+  EXPECT_THAT(set.summary.text(), HasSubstr("3 rows: 2 kept, 1 bad\ntokens of a sample: "));
+  EXPECT_THAT(set.summary.text(), HasSubstr("8 of them trained"));
+}
+
+TEST_F(SampleSetTest, CutsAFewLongRowsUnasked) {
+  NEEDS_TEST_MODEL();
+  const SampleSet set = load(rows(99) + row(100), {.sequence_len = 64, .excess = {}});
+  EXPECT_EQ(set.summary.cut, 1);
+  EXPECT_EQ(set.samples.size(), 100U);
+  EXPECT_EQ(set.samples.back().tokens.size(), 64U);
+  EXPECT_EQ(set.samples.back().trained.size(), 64U);
+  EXPECT_THAT(set.summary.text(), HasSubstr("100 kept, of them 1 cut to sequence_len"));
+}
+
+TEST_F(SampleSetTest, WantsAWordAboutManyLongRows) {
+  NEEDS_TEST_MODEL();
+  const std::string text = rows(98) + row(100) + row(200);
+  EXPECT_THAT(
+      [&] { load(text, {.sequence_len = 64, .excess = {}}); },
+      ThrowsMessage<Error>(HasSubstr("2 of 100 rows are longer than sequence_len (64 tokens; the longest has")));
+  EXPECT_EQ(load(text, {.sequence_len = 64, .excess = ExcessLength::kTruncate}).summary.cut, 2);
+  const SampleSet dropped = load(text, {.sequence_len = 64, .excess = ExcessLength::kDrop});
+  EXPECT_EQ(dropped.summary.dropped, 2);
+  EXPECT_EQ(dropped.samples.size(), 98U);
+  EXPECT_THAT([&] { load(text, {.sequence_len = 64, .excess = ExcessLength::kError}); },
+              ThrowsMessage<Error>(HasSubstr("rows.jsonl:99: ")));
+  // What is cut to nothing that trains is dropped, not kept.
+  EXPECT_THAT([&] { load(rows(3), {.sequence_len = 8, .excess = ExcessLength::kTruncate}); },
+              ThrowsMessage<Error>(HasSubstr("not one row of 3 can be trained on (0 bad, 3 dropped as too long)")));
+}
+
+TEST_F(SampleSetTest, StopsAfterTenBadRows) {
+  NEEDS_TEST_MODEL();
+  std::string text = rows(2);
+  for (int i = 0; i < 12; ++i) text += "{\n";
+  EXPECT_THAT([&] { load(text); },
+              ThrowsMessage<Error>(
+                  HasSubstr("rows.jsonl:12: 10 bad rows; correct or remove them (the last: not valid JSON: byte")));
+}
+
+TEST_F(SampleSetTest, RefusesFilesThatAreNoRows) {
+  NEEDS_TEST_MODEL();
+  EXPECT_THAT([&] { load(""); }, ThrowsMessage<Error>(HasSubstr("rows.jsonl: no rows in it")));
+  EXPECT_THAT([&] { load("\n\n"); }, ThrowsMessage<Error>(HasSubstr("rows.jsonl: no rows in it")));
+  EXPECT_THAT([&] { load("[\n{}]"); },
+              ThrowsMessage<Error>(HasSubstr("rows.jsonl:1: this is one JSON list; write one row a line")));
+  EXPECT_THAT([&] { load("{}\n"); }, ThrowsMessage<Error>(HasSubstr("not one row of 1 can be trained on (1 bad")));
+  EXPECT_THROW(smollm2().maker.load_samples({"/nonexistent/rows.jsonl"}, {}), Error);
+  EXPECT_THROW(smollm2().maker.load_samples({directory_.path().string()}, {}), Error);
+}
+
+TEST_F(SampleSetTest, LoadsPrompts) {
+  NEEDS_TEST_MODEL();
+  const std::vector<Prompt> prompts = smollm2().maker.load_prompts({write(row(1) + row(2))});
+  ASSERT_EQ(prompts.size(), 2U);
+  EXPECT_EQ(prompts[1].reference, " word word");
+  EXPECT_EQ(prompts[1].line, 2);
 }
 
 TEST(Preview, ShowsWhatIsTrained) {

@@ -21,6 +21,7 @@ class OpsDecorator : public Ops {
   void cast(Tensor y, ConstTensor x) override { inner_.cast(y, x); }
   void zero(Tensor y) override { inner_.zero(y); }
   void add(Tensor y, ConstTensor a, ConstTensor b) override { inner_.add(y, a, b); }
+  void add_bias(Tensor y, ConstTensor bias) override { inner_.add_bias(y, bias); }
   void scale(Tensor y, float factor) override { inner_.scale(y, factor); }
   void embed(Tensor y, ConstTensor tokens, ConstTensor table) override { inner_.embed(y, tokens, table); }
   void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) override { inner_.gather_rows(y, x, rows); }

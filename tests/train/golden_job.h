@@ -33,7 +33,7 @@ struct GoldenJob {
   Prefetch prefetch = Prefetch::kYes;
   // Given the real parts of a rank.
   std::function<PlantedParts(Device&, Communicator& gathers, Communicator& reductions)> plant = {};
-  std::function<GgufName(GgufName)> rename = {};  // of every frozen parameter
+  std::function<StoredName(StoredName)> rename = {};  // of every frozen parameter
 };
 
 struct GoldenResult {

@@ -194,14 +194,16 @@ INSTANTIATE_TYPED_TEST_SUITE_P(Of, DroppedTerm, DroppedTerms, Names);
 TEST(SwappedRows, OfQueryAndKeyAreCaughtByTheLoss) {
   for (const char* variant : {"tied", "untied", "wide"}) {
     GoldenJob broken{.variant = variant, .steps = 1};
-    broken.rename = [](GgufName name) { return GgufName{name.name, 0}; };
+    broken.rename = [](StoredName name) { return StoredName{name.name, 0}; };
     EXPECT_THAT(differences(broken), AllOf(Contains(StartsWith("logits")), Contains(StartsWith("loss")))) << variant;
   }
 }
 
 TEST(SwappedRows, OfKeyAloneAreCaughtByTheLoss) {
   GoldenJob broken{.steps = 1};
-  broken.rename = [](GgufName name) { return name.name.ends_with("attn_k.weight") ? GgufName{name.name, 0} : name; };
+  broken.rename = [](StoredName name) {
+    return name.name.ends_with("attn_k.weight") ? StoredName{name.name, 0} : name;
+  };
   EXPECT_THAT(differences(broken), Contains(StartsWith("loss")));
 }
 

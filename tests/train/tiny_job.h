@@ -50,7 +50,7 @@ inline ModelConfig tiny_config(bool tied) {
           .kv_heads = 2,
           .head_dim = 8,
           .max_positions = 64,
-          .rope_theta = 10000,
+          .rope = {.theta = 10000},
           .norm_eps = 1e-5,
           .tied_embeddings = tied};
 }

@@ -142,6 +142,13 @@ void CpuOps::add(Tensor y, ConstTensor a, ConstTensor b) {
   compute_.submit([=] { cpu::add(y, a, b); });
 }
 
+void CpuOps::add_bias(Tensor y, ConstTensor bias) {
+  check_matrix("y", y);
+  check_float("y", y);
+  check("bias", bias, DType::kF32, {y.dim(1)});
+  compute_.submit([=] { cpu::add_bias(y, bias); });
+}
+
 void CpuOps::scale(Tensor y, float factor) {
   check_float("y", y);
   compute_.submit([=] { cpu::scale(y, factor); });

@@ -20,6 +20,7 @@ class CpuOps final : public Ops {
   void cast(Tensor y, ConstTensor x) override;
   void zero(Tensor y) override;
   void add(Tensor y, ConstTensor a, ConstTensor b) override;
+  void add_bias(Tensor y, ConstTensor bias) override;
   void scale(Tensor y, float factor) override;
   void embed(Tensor y, ConstTensor tokens, ConstTensor table) override;
   void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) override;

@@ -13,6 +13,7 @@ void dequantize(Tensor y, const PackedTensor& w);
 void cast(Tensor y, ConstTensor x);
 void zero(Tensor y);
 void add(Tensor y, ConstTensor a, ConstTensor b);
+void add_bias(Tensor y, ConstTensor bias);
 void scale(Tensor y, float factor);
 
 void embed(Tensor y, ConstTensor tokens, ConstTensor table);

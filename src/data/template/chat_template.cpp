@@ -37,6 +37,8 @@ ChatTemplate::ChatTemplate(const std::string& source, std::string name)
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate::~ChatTemplate() = default;
 
+bool ChatTemplate::has_generation() const { return template_->has_generation; }
+
 Rendered ChatTemplate::render(const TemplateInput& input) const {
   Interpreter interpreter(kSteps + text_bytes(input.messages) + text_bytes(input.tools));
   const Origin data{Origin::Kind::kData, -1};

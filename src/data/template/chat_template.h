@@ -48,6 +48,8 @@ class ChatTemplate {
 
   // An Error names the template's line: what raise_exception says, a wrong type, too many steps.
   Rendered render(const TemplateInput& input) const;
+  // Whether it marks with {% generation %} what the model says.
+  bool has_generation() const;
 
  private:
   std::unique_ptr<Template> template_;

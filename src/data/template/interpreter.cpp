@@ -138,9 +138,14 @@ Interpreter::Flow Interpreter::execute(const Statement& s, Scope& scope, Text& o
       break;
     }
     case Statement::Kind::kMacro: scope.set(s.name, Callable{Callable::Kind::kMacro, s.name, &s, nullptr}); break;
-    case Statement::Kind::kScope: {
+    case Statement::Kind::kGeneration: {
       Scope inner{&scope, {}};
-      return execute(s.body, inner, out);
+      const std::int32_t number = ++generations_;
+      Text written;
+      const Flow flow = execute(s.body, inner, written);
+      written.mark_generation(number);
+      out.append(written);
+      return flow;
     }
     case Statement::Kind::kBreak: return Flow::kBreak;
     case Statement::Kind::kContinue: return Flow::kContinue;

@@ -72,6 +72,7 @@ class Interpreter {
   Scope root_;
   std::int64_t steps_left_;
   int line_ = 1, depth_ = 0;
+  std::int32_t generations_ = 0;
   std::optional<std::time_t> now_;
 };
 

@@ -12,7 +12,8 @@ struct Origin {
     kContent,   // what message `message` says: content, reasoning, calls of tools
   };
   Kind kind = Kind::kTemplate;
-  std::int32_t message = -1;  // index of the message; -1: none
+  std::int32_t message = -1;    // index of the message; -1: none
+  std::int32_t generation = 0;  // which {% generation %} block wrote it, counted from 1; 0: none
   bool operator==(const Origin&) const = default;
 };
 

@@ -16,10 +16,10 @@ class StatementParser {
  public:
   explicit StatementParser(TokenCursor& cursor) : cursor_(cursor), expressions_(cursor) {}
 
-  Body whole() {
+  Template whole() {
     Body body = until({});
     if (cursor_.peek().kind != Kind::kEnd) fault("unexpected {% ", cursor_.peek(1).text, " %}");
-    return body;
+    return {std::move(body), has_generation_};
   }
 
  private:
@@ -76,7 +76,8 @@ class StatementParser {
     if (name == "set") return set_block();
     if (name == "macro") return macro();
     if (name == "generation") {
-      auto node = make(Statement::Kind::kScope);
+      auto node = make(Statement::Kind::kGeneration);
+      has_generation_ = true;
       end_block();
       node->body = until({"endgeneration"});
       end_with("endgeneration");
@@ -180,6 +181,7 @@ class StatementParser {
   TokenCursor& cursor_;
   ExpressionParser expressions_;
   int depth_ = 0, loops_ = 0;
+  bool has_generation_ = false;
 };
 
 }  // namespace
@@ -196,7 +198,7 @@ Template parse_template(const std::string& source, const std::string& name) {
   }
   TokenCursor cursor(tokens);
   try {
-    return {StatementParser(cursor).whole()};
+    return StatementParser(cursor).whole();
   } catch (const TemplateFault& error) {
     fail("{}:{}: {}", name, cursor.line(), error.what());
   }

@@ -50,14 +50,14 @@ using Body = std::vector<std::unique_ptr<Statement>>;
 
 struct Statement {
   enum class Kind : unsigned char {
-    kText,      // text
-    kOutput,    // expression
-    kIf,        // branches; a null condition is the else
-    kFor,       // names in expression, with test; body, and else_body where nothing was visited
-    kSet,       // names (or name.attribute) = expression
-    kSetBlock,  // names[0] = what body writes, through expression (filters of it) where there is one
-    kMacro,     // name(names = defaults …): body
-    kScope,     // body with its own names: {% generation %}
+    kText,        // text
+    kOutput,      // expression
+    kIf,          // branches; a null condition is the else
+    kFor,         // names in expression, with test; body, and else_body where nothing was visited
+    kSet,         // names (or name.attribute) = expression
+    kSetBlock,    // names[0] = what body writes, through expression (filters of it) where there is one
+    kMacro,       // name(names = defaults …): body
+    kGeneration,  // body with its own names, whose text is marked as what the model says
     kBreak,
     kContinue,
   };
@@ -78,6 +78,7 @@ struct Statement {
 
 struct Template {
   Body body;
+  bool has_generation = false;  // a {% generation %} somewhere
 };
 
 // A template that doesn't parse: an Error "<name>:<line>: <what is wrong>".

@@ -42,6 +42,12 @@ Text Text::slice(std::size_t begin, std::size_t end) const {
   return part;
 }
 
+void Text::mark_generation(std::int32_t number) {
+  for (Run& run : runs_) {
+    if (run.origin.generation == 0) run.origin.generation = number;
+  }
+}
+
 Origin Text::origin_at(std::size_t offset) const {
   for (const Run& run : runs_) {
     if (offset < run.end) return run.origin;

@@ -44,6 +44,8 @@ class Text {
   // Bytes [begin, end) of `other`.
   void append_slice(const Text& other, std::size_t begin, std::size_t end);
   Text slice(std::size_t begin, std::size_t end) const;
+  // Marks everything as written by the {% generation %} block `number`; an inner block's mark stays.
+  void mark_generation(std::int32_t number);
   // Of the byte at `offset`; the template's where there is none.
   Origin origin_at(std::size_t offset) const;
 

@@ -1,0 +1,225 @@
+#include "models/decoder.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "lora/lora_linear.h"
+#include "models/decoder_workspace.h"
+#include "nn/head.h"
+
+namespace shardlora {
+namespace {
+
+class Decoder final : public Model {
+ public:
+  Decoder(Device& device, const ModelConfig& config, const DecoderTraits& traits, const BaseFormats& base,
+          const LoraConfig* adapter, DType dtype)
+      : Model(config, dtype), ops_(device.ops()), traits_(traits), parts_(config, traits, base, adapter) {
+    units_ = parts_.units();
+    if (adapter != nullptr) {
+      rank_ = adapter->rank;
+      adapter_scale_ = static_cast<float>(adapter->scale());
+    }
+    // Turned with sines and cosines f times as large, q k^T is f^2 times as large: the same, without touching q and k.
+    const double factor = rope_attention_factor(config.rope);
+    softmax_scale_ = static_cast<float>(factor * factor / std::sqrt(static_cast<double>(config.head_dim)));
+    const std::vector<float> frequencies = rope_frequencies(config.rope, config.head_dim);
+    frequencies_ = device.allocate(frequencies.size() * sizeof(float), Tier::kDevice, Purpose::kWorkspace);
+    staged_frequencies_ = device.allocate(frequencies_.bytes(), Tier::kPinned, Purpose::kWorkspace);
+    std::memcpy(staged_frequencies_.data(), frequencies.data(), frequencies_.bytes());
+    device.copy(frequencies_.data(), staged_frequencies_.data(), frequencies_.bytes(), device.compute());
+    inv_freq_ = frequencies_.tensor(DType::kF32, {config.head_dim / 2});
+  }
+
+  StoredName gguf_name(const ParamSpec& param) const override { return parts_.gguf_name(param); }
+
+  void embed(const UnitView& unit, const MicroBatch& batch, Tensor x) override {
+    ops_.embed(x, batch.tokens, unit.params[0].dense());
+  }
+
+  void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Workspace saved,
+               Workspace scratch) override {
+    const Activations a = up_to_product(unit, batch, x, saved, scratch);
+    finish(unit, a, y, scratch);
+  }
+
+  void recompute(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace saved,
+                 Workspace scratch) override {
+    const Activations a = up_to_product(unit, batch, x, saved, scratch);
+    // All that backward takes of the down projection is x A^T, so its large product is spared.
+    if (const LoraLinear down = linear(unit, kDown); down.adapted()) {
+      ops_.matmul(a.xa[kDown], a.product, Op::kNone, down.a, Op::kTranspose, Accumulate::kNo);
+      ops_.scale(a.xa[kDown], down.scale);
+    }
+  }
+
+  void backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy, InputGradient input_gradient,
+                Workspace saved, Workspace scratch) override;
+
+  void loss(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor losses, Tensor dx,
+            float gradient_scale, Workspace scratch) override {
+    head_loss(ops_, losses, dx, x, batch, head(unit), gradient_scale, scratch);
+  }
+  void logits(const UnitView& unit, ConstTensor x, ConstTensor rows, Tensor logits, Workspace scratch) override {
+    head_logits(ops_, logits, x, rows, head(unit), scratch);
+  }
+
+  void prefill(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, KvCache cache, Workspace saved,
+               Workspace scratch) override {
+    const Activations a = up_to_product(unit, batch, x, saved, scratch);
+    ops_.fill_cache(cache, keys(a.k), keys(a.v), batch.bounds.rows(0, cache.k.dim(0) + 1));  // not the padding
+    finish(unit, a, y, scratch);
+  }
+
+  void decode(const UnitView& unit, ConstTensor lengths, ConstTensor x, Tensor y, KvCache cache, Workspace saved,
+              Workspace scratch) override {
+    const Activations a(saved, config_, traits_, x.dim(0), rank_, dtype_);
+    project(unit, a, x, lengths);
+    ops_.attention_decode(heads(a.attended), cache, heads(a.q), keys(a.k), keys(a.v), lengths, softmax_scale_);
+    after_attention(unit, a, x, scratch);
+    finish(unit, a, y, scratch);
+  }
+
+  std::size_t saved_bytes(std::int64_t rows) const override {
+    Workspace measured;
+    Activations(measured, config_, traits_, rows, rank_, dtype_);
+    return measured.used();
+  }
+  std::size_t scratch_bytes(std::int64_t rows) const override {
+    Workspace measured;  // forward's only scratch, one (N, hidden), is smaller
+    Gradients(measured, config_, rows, rank_, dtype_);
+    return measured.used();
+  }
+  std::size_t head_bytes(std::int64_t labelled) const override {
+    return head_scratch_bytes(labelled, config_.hidden, config_.vocab, dtype_);
+  }
+
+ private:
+  Tensor heads(Tensor t) const { return t.view({t.dim(0), config_.heads, config_.head_dim}); }
+  Tensor keys(Tensor t) const { return t.view({t.dim(0), config_.kv_heads, config_.head_dim}); }
+  Tensor each_head(Tensor t) const { return t.view({t.numel() / config_.head_dim, config_.head_dim}); }
+  static ConstTensor weight(const UnitView& unit, std::size_t which) { return unit.params[which].dense(); }
+  float eps() const { return static_cast<float>(config_.norm_eps); }
+
+  HeadWeights head(const UnitView& unit) const {
+    // Tied: the unit is [embedding, final norm]; untied: [head, final norm]. Both start with the (V, d) table.
+    return {unit.params[1].dense(), unit.params[0].dense(), eps()};
+  }
+
+  LoraLinear linear(const UnitView& unit, std::size_t which) const {
+    LoraLinear linear;
+    linear.weight = unit.params[which].dense();
+    if (const auto bias = parts_.bias(which)) linear.bias = unit.params[*bias].dense();
+    const auto first = parts_.adapter(which);
+    if (!first) return linear;
+    linear.a = unit.params[parts_.first_adapter() + *first].dense();
+    linear.b = unit.params[parts_.first_adapter() + *first + 1].dense();
+    linear.scale = adapter_scale_;
+    if (!unit.grads.empty()) {
+      linear.da = unit.grads[*first];
+      linear.db = unit.grads[*first + 1];
+    }
+    return linear;
+  }
+
+  void project(const UnitView& unit, const Activations& a, ConstTensor x, ConstTensor positions) {
+    ops_.rms_norm(a.normed, a.inv_rms, x, weight(unit, DecoderUnits::kInputNorm), eps());
+    shardlora::forward(ops_, a.q_projected, a.xa[kQ], a.normed, linear(unit, kQ));
+    shardlora::forward(ops_, a.k_projected, a.xa[kK], a.normed, linear(unit, kK));
+    shardlora::forward(ops_, a.v, a.xa[kV], a.normed, linear(unit, kV));
+    if (traits_.qk_norm) {
+      ops_.rms_norm(each_head(a.q), a.q_inv_rms, each_head(a.q_projected), weight(unit, DecoderUnits::kQNorm), eps());
+      ops_.rms_norm(each_head(a.k), a.k_inv_rms, each_head(a.k_projected), weight(unit, DecoderUnits::kKNorm), eps());
+    }
+    ops_.rope(heads(a.q), positions, inv_freq_, 1.0F);
+    ops_.rope(keys(a.k), positions, inv_freq_, 1.0F);
+  }
+
+  void after_attention(const UnitView& unit, const Activations& a, ConstTensor x, Workspace scratch) {
+    const Tensor projected = scratch.take(dtype_, x.shape);
+    shardlora::forward(ops_, projected, a.xa[kO], a.attended, linear(unit, kO));
+    ops_.add(a.middle, x, projected);
+    ops_.rms_norm(a.middle_normed, a.middle_inv_rms, a.middle, weight(unit, DecoderUnits::kPostNorm), eps());
+    shardlora::forward(ops_, a.gate, a.xa[kGate], a.middle_normed, linear(unit, kGate));
+    shardlora::forward(ops_, a.up, a.xa[kUp], a.middle_normed, linear(unit, kUp));
+    ops_.swiglu(a.product, a.gate, a.up);
+  }
+
+  Activations up_to_product(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace& saved,
+                            Workspace scratch) {
+    const Activations a(saved, config_, traits_, x.dim(0), rank_, dtype_);
+    project(unit, a, x, batch.positions);
+    ops_.attention(heads(a.attended), a.lse, heads(a.q), keys(a.k), keys(a.v), batch.bounds, softmax_scale_);
+    after_attention(unit, a, x, scratch);
+    return a;
+  }
+
+  void finish(const UnitView& unit, const Activations& a, Tensor y, Workspace scratch) {
+    const Tensor projected = scratch.take(dtype_, y.shape);
+    shardlora::forward(ops_, projected, a.xa[kDown], a.product, linear(unit, kDown));
+    ops_.add(y, a.middle, projected);
+  }
+
+  Ops& ops_;
+  DecoderTraits traits_;
+  DecoderUnits parts_;
+  Buffer frequencies_, staged_frequencies_;
+  ConstTensor inv_freq_;
+  float softmax_scale_ = 0;
+  std::int64_t rank_ = 0;
+  float adapter_scale_ = 0;
+};
+
+void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy,
+                       InputGradient input_gradient, Workspace saved, Workspace scratch) {
+  const Activations a(saved, config_, traits_, x.dim(0), rank_, dtype_);
+  const Gradients g(scratch, config_, x.dim(0), rank_, dtype_);
+  LoraLinear l[kLinears];
+  for (std::size_t i = 0; i < kLinears; ++i) l[i] = linear(unit, i);
+
+  shardlora::backward(ops_, g.dproduct, g.dxa[kDown], dy, l[kDown], Accumulate::kNo);
+  ops_.swiglu_backward(g.dgate, g.dup, g.dproduct, a.gate, a.up);
+  shardlora::backward(ops_, g.dnormed, g.dxa[kGate], g.dgate, l[kGate], Accumulate::kNo);
+  shardlora::backward(ops_, g.dnormed, g.dxa[kUp], g.dup, l[kUp], Accumulate::kYes);
+  ops_.rms_norm_backward(g.dmiddle, g.dnormed, a.middle, a.middle_inv_rms, weight(unit, DecoderUnits::kPostNorm),
+                         Accumulate::kNo);
+  ops_.add(g.dmiddle, g.dmiddle, dy);
+
+  shardlora::backward(ops_, g.dattended, g.dxa[kO], g.dmiddle, l[kO], Accumulate::kNo);
+  ops_.attention_backward(heads(g.dq), keys(g.dk), keys(g.dv), g.delta, heads(g.dattended), heads(a.attended), a.lse,
+                          heads(a.q), keys(a.k), keys(a.v), batch.bounds, softmax_scale_);
+  ops_.rope(heads(g.dq), batch.positions, inv_freq_, -1.0F);
+  ops_.rope(keys(g.dk), batch.positions, inv_freq_, -1.0F);
+  if (traits_.qk_norm) {
+    const Tensor dq = each_head(g.dq), dk = each_head(g.dk);  // from here on of what the linears gave
+    ops_.rms_norm_backward(dq, dq, each_head(a.q_projected), a.q_inv_rms, weight(unit, DecoderUnits::kQNorm),
+                           Accumulate::kNo);
+    ops_.rms_norm_backward(dk, dk, each_head(a.k_projected), a.k_inv_rms, weight(unit, DecoderUnits::kKNorm),
+                           Accumulate::kNo);
+  }
+  shardlora::backward(ops_, g.dnormed, g.dxa[kQ], g.dq, l[kQ], Accumulate::kNo);
+  shardlora::backward(ops_, g.dnormed, g.dxa[kK], g.dk, l[kK], Accumulate::kYes);
+  shardlora::backward(ops_, g.dnormed, g.dxa[kV], g.dv, l[kV], Accumulate::kYes);
+
+  // Together at the end, so that they run side by side, each on one thread.
+  std::vector<WeightGradient> jobs;
+  const ConstTensor inputs[kLinears] = {a.normed,        a.normed,        a.normed, a.attended,
+                                        a.middle_normed, a.middle_normed, a.product};
+  const ConstTensor outputs[kLinears] = {g.dq, g.dk, g.dv, g.dmiddle, g.dgate, g.dup, dy};
+  if (!unit.grads.empty())
+    for (std::size_t i = 0; i < kLinears; ++i) gradients(jobs, l[i], inputs[i], a.xa[i], outputs[i], g.dxa[i]);
+  if (!jobs.empty()) ops_.weight_gradients(jobs);
+
+  if (input_gradient == InputGradient::kNo) return;
+  ops_.rms_norm_backward(dy, g.dnormed, x, a.inv_rms, weight(unit, DecoderUnits::kInputNorm), Accumulate::kNo);
+  ops_.add(dy, dy, g.dmiddle);
+}
+
+}  // namespace
+
+std::unique_ptr<Model> make_decoder(Device& device, const ModelConfig& config, const DecoderTraits& traits,
+                                    const BaseFormats& base, const LoraConfig* adapter, DType dtype) {
+  return std::make_unique<Decoder>(device, config, traits, base, adapter, dtype);
+}
+
+}  // namespace shardlora

@@ -1,0 +1,123 @@
+#include "models/decoder_units.h"
+
+#include <algorithm>
+
+namespace shardlora {
+namespace {
+
+constexpr const char* kModules[kLinears] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                            "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                            "mlp.down_proj"};
+constexpr const char* kGgufModules[kLinears] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
+                                                "ffn_gate", "ffn_up", "ffn_down"};
+constexpr const char* kLinearNames = "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj";
+constexpr std::pair<const char*, const char*> kGgufNorms[] = {{"input_layernorm", "attn_norm"},
+                                                              {"post_attention_layernorm", "ffn_norm"},
+                                                              {"self_attn.q_norm", "attn_q_norm"},
+                                                              {"self_attn.k_norm", "attn_k_norm"}};
+constexpr Format kFormatF32{.codec = Codec::kF32};
+
+struct Widths {
+  std::int64_t in, out;
+};
+
+Widths widths(const ModelConfig& c, std::size_t linear) {
+  const std::int64_t query = c.heads * c.head_dim, key = c.kv_heads * c.head_dim;
+  switch (linear) {
+    case kQ: return {c.hidden, query};
+    case kK:
+    case kV: return {c.hidden, key};
+    case kO: return {query, c.hidden};
+    case kDown: return {c.intermediate, c.hidden};
+    default: return {c.hidden, c.intermediate};
+  }
+}
+
+bool has_bias(const ModelConfig& c, std::size_t linear) {
+  if (linear <= kV) return c.qkv_bias;
+  return linear == kO ? c.o_bias : c.mlp_bias;
+}
+
+bool any_linear(const LoraConfig& adapter) {
+  return std::any_of(std::begin(kModules), std::end(kModules),
+                     [&](const char* module) { return adapter.targets(std::string("model.layers.0.") + module); });
+}
+
+}  // namespace
+
+DecoderUnits::DecoderUnits(const ModelConfig& config, const DecoderTraits& traits, const BaseFormats& base,
+                           const LoraConfig* adapter)
+    : config_(config), traits_(traits) {
+  const ModelConfig& c = config_;
+  first_adapter_ = traits_.qk_norm ? kKNorm + 1 : kPostNorm + 1;
+  for (std::size_t i = 0; i < kLinears; ++i)
+    if (has_bias(c, i)) bias_[i] = first_adapter_++;
+  if (adapter != nullptr) choose_adapted(*adapter);
+
+  const ParamSpec table{"model.embed_tokens.weight", {c.vocab, c.hidden}, base.other};
+  const ParamSpec norm{"model.norm.weight", {c.hidden}, kFormatF32};
+  units_.push_back({"model.embed_tokens", {table}});
+  if (c.tied_embeddings) units_.back().params.push_back(norm);
+  for (std::int64_t i = 0; i < c.layers; ++i) units_.push_back(layer(i, base, adapter != nullptr ? adapter->rank : 0));
+  if (!c.tied_embeddings) units_.push_back({"lm_head", {{"lm_head.weight", {c.vocab, c.hidden}, base.other}, norm}});
+}
+
+void DecoderUnits::choose_adapted(const LoraConfig& adapter) {
+  std::size_t trainable = 0;
+  for (std::size_t i = 0; i < kLinears; ++i)
+    if (adapter.targets(std::string("model.layers.0.") + kModules[i]))
+      adapter_[i] = std::exchange(trainable, trainable + 2);
+  for (const std::string& target : adapter.target_modules) {
+    if (!any_linear({.rank = 1, .alpha = 1, .target_modules = {target}}))
+      fail("lora_target_modules: this model has no \"{}\"; its linears are {}", target, kLinearNames);
+  }
+  if (trainable == 0) fail("lora_target_modules is empty; choose from {}", kLinearNames);
+}
+
+UnitSpec DecoderUnits::layer(std::int64_t index, const BaseFormats& base, std::int64_t rank) const {
+  const ModelConfig& c = config_;
+  UnitSpec unit{fmt::format("model.layers.{}", index), {}};
+  for (std::size_t i = 0; i < kLinears; ++i)
+    unit.params.push_back(
+        {fmt::format("{}.{}.weight", unit.name, kModules[i]), {widths(c, i).out, widths(c, i).in}, base.linear});
+  unit.params.push_back({unit.name + ".input_layernorm.weight", {c.hidden}, kFormatF32});
+  unit.params.push_back({unit.name + ".post_attention_layernorm.weight", {c.hidden}, kFormatF32});
+  if (traits_.qk_norm) {
+    unit.params.push_back({unit.name + ".self_attn.q_norm.weight", {c.head_dim}, kFormatF32});
+    unit.params.push_back({unit.name + ".self_attn.k_norm.weight", {c.head_dim}, kFormatF32});
+  }
+  for (std::size_t i = 0; i < kLinears; ++i)
+    if (bias_[i])
+      unit.params.push_back({fmt::format("{}.{}.bias", unit.name, kModules[i]), {widths(c, i).out}, kFormatF32});
+  DCHECK(unit.params.size() == first_adapter_, "{} parameters before the adapters of {}, not {}", unit.params.size(),
+         unit.name, first_adapter_);
+  for (std::size_t i = 0; i < kLinears; ++i) {
+    if (!adapter_[i]) continue;
+    const std::string prefix = fmt::format("{}.{}.lora_", unit.name, kModules[i]);
+    unit.params.push_back({prefix + "A.weight", {rank, widths(c, i).in}, kFormatF32, true});
+    unit.params.push_back({prefix + "B.weight", {widths(c, i).out, rank}, kFormatF32, true});
+  }
+  return unit;
+}
+
+StoredName DecoderUnits::gguf_name(const ParamSpec& param) const {
+  if (param.name == "model.embed_tokens.weight") return {"token_embd.weight"};
+  if (param.name == "model.norm.weight") return {"output_norm.weight"};
+  if (param.name == "lm_head.weight") return {"output.weight"};
+  // "model.layers.7.mlp.up_proj.weight" -> "blk.7.ffn_up.weight"
+  const std::string_view rest = std::string_view(param.name).substr(std::string_view("model.layers.").size());
+  const std::size_t dot = rest.find('.'), last = rest.rfind('.');
+  const std::string_view layer = rest.substr(0, dot), module = rest.substr(dot + 1, last - dot - 1),
+                         kind = rest.substr(last + 1);
+  for (const auto& [ours, theirs] : kGgufNorms)
+    if (module == ours) return {fmt::format("blk.{}.{}.{}", layer, theirs, kind)};
+  for (std::size_t i = 0; i < kLinears; ++i) {
+    if (module != kModules[i]) continue;
+    const std::int64_t heads = i == kQ ? config_.heads : i == kK ? config_.kv_heads : 0;
+    return {fmt::format("blk.{}.{}.{}", layer, kGgufModules[i], kind), traits_.gguf_rotary_pairs ? heads : 0};
+  }
+  DCHECK(false, "{} has no name in GGUF", param.name);
+  return {};
+}
+
+}  // namespace shardlora

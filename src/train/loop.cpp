@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "train/evaluation.h"
 #include "train/progress.h"
 #include "train/run_directory.h"
 #include "train/sample_batches.h"
@@ -73,16 +74,16 @@ class Run {
 
   void train() {
     Progress progress(total_steps_, recipe_.logging_steps);
-    for (std::int64_t s = 0; s < total_steps_; ++s) {
-      const double rate = recipe_.learning_rate *
-                          learning_rate_factor(recipe_.lr_scheduler, s, recipe_.warmup(total_steps_), total_steps_);
-      const AdamWOptions adamw{recipe_.adam_beta1, recipe_.adam_beta2, recipe_.adam_epsilon, recipe_.weight_decay};
-      const StepResult result = step_->run(steps_->at(s), adamw_step(adamw, rate, s + 1), recipe_.max_grad_norm);
+    const LearningRate rates = recipe_.learning_rates(total_steps_);
+    const AdamWOptions adamw{recipe_.adam_beta1, recipe_.adam_beta2, recipe_.adam_epsilon, recipe_.weight_decay};
+    for (std::int64_t s = 1; s <= total_steps_ && !early_stopping_.stop(); ++s) {
+      const double rate = rates.at(s - 1);
+      const StepResult result = step(s, adamw_step(adamw, rate, s));
       const RankStatus status = exchange_status(ranks_);
       if (directory_) {
-        const double tokens_per_second = progress.step_done(s + 1, result.tokens, result.loss, rate);
-        directory_->add_metrics({{"step", s + 1},
-                                 {"epoch", static_cast<double>(s + 1) / static_cast<double>(steps_->per_epoch())},
+        const double tokens_per_second = progress.step_done(s, result.tokens, result.loss, rate);
+        directory_->add_metrics({{"step", s},
+                                 {"epoch", static_cast<double>(s) / static_cast<double>(steps_->per_epoch())},
                                  {"loss", result.loss},
                                  {"grad_norm", result.grad_norm},
                                  {"learning_rate", rate},
@@ -98,17 +99,16 @@ class Run {
             "stopped by a signal after step {} of {}; the adapter so far is in {}. This version cannot resume a run: "
             "to go on from it, "
             "start another one with lora_model_dir={}",
-            s + 1, total_steps_, recipe_.output_dir, recipe_.output_dir);
+            s, total_steps_, recipe_.output_dir, recipe_.output_dir);
       }
-      const bool last = s + 1 == total_steps_;
-      if (last || (recipe_.eval_steps.value_or(0) > 0 && (s + 1) % *recipe_.eval_steps == 0)) {
+      if (evaluates_after(s)) {
         progress.end_line();
-        evaluate(s + 1);
+        evaluate(s);
         progress.resume();
       }
     }
-    save();
-    spdlog::info("adapter written to {}", recipe_.output_dir);
+    progress.end_line();
+    finish();
   }
 
  private:
@@ -134,6 +134,7 @@ class Run {
     longest_ = std::max(longest(data_.train.samples), longest(data_.held_out.samples));
     step_ = make_train_step(ranks_, *session_, recipe_,
                             step_limits(global_batch_size_, recipe_.micro_batch_size, longest_));
+    if (recipe_.load_best_model_at_end) kept_.emplace(*ranks_.device, *session_->store);
   }
 
   void announce() const {
@@ -150,8 +151,25 @@ class Run {
                  recipe_.micro_batch_size);
   }
 
+  // Step `number`, from 1. A step that diverged has updated nothing: what was learned before it is kept.
+  StepResult step(std::int64_t number, const AdamWStep& adamw) {
+    try {
+      return step_->run(steps_->at(number - 1), adamw, recipe_.max_grad_norm);
+    } catch (const Diverged& diverged) {
+      save();
+      fail("step {}: {} The adapter as it was before this step is in {}", number, diverged.what(), recipe_.output_dir);
+    }
+  }
+
+  bool evaluates_after(std::int64_t step) const {
+    if (data_.held_out.samples.empty() || recipe_.eval_strategy == EvalStrategy::kNo) return false;
+    const std::int64_t interval = evaluation_interval(recipe_, total_steps_, steps_->per_epoch());
+    const bool ends_epoch = step % steps_->per_epoch() == 0;
+    return step == total_steps_ || (interval > 0 && step % interval == 0) ||
+           (ends_epoch && recipe_.eval_strategy == EvalStrategy::kEpoch);
+  }
+
   void evaluate(std::int64_t step) {
-    if (data_.held_out.samples.empty()) return;
     std::vector<const Sample*> samples;
     for (const Sample& s : data_.held_out.samples) samples.push_back(&s);
     const StepResult result = step_->evaluate(cut_micro_batches(samples, recipe_.micro_batch_size));
@@ -159,6 +177,23 @@ class Run {
     if (directory_)
       directory_->add_metrics(
           {{"step", step}, {"eval_loss", result.loss}, {"eval_target_tokens", result.target_tokens}});
+    if (early_stopping_.add(step, result.loss) && kept_) kept_->keep();
+    if (early_stopping_.stop() && step < total_steps_)
+      spdlog::info("stopping early after step {} of {}: no better eval loss since step {} ({:.4f})", step, total_steps_,
+                   early_stopping_.best_step(), early_stopping_.best_loss());
+  }
+
+  void finish() {
+    if (kept_) {
+      kept_->restore();
+      spdlog::info("the adapter is that of step {}, which had the lowest eval loss ({:.4f})",
+                   early_stopping_.best_step(), early_stopping_.best_loss());
+      if (directory_)
+        directory_->add_metrics(
+            {{"best_step", early_stopping_.best_step()}, {"best_eval_loss", early_stopping_.best_loss()}});
+    }
+    save();
+    spdlog::info("adapter written to {}", recipe_.output_dir);
   }
 
   // The end of a run: gathering the adapter takes the memory that steps had.
@@ -179,6 +214,8 @@ class Run {
   std::optional<Session> session_;
   std::optional<TrainingSteps> steps_;
   std::unique_ptr<TrainStep> step_;
+  EarlyStopping early_stopping_{recipe_.early_stopping_patience, recipe_.early_stopping_threshold};
+  std::optional<KeptParameters> kept_;  // of the lowest eval loss, with load_best_model_at_end
   std::int64_t total_steps_ = 0, global_batch_size_ = 0, longest_ = 0;
 };
 

@@ -1,7 +1,5 @@
 #include "train/recipe.h"
 
-#include <cmath>
-
 #include "train/recipe_fields.h"
 
 namespace shardlora {
@@ -15,6 +13,7 @@ GivenKeys read_keys(const std::string& path, const std::vector<std::string>& ove
   for (const std::string& text : overrides) keys.read_override(parse_override(text));
   keys.exclude("global_batch_size", "gradient_accumulation_steps");
   keys.exclude("warmup_steps", "warmup_ratio");
+  keys.exclude("eval_steps", "evals_per_epoch");
   keys.exclude("load_in_4bit", "quantization_bit");
   keys.exclude("gradient_checkpointing", "disable_gradient_checkpointing");
   return keys;
@@ -71,15 +70,11 @@ void check_together(const RecipeDraft& draft, const GivenKeys& keys) {
   if (!(draft.lora_alpha > 0)) expected(*keys.find("lora_alpha"), "a number above 0");
   if (!(draft.learning_rate > 0)) expected(*keys.find("learning_rate"), "a number above 0");
   if (!(draft.num_epochs > 0)) expected(*keys.find("num_epochs"), "a number above 0");
+  check_schedule(draft, keys);
+  check_evaluation(draft, keys);
 }
 
 }  // namespace
-
-std::int64_t Recipe::warmup(std::int64_t total_steps) const {
-  if (warmup_steps) return *warmup_steps;
-  if (warmup_ratio) return static_cast<std::int64_t>(std::ceil(*warmup_ratio * static_cast<double>(total_steps)));
-  return 0;
-}
 
 Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides) {
   const GivenKeys keys = read_keys(path, overrides);

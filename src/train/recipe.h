@@ -19,6 +19,7 @@ enum class AdapterKind : std::uint8_t { kLora, kQLora };
 enum class Backend : std::uint8_t { kAuto, kCpu };
 enum class ComputeType : std::uint8_t { kAuto, kBF16, kF32 };  // bf16: auto (where the hardware has it), true, false
 enum class BaseFormat : std::uint8_t { kNone, kNF4 };
+enum class EvalStrategy : std::uint8_t { kNo, kSteps, kEpoch };
 
 // A file of rows. `type` is always "chat_template" in this version.
 struct DatasetSource {
@@ -31,6 +32,13 @@ struct Quantization {
   BaseFormat format = BaseFormat::kNone;
   std::int64_t group_size = 64;
   bool double_quant = true;  // of NF4 only
+};
+
+// lr_scheduler_kwargs: what some schedules let one choose, under transformers' names.
+struct ScheduleKwargs {
+  std::optional<double> num_cycles, min_lr, min_lr_rate, min_lr_ratio, lr_end, power;
+  std::optional<std::int64_t> timescale, num_decay_steps, num_stable_steps;
+  std::optional<Curve> warmup_type, decay_type;
 };
 
 struct Recipe {
@@ -60,13 +68,21 @@ struct Recipe {
 
   double learning_rate = 2e-4;
   Schedule lr_scheduler = Schedule::kCosine;
+  ScheduleKwargs lr_scheduler_kwargs;
+  std::optional<double> cosine_min_lr_ratio;  // axolotl's floor of lr_scheduler: cosine
   std::optional<std::int64_t> warmup_steps;  // not both
   std::optional<double> warmup_ratio;        // of all steps
   double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8;
   double weight_decay = 0;
   double max_grad_norm = 1;  // 0: no clipping
 
-  std::optional<std::int64_t> eval_steps;  // not given or 0: only at the end
+  // Evaluation of what is held out: always at the end, unless eval_strategy says no. At most one of the others.
+  std::optional<EvalStrategy> eval_strategy;
+  std::optional<double> eval_steps;             // below 1 a fraction of all steps; 0: only at the end
+  std::optional<std::int64_t> evals_per_epoch;  // 0: only at the end
+  std::optional<std::int64_t> early_stopping_patience;  // evaluations without a better loss
+  double early_stopping_threshold = 0;                  // what a loss must fall by to count as better
+  bool load_best_model_at_end = false;                  // write the adapter of the lowest eval loss, not the last one
   std::int64_t logging_steps = 1;
   std::string output_dir = "./model-out";
   std::uint64_t seed = 42;
@@ -79,6 +95,8 @@ struct Recipe {
 
   // warmup_steps, or ceil(warmup_ratio x total) as transformers has it, or 0.
   std::int64_t warmup(std::int64_t total_steps) const;
+  // lr_scheduler and all that shapes it, for a run of so many steps.
+  LearningRate learning_rates(std::int64_t total_steps) const;
 };
 
 // Reads `path`, then the overrides ("lora_r=16", "quantization.format=none"; values are YAML) in order, the last word

@@ -255,14 +255,6 @@ std::vector<Field> step_fields() {
        },
        [](const RecipeDraft& r) { return r.max_steps ? std::to_string(*r.max_steps) : std::string(); }},
       number("learning_rate", &Recipe::learning_rate, 0, 1e3, {"lr"}),
-      choice<Schedule>("lr_scheduler", &Recipe::lr_scheduler,
-                       {{"cosine", Schedule::kCosine},
-                        {"linear", Schedule::kLinear},
-                        {"constant", Schedule::kConstant},
-                        {"constant_with_warmup", Schedule::kConstant}},
-                       {"lr_scheduler_type"}),
-      whole("warmup_steps", &Recipe::warmup_steps, 0, kMany),
-      number("warmup_ratio", &Recipe::warmup_ratio, 0, 1),
       only("optimizer", {"adamw", "adamw_torch", "adamw_torch_fused", "adamw_hf"},
            "adamw (or adamw_torch, adamw_torch_fused), the only optimizer of this version", {"optim"}),
       number("adam_beta1", &Recipe::adam_beta1, 0, 0.999999),
@@ -275,7 +267,6 @@ std::vector<Field> step_fields() {
 
 std::vector<Field> run_fields() {
   return {
-      whole("eval_steps", &Recipe::eval_steps, 0, kMany),
       whole("logging_steps", &Recipe::logging_steps, 1, kMany),
       text("output_dir", &Recipe::output_dir),
       {"seed",
@@ -327,7 +318,8 @@ std::vector<Field> run_fields() {
 const std::vector<ConfigField<RecipeDraft>>& recipe_fields() {
   static const std::vector<Field> table = [] {
     std::vector<Field> all;
-    for (auto part : {base_fields(), adapter_fields(), data_fields(), step_fields(), run_fields()})
+    for (auto part : {base_fields(), adapter_fields(), data_fields(), step_fields(), schedule_fields(), evaluation_fields(),
+                      run_fields()})
       all.insert(all.end(), part.begin(), part.end());
     return all;
   }();

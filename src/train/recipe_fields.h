@@ -16,6 +16,12 @@ struct RecipeDraft : Recipe {
 };
 
 const std::vector<ConfigField<RecipeDraft>>& recipe_fields();
+// Its part about the learning rate's course, in schedule_fields.cpp, and what must hold between those keys.
+std::vector<ConfigField<RecipeDraft>> schedule_fields();
+void check_schedule(const RecipeDraft& draft, const GivenKeys& keys);
+// Its part about evaluation, in evaluation_fields.cpp.
+std::vector<ConfigField<RecipeDraft>> evaluation_fields();
+void check_evaluation(const RecipeDraft& draft, const GivenKeys& keys);
 // Keys of other trainers that this version doesn't have.
 const std::vector<UnsupportedKey>& unsupported_recipe_keys();
 

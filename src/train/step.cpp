@@ -26,6 +26,8 @@ std::size_t blocks_of(const ParamStore& store, std::size_t rank) {
   return count;
 }
 
+double sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
+
 }  // namespace
 
 TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicator& gathers, Communicator& reductions,
@@ -85,14 +87,10 @@ StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, c
   }
   reducer_.finish();
 
-  result.loss = total_loss(share) / static_cast<double>(result.target_tokens);
-  result.grad_norm = std::sqrt(total_squares());
-  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm))
-    fail(
-        "the loss is {} and the gradient norm {}: training has diverged; nothing was updated. Lower learning_rate, or "
-        "look at the data "
-        "with `shardlora preview`",
-        result.loss, result.grad_norm);
+  const std::vector<double> losses = this->losses(share), squares = this->squares();
+  check_finite(micro_batches, losses, squares);
+  result.loss = sum(losses) / static_cast<double>(result.target_tokens);
+  result.grad_norm = std::sqrt(sum(squares));
   const double clip = max_grad_norm > 0 ? std::min(1.0, max_grad_norm / (result.grad_norm + 1e-6)) : 1.0;
   update(adamw, static_cast<float>(clip));
   return result;
@@ -109,7 +107,7 @@ StepResult TrainStep::evaluate(const std::vector<MicroBatchSamples>& micro_batch
       forward(wave);
       head(wave, kNoGradient);
     }
-    result.loss += total_loss(share);
+    result.loss += sum(losses(share));
     for (const MicroBatchSamples& samples : part) {
       result.tokens += total_tokens(samples);
       result.target_tokens += target_tokens(samples);
@@ -201,7 +199,7 @@ Workspace TrainStep::saved(std::int64_t layer, const Member& member) const {
   return {saved_.data() + static_cast<std::size_t>(place) * saved_bytes_, saved_bytes_};
 }
 
-double TrainStep::total_loss(const Share& share) {
+std::vector<double> TrainStep::losses(const Share& share) {
   device_.copy(host_losses_.data(), losses_.data(), losses_.bytes(), device_.compute());
   device_.compute().synchronize();
   std::vector<double> mine;
@@ -213,11 +211,10 @@ double TrainStep::total_loss(const Share& share) {
   std::vector<std::size_t> counts;
   for (std::size_t r = 0; r + 1 < share.cuts.size(); ++r)
     counts.push_back(static_cast<std::size_t>(share.cuts[r + 1] - share.cuts[r]));
-  const std::vector<double> all = exchange(mine, counts);  // in the order of micro-batches
-  return std::accumulate(all.begin(), all.end(), 0.0);
+  return exchange(mine, counts);
 }
 
-double TrainStep::total_squares() {
+std::vector<double> TrainStep::squares() {
   const auto rank = static_cast<std::size_t>(reductions_.rank()), ranks = static_cast<std::size_t>(reductions_.size());
   std::size_t block = 0;
   for (std::size_t u = 0; u < store_.units(); ++u) {
@@ -236,11 +233,29 @@ double TrainStep::total_squares() {
   for (const std::size_t count : counts) at.push_back(at.back() + count);
   const std::vector<double> all = exchange({sums, sums + block}, counts);
   // Ranks hold runs of every unit, so walking unit by unit, rank by rank adds the blocks in their global order.
-  double total = 0;
+  std::vector<double> by_unit(store_.units());
   for (std::size_t u = 0; u < store_.units(); ++u)
     for (std::size_t r = 0; r < ranks; ++r)
-      for (std::size_t b = 0; b < blocks_of(store_, u, r); ++b) total += all[at[r]++];
-  return total;
+      for (std::size_t b = 0; b < blocks_of(store_, u, r); ++b) by_unit[u] += all[at[r]++];
+  return by_unit;
+}
+
+void TrainStep::check_finite(const std::vector<MicroBatchSamples>& micro_batches, const std::vector<double>& losses,
+                             const std::vector<double>& squares) const {
+  constexpr const char* kAdvice =
+      "Training has diverged; nothing was updated. Lower learning_rate, or look at the data with `shardlora preview`.";
+  const auto not_finite = [](double x) { return !std::isfinite(x); };
+  if (const auto bad = std::find_if(losses.begin(), losses.end(), not_finite); bad != losses.end()) {
+    std::string rows;
+    for (const Sample* s : micro_batches[static_cast<std::size_t>(bad - losses.begin())])
+      rows += fmt::format("{}{}:{}", rows.empty() ? "" : ", ", s->source, s->line);
+    throw Diverged(fmt::format("the loss of {} is {}. {}", rows, *bad, kAdvice));
+  }
+  // Backward runs from the last layer to the first, so the last bad unit is where it began.
+  for (std::size_t u = squares.size(); u-- > 0;)
+    if (not_finite(squares[u]))
+      throw Diverged(fmt::format("the gradient of {} is not finite, though the loss is. {}", store_.layout(u).spec().name,
+                                 kAdvice));
 }
 
 std::vector<double> TrainStep::exchange(const std::vector<double>& mine, const std::vector<std::size_t>& counts) {

@@ -34,12 +34,18 @@ struct StepResult {
   std::int64_t tokens = 0, target_tokens = 0;  // over all ranks; tokens without padding
 };
 
+// Loss or gradients are not finite; nothing was updated. Thrown on every rank alike.
+class Diverged : public Error {
+ public:
+  using Error::Error;
+};
+
 class TrainStep {
  public:
   TrainStep(Device& device, Model& model, ParamStore& store, Communicator& gathers, Communicator& reductions,
             const StepLimits& limits, const StepOptions& options);
 
-  // The same list on every rank. Throws an Error before the update when loss or gradient are not finite.
+  // The same list on every rank. Throws Diverged before the update when loss or gradient are not finite.
   StepResult run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw, double max_grad_norm);
   // Mean loss over the target tokens of any number of micro-batches.
   StepResult evaluate(const std::vector<MicroBatchSamples>& micro_batches);
@@ -72,9 +78,12 @@ class TrainStep {
   Workspace saved(std::int64_t layer, const Member& member) const;
   Workspace scratch() const { return {scratch_.data(), scratch_.bytes()}; }
 
-  // Sums over all ranks, in an order that does not depend on how many there are.
-  double total_loss(const Share& share);
-  double total_squares();
+  // Sums over all ranks, in an order that does not depend on how many there are: of losses, by micro-batch of the
+  // step; of squared gradients, by unit.
+  std::vector<double> losses(const Share& share);
+  std::vector<double> squares();
+  void check_finite(const std::vector<MicroBatchSamples>& micro_batches, const std::vector<double>& losses,
+                    const std::vector<double>& squares) const;
   std::vector<double> exchange(const std::vector<double>& mine, const std::vector<std::size_t>& counts);
 
   Device& device_;

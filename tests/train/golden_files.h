@@ -37,13 +37,14 @@ inline const std::vector<GoldenStep>& golden_steps() {
     const std::filesystem::path path = golden_path("batches.json");
     const nlohmann::json json = parse_json(read_text(path, 1 << 20), path.string());
     std::vector<GoldenStep> read;
+    std::int64_t line = 0;
     for (const auto& step : json["steps"]) {
       read.emplace_back();
       for (const auto& micro_batch : step) {
         read.back().emplace_back();
         for (const auto& sample : micro_batch)
           read.back().back().push_back({sample["tokens"].get<std::vector<std::int32_t>>(),
-                                        sample["trained"].get<std::vector<std::uint8_t>>(), "", 0});
+                                        sample["trained"].get<std::vector<std::uint8_t>>(), "batches.json", ++line});
       }
     }
     return read;

@@ -117,8 +117,9 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   }
   TrainStep step(device, *model, store, gathers, reductions, limits,
                  {.recompute = Recompute::kYes, .wave = 0, .streamer = streamer});
+  const LearningRate rates{.schedule = Schedule::kLinear, .peak = 1e-2, .warmup = 3, .total = 20};
   for (int s = 0; s < job.steps; ++s) {
-    const double rate = 1e-2 * learning_rate_factor(Schedule::kLinear, s, 3, 20);
+    const double rate = rates.at(s);
     const AdamWStep adamw =
         adamw_step({.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01}, rate, s + 1);
     const StepResult done =

@@ -182,10 +182,36 @@ datasets: [rows.jsonl]
   EXPECT_EQ(recipe.sequence_len, 99);
   EXPECT_EQ(recipe.micro_batch_size, 3);
   EXPECT_EQ(recipe.num_epochs, 2);
-  EXPECT_EQ(recipe.lr_scheduler, Schedule::kConstant);
+  EXPECT_EQ(recipe.lr_scheduler, Schedule::kConstantWithWarmup);
   EXPECT_EQ(recipe.val_set_size, 0.1);
   EXPECT_FALSE(recipe.max_steps);
   EXPECT_FALSE(recipe.gradient_checkpointing);
+}
+
+TEST_F(RecipeTest, ReadsTheCourseOfTheLearningRate) {
+  const Recipe restarts = load(kMinimal + "lr_scheduler: cosine_with_restarts\nlr_scheduler_kwargs: {num_cycles: 2}\n");
+  EXPECT_EQ(restarts.learning_rates(10).cycles, 2);
+  const LearningRate floor = load(kMinimal + "cosine_min_lr_ratio: 0.1\nwarmup_ratio: 0.1\n").learning_rates(20);
+  EXPECT_EQ(floor.warmup, 2);
+  EXPECT_DOUBLE_EQ(floor.at(20), 0.1 * 2e-4);
+  const std::string resolved = resolved_yaml(
+      load(kMinimal + "lr_scheduler: warmup_stable_decay\nlr_scheduler_kwargs: {num_decay_steps: 3, decay_type: 1-sqrt}\n"));
+  EXPECT_THAT(resolved, HasSubstr("lr_scheduler_kwargs:\n  num_decay_steps: 3\n  decay_type: 1-sqrt\n"));
+  EXPECT_EQ(resolved_yaml(load(resolved)), resolved);
+}
+
+TEST_F(RecipeTest, ReadsWhenToEvaluate) {
+  const std::string held_out = kMinimal + "val_set_size: 0.1\n";
+  const Recipe recipe = load(held_out +
+                             "evaluation_strategy: epoch\nearly_stopping_patience: 2\nearly_stopping_threshold: 0.01\n"
+                             "load_best_model_at_end: true\nmetric_for_best_model: eval_loss\n");
+  EXPECT_EQ(recipe.eval_strategy, EvalStrategy::kEpoch);
+  EXPECT_EQ(recipe.early_stopping_patience, 2);
+  EXPECT_EQ(recipe.early_stopping_threshold, 0.01);
+  EXPECT_TRUE(recipe.load_best_model_at_end);
+  EXPECT_EQ(resolved_yaml(load(resolved_yaml(recipe))), resolved_yaml(recipe));
+  EXPECT_EQ(load(held_out + "eval_strategy: no\n").eval_strategy, EvalStrategy::kNo);
+  EXPECT_EQ(load(held_out + "eval_steps: 5\n", {"evals_per_epoch=2"}).evals_per_epoch, 2);
 }
 
 TEST_F(RecipeTest, LetsHarmlessKeysOfOtherTrainersPass) {
@@ -251,6 +277,24 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
       {"lr_scheduler: cosin",
        "r.yaml:6: lr_scheduler: unknown value \"cosin\"; did you mean \"cosine\"?; one of: cosine, linear, "
        "constant, constant_with_warmup"},
+      {"lr_scheduler: rex", "one of: cosine, linear, constant, constant_with_warmup, cosine_with_restarts"},
+      {"lr_scheduler_kwargs: {num_cycles: 2, power: 2}",
+       "r.yaml:6: lr_scheduler_kwargs.power: lr_scheduler: cosine knows no power; it takes num_cycles"},
+      {"lr_scheduler_kwargs: {num_cycle: 2}", "r.yaml:6: unknown key \"lr_scheduler_kwargs.num_cycle\"; did you mean"},
+      {"lr_scheduler: cosine_with_min_lr", "r.yaml:6: lr_scheduler: cosine_with_min_lr needs lr_scheduler_kwargs"},
+      {"lr_scheduler: warmup_stable_decay", "{num_decay_steps: 100}, the steps of its fall"},
+      {"lr_scheduler: polynomial\nlr_scheduler_kwargs: {lr_end: 1}", "which has to be smaller"},
+      {"lr_scheduler: linear\ncosine_min_lr_ratio: 0.1",
+       "r.yaml:7: cosine_min_lr_ratio: goes with lr_scheduler: cosine, not with linear; remove it"},
+      {"lr_scheduler: constant\nwarmup_steps: 5", "r.yaml:7: warmup_steps: lr_scheduler: constant has no warm-up"},
+      {"eval_steps: 2.5", "r.yaml:6: eval_steps: expected a whole number of steps or a fraction below 1"},
+      {"eval_strategy: epoch\neval_steps: 5", "r.yaml:7: eval_steps: needs eval_strategy: steps, but r.yaml:6 says epoch"},
+      {"eval_strategy: steps", "r.yaml:6: eval_strategy: steps needs to know how often"},
+      {"eval_steps: 5\nevals_per_epoch: 2", "r.yaml:7: evals_per_epoch: not together with eval_steps (r.yaml:6)"},
+      {"early_stopping_patience: 2\neval_steps: 5", "r.yaml:6: early_stopping_patience: nothing is held out"},
+      {"load_best_model_at_end: true\nval_set_size: 0.1",
+       "r.yaml:6: load_best_model_at_end: needs evaluations during the run"},
+      {"metric_for_best_model: accuracy", "r.yaml:6: metric_for_best_model: expected eval_loss, the only metric"},
       {"optimizer: lion",
        "r.yaml:6: optimizer: expected adamw (or adamw_torch, adamw_torch_fused), the only optimizer of this "
        "version, got \"lion\""},

@@ -70,16 +70,16 @@ struct Recipe {
   Schedule lr_scheduler = Schedule::kCosine;
   ScheduleKwargs lr_scheduler_kwargs;
   std::optional<double> cosine_min_lr_ratio;  // axolotl's floor of lr_scheduler: cosine
-  std::optional<std::int64_t> warmup_steps;  // not both
-  std::optional<double> warmup_ratio;        // of all steps
+  std::optional<std::int64_t> warmup_steps;   // not both
+  std::optional<double> warmup_ratio;         // of all steps
   double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8;
   double weight_decay = 0;
   double max_grad_norm = 1;  // 0: no clipping
 
   // Evaluation of what is held out: always at the end, unless eval_strategy says no. At most one of the others.
   std::optional<EvalStrategy> eval_strategy;
-  std::optional<double> eval_steps;             // below 1 a fraction of all steps; 0: only at the end
-  std::optional<std::int64_t> evals_per_epoch;  // 0: only at the end
+  std::optional<double> eval_steps;                     // below 1 a fraction of all steps; 0: only at the end
+  std::optional<std::int64_t> evals_per_epoch;          // 0: only at the end
   std::optional<std::int64_t> early_stopping_patience;  // evaluations without a better loss
   double early_stopping_threshold = 0;                  // what a loss must fall by to count as better
   bool load_best_model_at_end = false;                  // write the adapter of the lowest eval loss, not the last one

@@ -122,17 +122,20 @@ void check_schedule(const RecipeDraft& draft, const GivenKeys& keys) {
   const ScheduleKwargs& kwargs = draft.lr_scheduler_kwargs;
   const ConfigValue* scheduler = keys.find("lr_scheduler");
   if (draft.lr_scheduler == Schedule::kCosineWithMinLr && kwargs.min_lr.has_value() == kwargs.min_lr_rate.has_value())
-    fail("{}: lr_scheduler: cosine_with_min_lr needs lr_scheduler_kwargs: {{min_lr: 1e-5}} or {{min_lr_rate: 0.1}}, "
-         "one of them",
-         scheduler->node.place);
+    fail(
+        "{}: lr_scheduler: cosine_with_min_lr needs lr_scheduler_kwargs: {{min_lr: 1e-5}} or {{min_lr_rate: 0.1}}, "
+        "one of them",
+        scheduler->node.place);
   if (draft.lr_scheduler == Schedule::kWarmupStableDecay && !kwargs.num_decay_steps)
-    fail("{}: lr_scheduler: warmup_stable_decay needs lr_scheduler_kwargs: {{num_decay_steps: 100}}, the steps of its "
-         "fall",
-         scheduler->node.place);
+    fail(
+        "{}: lr_scheduler: warmup_stable_decay needs lr_scheduler_kwargs: {{num_decay_steps: 100}}, the steps of its "
+        "fall",
+        scheduler->node.place);
   if (draft.lr_scheduler == Schedule::kPolynomial && !(kwargs.lr_end.value_or(1e-7) < draft.learning_rate))
-    fail("{}: lr_scheduler: polynomial falls from learning_rate ({}) to lr_scheduler_kwargs.lr_end ({}), which has to "
-         "be smaller",
-         scheduler->node.place, draft.learning_rate, kwargs.lr_end.value_or(1e-7));
+    fail(
+        "{}: lr_scheduler: polynomial falls from learning_rate ({}) to lr_scheduler_kwargs.lr_end ({}), which has to "
+        "be smaller",
+        scheduler->node.place, draft.learning_rate, kwargs.lr_end.value_or(1e-7));
   if (kwargs.min_lr && *kwargs.min_lr > draft.learning_rate)
     expected(*keys.find(kGroup + "min_lr"), fmt::format("at most learning_rate ({})", draft.learning_rate));
   if (draft.cosine_min_lr_ratio.value_or(0) > 0 && draft.lr_scheduler != Schedule::kCosine)
@@ -154,7 +157,8 @@ std::int64_t Recipe::warmup(std::int64_t total_steps) const {
 
 LearningRate Recipe::learning_rates(std::int64_t total_steps) const {
   const ScheduleKwargs& k = lr_scheduler_kwargs;
-  LearningRate rate{.schedule = lr_scheduler, .peak = learning_rate, .warmup = warmup(total_steps), .total = total_steps};
+  LearningRate rate{
+      .schedule = lr_scheduler, .peak = learning_rate, .warmup = warmup(total_steps), .total = total_steps};
   rate.cycles = k.num_cycles.value_or(lr_scheduler == Schedule::kCosineWithRestarts ? 1 : 0.5);
   rate.min_factor = k.min_lr ? *k.min_lr / learning_rate : k.min_lr_rate.value_or(k.min_lr_ratio.value_or(0));
   rate.end = k.lr_end.value_or(rate.end);

@@ -254,8 +254,8 @@ void TrainStep::check_finite(const std::vector<MicroBatchSamples>& micro_batches
   // Backward runs from the last layer to the first, so the last bad unit is where it began.
   for (std::size_t u = squares.size(); u-- > 0;)
     if (not_finite(squares[u]))
-      throw Diverged(fmt::format("the gradient of {} is not finite, though the loss is. {}", store_.layout(u).spec().name,
-                                 kAdvice));
+      throw Diverged(fmt::format("the gradient of {} is not finite, though the loss is. {}",
+                                 store_.layout(u).spec().name, kAdvice));
 }
 
 std::vector<double> TrainStep::exchange(const std::vector<double>& mine, const std::vector<std::size_t>& counts) {

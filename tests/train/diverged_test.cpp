@@ -34,8 +34,8 @@ template <typename Faulty>
 std::string error_on(int ranks) {
   GoldenJob job{.ranks = ranks, .steps = 1};
   job.plant = [](Device& device, Communicator&, Communicator&) {
-    return PlantedParts{
-        std::make_unique<DeviceDecorator>(device, nullptr, std::make_unique<Faulty>(device.ops())), nullptr, nullptr};
+    return PlantedParts{std::make_unique<DeviceDecorator>(device, nullptr, std::make_unique<Faulty>(device.ops())),
+                        nullptr, nullptr};
   };
   try {
     run(job);

@@ -194,8 +194,8 @@ TEST_F(RecipeTest, ReadsTheCourseOfTheLearningRate) {
   const LearningRate floor = load(kMinimal + "cosine_min_lr_ratio: 0.1\nwarmup_ratio: 0.1\n").learning_rates(20);
   EXPECT_EQ(floor.warmup, 2);
   EXPECT_DOUBLE_EQ(floor.at(20), 0.1 * 2e-4);
-  const std::string resolved = resolved_yaml(
-      load(kMinimal + "lr_scheduler: warmup_stable_decay\nlr_scheduler_kwargs: {num_decay_steps: 3, decay_type: 1-sqrt}\n"));
+  const std::string resolved = resolved_yaml(load(
+      kMinimal + "lr_scheduler: warmup_stable_decay\nlr_scheduler_kwargs: {num_decay_steps: 3, decay_type: 1-sqrt}\n"));
   EXPECT_THAT(resolved, HasSubstr("lr_scheduler_kwargs:\n  num_decay_steps: 3\n  decay_type: 1-sqrt\n"));
   EXPECT_EQ(resolved_yaml(load(resolved)), resolved);
 }
@@ -288,7 +288,8 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
        "r.yaml:7: cosine_min_lr_ratio: goes with lr_scheduler: cosine, not with linear; remove it"},
       {"lr_scheduler: constant\nwarmup_steps: 5", "r.yaml:7: warmup_steps: lr_scheduler: constant has no warm-up"},
       {"eval_steps: 2.5", "r.yaml:6: eval_steps: expected a whole number of steps or a fraction below 1"},
-      {"eval_strategy: epoch\neval_steps: 5", "r.yaml:7: eval_steps: needs eval_strategy: steps, but r.yaml:6 says epoch"},
+      {"eval_strategy: epoch\neval_steps: 5",
+       "r.yaml:7: eval_steps: needs eval_strategy: steps, but r.yaml:6 says epoch"},
       {"eval_strategy: steps", "r.yaml:6: eval_strategy: steps needs to know how often"},
       {"eval_steps: 5\nevals_per_epoch: 2", "r.yaml:7: evals_per_epoch: not together with eval_steps (r.yaml:6)"},
       {"early_stopping_patience: 2\neval_steps: 5", "r.yaml:6: early_stopping_patience: nothing is held out"},

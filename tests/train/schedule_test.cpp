@@ -18,9 +18,9 @@ std::string recipe_of(const nlohmann::json& run) {
   for (const auto& [name, value] : run["kwargs"].items())
     kwargs += fmt::format("{}{}: {}", kwargs.empty() ? "" : ", ", name,
                           value.is_string() ? value.get<std::string>() : value.dump());
-  std::string text = fmt::format(
-      "base_model: m.gguf\nadapter: qlora\ndatasets: [rows.jsonl]\nlr_scheduler: {}\nlearning_rate: {}\n",
-      run["scheduler"].get<std::string>(), run["peak"].get<double>());
+  std::string text =
+      fmt::format("base_model: m.gguf\nadapter: qlora\ndatasets: [rows.jsonl]\nlr_scheduler: {}\nlearning_rate: {}\n",
+                  run["scheduler"].get<std::string>(), run["peak"].get<double>());
   if (!kwargs.empty()) text += fmt::format("lr_scheduler_kwargs: {{{}}}\n", kwargs);
   // "constant" has no warm-up, whatever it is told.
   if (run["scheduler"] != "constant") text += fmt::format("warmup_steps: {}\n", run["warmup"].get<int>());

@@ -6,7 +6,6 @@
 #include "cli/recipe_options.h"
 #include "cli/verbs.h"
 #include "train/loop.h"
-#include "train/sample_batches.h"
 #include "train/training_data.h"
 
 namespace shardlora {
@@ -69,12 +68,11 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
 
   nlohmann::ordered_json result;
   {
-    std::vector<const Sample*> samples;
-    for (const Sample& s : held_out) samples.push_back(&s);
+    const std::vector<MicroBatchSamples> micro_batches = evaluation_batches(recipe, held_out);
     constexpr std::int64_t kTogether = 16;
-    const auto step =
-        make_train_step(ranks, session, recipe, step_limits(kTogether, recipe.micro_batch_size, longest(held_out)));
-    const StepResult loss = step->evaluate(cut_micro_batches(samples, recipe.micro_batch_size));
+    StepLimits limits{.micro_batches = std::min(kTogether, std::ssize(micro_batches))};
+    include_evaluation(limits, micro_batches);
+    const StepResult loss = make_train_step(ranks, session, recipe, limits)->evaluate(micro_batches);
     result = {{"eval_loss", loss.loss}, {"tokens", loss.target_tokens}};
   }
   if (o.answers) {

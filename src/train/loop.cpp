@@ -10,7 +10,6 @@
 #include "train/evaluation.h"
 #include "train/progress.h"
 #include "train/run_directory.h"
-#include "train/sample_batches.h"
 #include "train/stop_signal.h"
 #include "train/training_data.h"
 
@@ -78,12 +77,13 @@ class Run {
     const AdamWOptions adamw{recipe_.adam_beta1, recipe_.adam_beta2, recipe_.adam_epsilon, recipe_.weight_decay};
     for (std::int64_t s = 1; s <= total_steps_ && !early_stopping_.stop(); ++s) {
       const double rate = rates.at(s - 1);
-      const StepResult result = step(s, adamw_step(adamw, rate, s));
+      const StepBatch batch = steps_->at(s - 1);
+      const StepResult result = step(s, batch, adamw_step(adamw, rate, s));
       const RankStatus status = exchange_status(ranks_);
       if (directory_) {
         const double tokens_per_second = progress.step_done(s, result.tokens, result.loss, rate);
         directory_->add_metrics({{"step", s},
-                                 {"epoch", static_cast<double>(s) / static_cast<double>(steps_->per_epoch())},
+                                 {"epoch", batch.epochs_done},
                                  {"loss", result.loss},
                                  {"grad_norm", result.grad_norm},
                                  {"learning_rate", rate},
@@ -101,7 +101,7 @@ class Run {
             "start another one with lora_model_dir={}",
             s, total_steps_, recipe_.output_dir, recipe_.output_dir);
       }
-      if (evaluates_after(s)) {
+      if (evaluates_after(s, batch.ends_epoch)) {
         progress.end_line();
         evaluate(s);
         progress.resume();
@@ -126,53 +126,57 @@ class Run {
   }
 
   void plan() {
-    const std::int64_t accumulated = recipe_.micro_batch_size * recipe_.gradient_accumulation_steps * ranks_.size();
-    global_batch_size_ = recipe_.global_batch_size.value_or(accumulated);
-    steps_.emplace(data_.train.samples, global_batch_size_, recipe_.micro_batch_size, recipe_.seed);
-    total_steps_ = recipe_.max_steps.value_or(
-        static_cast<std::int64_t>(std::ceil(recipe_.num_epochs * static_cast<double>(steps_->per_epoch()))));
-    longest_ = std::max(longest(data_.train.samples), longest(data_.held_out.samples));
-    step_ = make_train_step(ranks_, *session_, recipe_,
-                            step_limits(global_batch_size_, recipe_.micro_batch_size, longest_));
+    const BatchOptions options = batch_options(recipe_, ranks_.size());
+    global_batch_size_ = options.global_batch_size;
+    steps_.emplace(data_.train.samples, options);
+    total_steps_ = recipe_.max_steps.value_or(steps_->of_epochs(recipe_.num_epochs));
+    held_out_ = evaluation_batches(recipe_, data_.held_out.samples);
+    StepLimits limits = steps_->limits(total_steps_);
+    include_evaluation(limits, held_out_);
+    step_ = make_train_step(ranks_, *session_, recipe_, limits);
     if (recipe_.load_best_model_at_end) kept_.emplace(*ranks_.device, *session_->store);
   }
 
-  void announce() const {
+  void announce() {
     spdlog::info("{}", data_.train.summary.text());
-    if (longest_ > base_.config().max_positions)
-      spdlog::warn("rows of up to {} tokens, but the model was made for {}", longest_, base_.config().max_positions);
+    const std::int64_t longest_sample = std::max(longest(data_.train.samples), longest(data_.held_out.samples));
+    if (longest_sample > base_.config().max_positions)
+      spdlog::warn("rows of up to {} tokens, but the model was made for {}", longest_sample,
+                   base_.config().max_positions);
     if (!recipe_.lora_model_dir.empty()) spdlog::info("starting from the adapter in {}", recipe_.lora_model_dir);
     spdlog::info("{}; {} rank{}", ranks_.device->description(), ranks_.size(), ranks_.size() == 1 ? "" : "s");
     spdlog::info("base {}: {} layers, {}", recipe_.base_model, base_.config().layers,
                  name_of(session_->model->units()[1].params[0].format));
     spdlog::info("adapter: rank {}, alpha {}, on {}; {:.2f} M values", lora_.rank, lora_.alpha,
                  joined(lora_.target_modules), static_cast<double>(trainable_elements(*session_->store)) / 1e6);
-    spdlog::info("{} steps of {} rows, {} rows a micro-batch", total_steps_, global_batch_size_,
-                 recipe_.micro_batch_size);
+    if (recipe_.sample_packing)
+      spdlog::info("packed: {:.1f} samples a row, rows {:.1f} % full", steps_->samples_per_row(),
+                   100 * steps_->packing_efficiency());
+    spdlog::info("{} steps of {} rows, {} a micro-batch", total_steps_, global_batch_size_,
+                 recipe_.max_tokens_per_micro_batch > 0
+                     ? fmt::format("up to {} tokens", recipe_.max_tokens_per_micro_batch)
+                     : fmt::format("{} rows", recipe_.micro_batch_size));
   }
 
   // Step `number`, from 1. A step that diverged has updated nothing: what was learned before it is kept.
-  StepResult step(std::int64_t number, const AdamWStep& adamw) {
+  StepResult step(std::int64_t number, const StepBatch& batch, const AdamWStep& adamw) {
     try {
-      return step_->run(steps_->at(number - 1), adamw, recipe_.max_grad_norm);
+      return step_->run(batch.micro_batches, adamw, recipe_.max_grad_norm);
     } catch (const Diverged& diverged) {
       save();
       fail("step {}: {} The adapter as it was before this step is in {}", number, diverged.what(), recipe_.output_dir);
     }
   }
 
-  bool evaluates_after(std::int64_t step) const {
-    if (data_.held_out.samples.empty() || recipe_.eval_strategy == EvalStrategy::kNo) return false;
-    const std::int64_t interval = evaluation_interval(recipe_, total_steps_, steps_->per_epoch());
-    const bool ends_epoch = step % steps_->per_epoch() == 0;
+  bool evaluates_after(std::int64_t step, bool ends_epoch) {
+    if (held_out_.empty() || recipe_.eval_strategy == EvalStrategy::kNo) return false;
+    const std::int64_t interval = evaluation_interval(recipe_, total_steps_, steps_->of_epoch(0));
     return step == total_steps_ || (interval > 0 && step % interval == 0) ||
            (ends_epoch && recipe_.eval_strategy == EvalStrategy::kEpoch);
   }
 
   void evaluate(std::int64_t step) {
-    std::vector<const Sample*> samples;
-    for (const Sample& s : data_.held_out.samples) samples.push_back(&s);
-    const StepResult result = step_->evaluate(cut_micro_batches(samples, recipe_.micro_batch_size));
+    const StepResult result = step_->evaluate(held_out_);
     spdlog::info("step {}: eval loss {:.4f} over {} target tokens", step, result.loss, result.target_tokens);
     if (directory_)
       directory_->add_metrics(
@@ -213,10 +217,11 @@ class Run {
   LoraConfig lora_;
   std::optional<Session> session_;
   std::optional<TrainingSteps> steps_;
+  std::vector<MicroBatchSamples> held_out_;
   std::unique_ptr<TrainStep> step_;
   EarlyStopping early_stopping_{recipe_.early_stopping_patience, recipe_.early_stopping_threshold};
   std::optional<KeptParameters> kept_;  // of the lowest eval loss, with load_best_model_at_end
-  std::int64_t total_steps_ = 0, global_batch_size_ = 0, longest_ = 0;
+  std::int64_t total_steps_ = 0, global_batch_size_ = 0;
 };
 
 }  // namespace
@@ -229,10 +234,18 @@ LoraConfig lora_config(const Recipe& recipe) {
   return {recipe.lora_r, recipe.lora_alpha, recipe.lora_target_modules};
 }
 
-StepLimits step_limits(std::int64_t global_batch_size, std::int64_t micro_batch_size, std::int64_t longest_sample) {
-  return {.micro_batches = (global_batch_size + micro_batch_size - 1) / micro_batch_size,
-          .rows = padded_rows(micro_batch_size * longest_sample),
-          .samples = micro_batch_size};
+BatchOptions batch_options(const Recipe& recipe, int ranks) {
+  const std::int64_t accumulated = recipe.micro_batch_size * recipe.gradient_accumulation_steps * ranks;
+  return {.global_batch_size = recipe.global_batch_size.value_or(accumulated),
+          .micro_batch = {recipe.micro_batch_size, recipe.max_tokens_per_micro_batch},
+          .pack_to = recipe.pack_to(),
+          .group_by_length = recipe.group_by_length,
+          .seed = recipe.seed};
+}
+
+std::vector<MicroBatchSamples> evaluation_batches(const Recipe& recipe, const std::vector<Sample>& held_out) {
+  return cut_micro_batches(rows_of(held_out, recipe.eval_pack_to()),
+                           {recipe.micro_batch_size, recipe.max_tokens_per_micro_batch});
 }
 
 std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, Session& session, const Recipe& recipe,

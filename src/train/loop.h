@@ -4,6 +4,7 @@
 #include "train/recipe.h"
 #include "train/session.h"
 #include "train/step.h"
+#include "train/training_steps.h"
 
 namespace shardlora {
 
@@ -12,8 +13,10 @@ void train(Ranks& ranks, const Recipe& recipe);
 
 // The adapter that a recipe asks for.
 LoraConfig lora_config(const Recipe& recipe);
-// The largest step over these samples.
-StepLimits step_limits(std::int64_t global_batch_size, std::int64_t micro_batch_size, std::int64_t longest_sample);
+// How its samples become steps on so many ranks.
+BatchOptions batch_options(const Recipe& recipe, int ranks);
+// What is held out, cut for an evaluation.
+std::vector<MicroBatchSamples> evaluation_batches(const Recipe& recipe, const std::vector<Sample>& held_out);
 // A TrainStep with the largest wave that memory.device_limit leaves room for, the same on every rank.
 std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, Session& session, const Recipe& recipe,
                                            const StepLimits& limits);

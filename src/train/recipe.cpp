@@ -70,6 +70,14 @@ void check_together(const RecipeDraft& draft, const GivenKeys& keys) {
   if (!(draft.lora_alpha > 0)) expected(*keys.find("lora_alpha"), "a number above 0");
   if (!(draft.learning_rate > 0)) expected(*keys.find("learning_rate"), "a number above 0");
   if (!(draft.num_epochs > 0)) expected(*keys.find("num_epochs"), "a number above 0");
+  if (const ConfigValue* group = keys.find("group_by_length"); draft.group_by_length && draft.sample_packing)
+    fail("{}: {}: not together with sample_packing, whose rows are all about as long; remove one of them",
+         group->node.place, group->name);
+  if (const ConfigValue* tokens = keys.find("max_tokens_per_micro_batch");
+      draft.max_tokens_per_micro_batch > 0 && draft.max_tokens_per_micro_batch < draft.sequence_len)
+    fail("{}: {}: a row may have sequence_len ({}) tokens, so a micro-batch needs room for as many; raise it, or lower "
+         "sequence_len",
+         tokens->node.place, tokens->name, draft.sequence_len);
   check_schedule(draft, keys);
   check_evaluation(draft, keys);
 }

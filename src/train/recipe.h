@@ -60,7 +60,15 @@ struct Recipe {
   std::int64_t sequence_len = 2048;
   std::optional<ExcessLength> excess_length_strategy;  // not given: cut, as long as at most 1 % of the rows need it
 
-  std::int64_t micro_batch_size = 1;              // rows
+  // Several samples in a row of up to sequence_len tokens; each still sees itself only.
+  bool sample_packing = false;
+  std::optional<bool> eval_sample_packing;  // not given: as sample_packing
+  bool group_by_length = false;             // samples of similar length share a step
+
+  std::int64_t micro_batch_size = 1;  // rows
+  // Tokens of a micro-batch at most: it then holds rows of similar length, however many; micro_batch_size only counts
+  // the rows of a step. 0: micro_batch_size rows.
+  std::int64_t max_tokens_per_micro_batch = 0;
   std::optional<std::int64_t> global_batch_size;  // rows of a step; not given: micro x accumulation x ranks
   std::int64_t gradient_accumulation_steps = 1;   // never given together with global_batch_size
   double num_epochs = 1;
@@ -93,6 +101,9 @@ struct Recipe {
   Sharding sharding = Sharding::kSharded;          // sharding.strategy: full_shard or replicate
   std::uint64_t device_limit = 0, host_limit = 0;  // memory.*: bytes; 0: none
 
+  // Tokens of a packed row, in training and in evaluation; 0: a sample is a row.
+  std::int64_t pack_to() const { return sample_packing ? sequence_len : 0; }
+  std::int64_t eval_pack_to() const { return eval_sample_packing.value_or(sample_packing) ? sequence_len : 0; }
   // warmup_steps, or ceil(warmup_ratio x total) as transformers has it, or 0.
   std::int64_t warmup(std::int64_t total_steps) const;
   // lr_scheduler and all that shapes it, for a run of so many steps.

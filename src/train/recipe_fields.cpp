@@ -236,9 +236,28 @@ std::vector<Field> data_fields() {
   };
 }
 
+// LLaMA-Factory's recipes give both of its words for packing.
+Field packing(std::string name) {
+  return {std::move(name),
+          {},
+          [](RecipeDraft& r, const ConfigValue& v) { r.sample_packing = to_bool(v) || r.sample_packing; },
+          nullptr};
+}
+
 std::vector<Field> step_fields() {
   return {
+      flag("sample_packing", &Recipe::sample_packing),
+      packing("packing"),
+      packing("neat_packing"),
+      {"eval_sample_packing",
+       {"eval_packing"},
+       [](RecipeDraft& r, const ConfigValue& v) { r.eval_sample_packing = to_bool(v); },
+       [](const RecipeDraft& r) -> std::string {
+         return !r.eval_sample_packing ? "" : *r.eval_sample_packing ? "true" : "false";
+       }},
+      flag("group_by_length", &Recipe::group_by_length),
       whole("micro_batch_size", &Recipe::micro_batch_size, 1, 1 << 20, {"per_device_train_batch_size", "batch_size"}),
+      whole("max_tokens_per_micro_batch", &Recipe::max_tokens_per_micro_batch, 0, kMany, {"max_tokens_per_gpu"}),
       whole("global_batch_size", &Recipe::global_batch_size, 1, 1 << 24),
       {"gradient_accumulation_steps",
        {},

@@ -5,7 +5,6 @@
 namespace shardlora {
 
 const std::vector<UnsupportedKey>& unsupported_recipe_keys() {
-  static const std::string kOneSample = "a sample a row is the only way in this version";
   static const std::vector<UnsupportedKey> keys = {
       // model
       {"model_type", {"LlamaForCausalLM", "AutoModelForCausalLM"}},
@@ -25,12 +24,7 @@ const std::vector<UnsupportedKey>& unsupported_recipe_keys() {
       {"loraplus_lr_ratio", {}},
       {"lora_fan_in_fan_out", {"false"}},
       // data
-      {"sample_packing", {"false"}, kOneSample + "; remove it"},
-      {"packing", {"false"}, kOneSample + "; remove it"},
-      {"neat_packing", {"false"}, kOneSample + "; remove it"},
-      {"eval_sample_packing", {"false"}, kOneSample + "; remove it"},
-      {"pad_to_sequence_len", {"false"}},
-      {"group_by_length", {"false"}},
+      {"pad_to_sequence_len", {"false", "true"}},  // nothing is padded here, and memory is planned for the largest step
       {"dataset", {}, "name the files under datasets: - path: rows.jsonl"},
       {"dataset_dir", {}, "name the files under datasets: - path: rows.jsonl"},
       {"dataset_prepared_path", {}},

@@ -200,6 +200,17 @@ TEST_F(RecipeTest, ReadsTheCourseOfTheLearningRate) {
   EXPECT_EQ(resolved_yaml(load(resolved)), resolved);
 }
 
+TEST_F(RecipeTest, ReadsHowRowsAreMade) {
+  EXPECT_EQ(load(kMinimal).pack_to(), 0);
+  const Recipe packed = load(kMinimal + "sample_packing: true\npad_to_sequence_len: true\n");
+  EXPECT_EQ(packed.pack_to(), 2048);
+  EXPECT_EQ(packed.eval_pack_to(), 2048);
+  EXPECT_EQ(load(kMinimal + "sample_packing: true\neval_sample_packing: false\n").eval_pack_to(), 0);
+  EXPECT_TRUE(load(kMinimal + "packing: true\nneat_packing: true\n").sample_packing);
+  EXPECT_EQ(load(kMinimal + "max_tokens_per_gpu: 4096\n").max_tokens_per_micro_batch, 4096);
+  EXPECT_EQ(resolved_yaml(load(resolved_yaml(packed))), resolved_yaml(packed));
+}
+
 TEST_F(RecipeTest, ReadsWhenToEvaluate) {
   const std::string held_out = kMinimal + "val_set_size: 0.1\n";
   const Recipe recipe = load(held_out +
@@ -303,9 +314,10 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
       {"chat_template: chatml",
        "r.yaml:6: chat_template: \"chatml\" is not supported in this version; the model's own template is "
        "used with tokenizer_default"},
-      {"sample_packing: true",
-       "r.yaml:6: sample_packing: known, but not supported in this version; a sample a row is the only way "
-       "in this version; remove it (or set it to false)"},
+      {"sample_packing: true\ngroup_by_length: true",
+       "r.yaml:7: group_by_length: not together with sample_packing, whose rows are all about as long"},
+      {"max_tokens_per_micro_batch: 100",
+       "r.yaml:6: max_tokens_per_micro_batch: a row may have sequence_len (2048) tokens"},
       {"save_steps: 100",
        "r.yaml:6: save_steps: known, but not supported in this version; the adapter is written at the end; "
        "remove it (or set it to 0)"},

@@ -1,10 +1,13 @@
 // A tiny random Llama trained for a few steps in one process: ranks are threads. What the equivalence tests compare.
 #pragma once
 
+#include <functional>
+
 #include "backend/cpu/cpu_device.h"
 #include "base/philox.h"
 #include "quant/quantize.h"
 #include "thread_ranks.h"
+#include "train/sample_batches.h"
 #include "train/step.h"
 
 namespace shardlora {
@@ -24,12 +27,15 @@ struct TinyJob {
   Poison poison = Poison::kYes;
   Prefetch prefetch = Prefetch::kYes;
   std::uint64_t seed = 7;  // of the delays
+  // Other micro-batches than two samples each, for every step, out of the job's 40 samples.
+  std::function<std::vector<std::vector<MicroBatchSamples>>(const std::vector<Sample>&)> batches = {};
 };
 
 struct TinyResult {
   std::vector<double> losses, grad_norms;
   double eval_loss = 0;
-  std::vector<std::vector<float>> adapters;  // of every unit
+  std::vector<std::vector<float>> adapters;   // of every unit
+  std::vector<std::vector<float>> gradients;  // of every unit, in the first step
   std::vector<std::uint64_t> allocations;    // of rank 0's device, after every step
   std::vector<std::size_t> frozen_at_rest;   // bytes, by rank
   std::size_t frozen_bytes = 0;              // of all units
@@ -92,6 +98,17 @@ inline std::vector<std::byte> tiny_flat(const UnitLayout& layout) {
   return flat;
 }
 
+// Of a unit's trainable elements, put together from the ranks' shares. Collective.
+inline std::vector<float> gathered_gradient(Device& device, const ParamStore& store, std::size_t unit,
+                                            Communicator& comm) {
+  std::vector<float> elements(static_cast<std::size_t>(store.layout(unit).trainable_elements()));
+  std::vector<std::size_t> offsets = store.element_cuts(unit);
+  for (std::size_t& o : offsets) o *= sizeof(float);
+  comm.synchronize(comm.all_gather(reinterpret_cast<std::byte*>(elements.data()), store.trainable(unit).gradient.data,
+                                   offsets, device.compute().record()));
+  return elements;
+}
+
 inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   const std::unique_ptr<Device> device = make_cpu_device(
       {.threads = job.threads, .device_limit = 0, .host_limit = 0, .mode = job.mode, .seed = job.seed, .poison = true});
@@ -121,8 +138,10 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   result.frozen_at_rest = {device->memory(Tier::kDevice).now[static_cast<std::size_t>(Purpose::kFrozen)]};
 
   const std::vector<Sample> samples = tiny_samples(40, static_cast<std::int32_t>(config.vocab));
-  TrainStep step(*device, *model, store, *gathers, *reductions,
-                 {.micro_batches = job.micro_batches, .rows = padded_rows(2 * 33), .samples = 2},
+  const auto given = job.batches ? job.batches(samples) : std::vector<std::vector<MicroBatchSamples>>{};
+  StepLimits limits{.micro_batches = job.micro_batches, .rows = padded_rows(2 * 33), .samples = 2};
+  for (const std::vector<MicroBatchSamples>& list : given) include_step(limits, list);
+  TrainStep step(*device, *model, store, *gathers, *reductions, limits,
                  {.recompute = job.recompute, .wave = job.wave, .streamer = {dtype, job.poison, job.prefetch}});
   std::size_t next = 0;
   const auto micro_batches = [&](std::int64_t count) {
@@ -134,9 +153,13 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   for (int s = 0; s < job.steps; ++s) {
     // The last step is smaller, as at the end of an epoch.
     const std::int64_t count = s + 1 == job.steps ? (job.micro_batches + 1) / 2 : job.micro_batches;
-    const StepResult done = step.run(micro_batches(count), adamw_step({}, 1e-2, s + 1), 1.0);
+    const auto list = given.empty() ? micro_batches(count) : given[static_cast<std::size_t>(s)];
+    const StepResult done = step.run(list, adamw_step({}, 1e-2, s + 1), 1.0);
     result.losses.push_back(done.loss);
     result.grad_norms.push_back(done.grad_norm);
+    if (s == 0)
+      for (std::size_t u = 0; u < store.units(); ++u)
+        result.gradients.push_back(gathered_gradient(*device, store, u, *reductions));
     result.allocations.push_back(device->memory(Tier::kDevice).allocations + device->memory(Tier::kPinned).allocations);
   }
   result.eval_loss = step.evaluate(micro_batches(job.micro_batches + 2)).loss;

@@ -75,9 +75,10 @@ void check_together(const RecipeDraft& draft, const GivenKeys& keys) {
          group->node.place, group->name);
   if (const ConfigValue* tokens = keys.find("max_tokens_per_micro_batch");
       draft.max_tokens_per_micro_batch > 0 && draft.max_tokens_per_micro_batch < draft.sequence_len)
-    fail("{}: {}: a row may have sequence_len ({}) tokens, so a micro-batch needs room for as many; raise it, or lower "
-         "sequence_len",
-         tokens->node.place, tokens->name, draft.sequence_len);
+    fail(
+        "{}: {}: a row may have sequence_len ({}) tokens, so a micro-batch needs room for as many; raise it, or lower "
+        "sequence_len",
+        tokens->node.place, tokens->name, draft.sequence_len);
   check_schedule(draft, keys);
   check_evaluation(draft, keys);
 }

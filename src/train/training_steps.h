@@ -23,8 +23,8 @@ struct BatchOptions {
 
 struct StepBatch {
   std::vector<MicroBatchSamples> micro_batches;
-  std::int64_t epoch = 0;      // from 0
-  double epochs_done = 0;      // once this step is: 1.5 in the middle of the second
+  std::int64_t epoch = 0;  // from 0
+  double epochs_done = 0;  // once this step is: 1.5 in the middle of the second
   bool ends_epoch = false;
 };
 
@@ -53,9 +53,9 @@ class TrainingSteps {
   const std::vector<Sample>& samples_;
   BatchOptions options_;
   std::vector<std::uint32_t> lengths_;
-  std::vector<std::int64_t> steps_of_;      // of every distinct epoch seen so far
-  std::vector<std::int64_t> begins_{0};     // the first step of every epoch seen so far
-  std::optional<std::int64_t> planned_;     // the epoch in plan_
+  std::vector<std::int64_t> steps_of_;   // of every distinct epoch seen so far
+  std::vector<std::int64_t> begins_{0};  // the first step of every epoch seen so far
+  std::optional<std::int64_t> planned_;  // the epoch in plan_
   RowPlan plan_;
 };
 

@@ -36,9 +36,9 @@ struct TinyResult {
   double eval_loss = 0;
   std::vector<std::vector<float>> adapters;   // of every unit
   std::vector<std::vector<float>> gradients;  // of every unit, in the first step
-  std::vector<std::uint64_t> allocations;    // of rank 0's device, after every step
-  std::vector<std::size_t> frozen_at_rest;   // bytes, by rank
-  std::size_t frozen_bytes = 0;              // of all units
+  std::vector<std::uint64_t> allocations;     // of rank 0's device, after every step
+  std::vector<std::size_t> frozen_at_rest;    // bytes, by rank
+  std::size_t frozen_bytes = 0;               // of all units
 
   bool operator==(const TinyResult& other) const {
     return losses == other.losses && grad_norms == other.grad_norms && eval_loss == other.eval_loss &&

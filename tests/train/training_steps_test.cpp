@@ -155,7 +155,8 @@ TEST(TokenBudget, KeepsTheRowsOfTheStepAndHoldsRowsOfSimilarLength) {
 TEST(GroupByLength, PutsSamplesOfSimilarLengthIntoAStep) {
   const std::vector<Sample> samples = samples_of(1024, 500);
   const auto spread = [&](bool grouped) {
-    TrainingSteps steps(samples, {.global_batch_size = 16, .micro_batch = {4, 0}, .group_by_length = grouped, .seed = 2});
+    TrainingSteps steps(samples,
+                        {.global_batch_size = 16, .micro_batch = {4, 0}, .group_by_length = grouped, .seed = 2});
     double sum = 0;
     std::vector<std::size_t> longest;
     for (std::int64_t s = 0; s < steps.of_epoch(0); ++s) {

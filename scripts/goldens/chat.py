@@ -1,11 +1,12 @@
 """Goldens of chat templates: what Jinja2 renders with Hugging Face's settings.
 
 Made with Python 3.11, jinja2 3.1.6, gguf 0.19.0 (for the template inside the GGUF file):
-    python scripts/goldens/chat.py --gguf SmolLM2-135M-Instruct.Q4_1.gguf [--tokenizers FOLDER] --out tests/data/chat
+    python scripts/goldens/chat.py [--gguf SmolLM2-135M-Instruct.Q4_1.gguf] [--tokenizers FOLDER] [--out tests/data/chat]
 FOLDER holds <name>/tokenizer_config.json of models whose template must not be copied here: of their renderings only the
 SHA-256 goes into families.json.
 """
 import argparse
+import datetime
 import hashlib
 import json
 import pathlib
@@ -40,6 +41,8 @@ def environment():
 
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
+    # Our constant in place of today.
+    env.globals["strftime_now"] = lambda form: datetime.datetime(2024, 7, 26).strftime(form)
     return env
 
 
@@ -204,6 +207,26 @@ messages[0].content.strip().upper().split('.')[0]
 '\\u0130'.lower() | length
 'ab\\x1ccd'.split()
 'it''s'
+'%s is %d of %s' % ('a', 2, [1]) ~ '%5.2f|%-6s|%06d|%x|%+d' % (3.14159, 'ab', -42, 255, 7) ~ '100%%' % ()
+'%(a)s-%(b)r' % {'a': 1, 'b': 'x'} ~ '%s' % 'one' ~ '%r' % ('q',)
+'{} {1}'.format(1, 2) if false else '{} {}'.format('a', [1]) ~ '{0}{1}{0}'.format('x', 'y') ~ '{n}:{d:>6}|{d:<6}|{d:^6}|'.format(n='k', d='v')
+'{:.2f} {:05d} {:x} {:,}'.format(1.005, 42, 255, 1) if false else '{:.2f} {:05d} {:x} {{}}'.format(2.5, 42, 255)
+'%s, %s!' | format('Hello', 'World') ~ ('%(x)d' | format(x=3))
+'a-b-c'.partition('-') ~ 'a-b-c'.rpartition('-') ~ 'abc'.partition('-')
+'abcabc'.find('c', 3) ~ 'abcabc'.rfind('b') ~ 'abcabc'.index('b') ~ 'abcabc'.count('a', 1) ~ 'abc'.find('x')
+'7'.zfill(3) ~ '-7'.zfill(4) ~ 'a'.ljust(3) ~ '|' ~ 'a'.rjust(3, '.') ~ 'ab'.center(5, '*') ~ 'abc'.center(6, '*')
+'aBc'.swapcase() ~ 'abc'.isalpha() ~ 'ab1'.isalnum() ~ '12'.isnumeric() ~ '1²'.isdigit() ~ '1²'.isdecimal() ~ 'AB'.isupper() ~ 'aB'.islower()
+'a b  c d'.rsplit(None, 1) ~ ' a b '.rsplit() ~ 'a b c'.split(' ', 1) ~ 'a,b,c'.rsplit(',', 1)
+'ab' | center(5) ~ '|' ~ ('one two, three-four' | wordcount) ~ ('a long sentence of words' | truncate(12)) ~ ('short' | truncate(4))
+('abcdefghij klm' | truncate(9, true)) ~ ('abc def ghi jkl mno' | truncate(10, false, '..', 0))
+[1, 2, 3, 4, 5] | batch(2) | list ~ ([1, 2, 3] | batch(2, 0) | list) ~ ([1, 2, 3, 4, 5] | slice(3) | list) ~ ([1, 2, 3, 4] | slice(3, 'x') | list)
+messages | groupby('role') | map('first') | list
+('<b>' | safe) + '<i>' ~ ('<' | e) ~ ('a' + ('<' | safe)) ~ (('<' | safe) ~ '<')
+('<b>' | safe | upper | trim) + '&' ~ (messages[1].content | e | e)
+none | selectattr('a') | list ~ (none | map(attribute='a') | list) ~ ('' | reject('odd') | list)
+{'b': 1}.copy() ~ [1].copy() ~ range(2, 5) | list
+dict(**{'a': 1}) ~ range(*[1, 3]) | list
+strftime_now('%d %b %Y') ~ strftime_now('%Y-%m-%d')
 """.strip("\n").split("\n")
 
 BLOCKS = [
@@ -246,6 +269,20 @@ BLOCKS = [
     "{{'no space'}}{%if 1%}tight{%endif%}",
     "{{ 'multi\nline' }}",
     "{% generation %}{% set q = 1 %}gen{{ q }}{% endgeneration %}{{ q }}",
+    "{% for n in [{'v': 1, 'c': [{'v': 2, 'c': [{'v': 3}]}]}, {'v': 4}] recursive %}{{ loop.depth }}{{ loop.depth0 }}:{{ n.v }}({% if n.c %}{{ loop(n.c) }}{% endif %}){% endfor %}",
+    "{% macro box(t, w=1) %}<{{ t }}|{{ caller(w) }}>{% endmacro %}{% for x in ['a', 'b'] %}{% call(n) box(x, w=2) %}{{ x }}{{ n * 2 }}{% endcall %}{% endfor %}",
+    "{% macro m() %}[{{ caller() }}]{% endmacro %}{% call m() %} in {% call m() %}side{% endcall %}{% endcall %}",
+    "{% macro all(a) %}{{ a }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ all(1, 2, 3, k='v') }}{{ all(*[1, 2], **{'x': 3}) }}{{ all(1) }}",
+    "{% for x in [1, 2] %}{% macro inner(y) %}{{ x }}{{ y }}{% endmacro %}{{ inner('!') }}{% endfor %}",
+    "{% set fs = [] %}{% macro a() %}A{% endmacro %}{% macro b(x) %}B{{ x }}{% endmacro %}{% set fs = fs + [a] %}{% set fs = fs + [b] %}{{ fs[0]() }}{{ fs[1](2) }}",
+    "{% filter upper %}a{{ 'b' }}{% endfilter %}{% filter replace('a', 'x') | trim %}  banana {% endfilter %}",
+    "{% with a = 1, b = 'x' %}{{ a }}{{ b }}{% endwith %}{{ a }}{% with %}{% set q = 2 %}{{ q }}{% endwith %}{{ q }}",
+    "{% if false %}{{ 1 | nofilter }}{{ 1 is notest }}{% endif %}ok",
+    "{%- if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% else %}none{% endif %}",
+    "{% set x %}{{ '<' | safe }}{% endset %}{{ x + '<' }}{% macro m() %}{{ '<' | safe }}{% endmacro %}{{ m() + '<' }}",
+    "{% for m in messages if m.role == 'user' or loop is defined %}{{ m.role }}{% endfor %}",
+    "{% for a, b in messages | groupby('role') %}{{ a }}:{{ b | length }};{% endfor %}",
+    "{% for row in range(5) | batch(2, '-') %}{{ row | join }}/{% endfor %}",
     "{%- for m in messages %}\n    {{- '<' + m['role'] + '>\\n' }}\n    {%- if m.content is string %}\n        {{- m.content | trim }}\n    {%- endif %}\n    {{- '</s>\\n' }}\n{%- endfor %}\n",
     "{{ bos_token }}{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 1) %}{% endif %}{% if m.role == 'user' %}{{ '[INST] ' + m.content.strip() + ' [/INST]' }}{% elif m.role == 'assistant' %}{{ ' ' + m.content + ' ' + eos_token }}{% endif %}{% endfor %}",
     "{% set loop_messages = messages %}{% if messages[0]['role'] == 'system' %}{% set system_message = '<<' + messages[0]['content'] | trim + '>>\\n' %}{% set loop_messages = messages[1:] %}{% else %}{% set system_message = '' %}{% endif %}{% for m in loop_messages %}{{ (system_message if loop.first else '') ~ m.role ~ ': ' ~ m.content ~ '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}",
@@ -264,15 +301,18 @@ FAILING = [
     "{{ messages.append(1) }}", "{{ missing() }}", "{{ 'a' < 1 }}", "{{ 1 in 'a' }}", "{{ none | length }}", "{{ x | nofilter }}",
     "{{ x is notest }}", "{% if true %}", "{% endif %}", "{{ 1", "{{ 'a }}", "{% unknowntag %}", "{{ 1 2 }}", "{% for %}{% endfor %}",
     "{# open", "{% set x.y = 1 %}", "{{ (1 }}", "{{ [1 }}", "{% break %}", "{{ 'x'.nomethod() }}", "{{ }}", "{% if %}{% endif %}",
+    "{{ loop(1) }}", "{% for x in [1] %}{{ loop([]) }}{% endfor %}", "{{ '%d' % 'x' }}", "{{ '%s %s' % 'x' }}", "{{ '{}'.format() }}", "{{ 'abc'.index('x') }}",
+    "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(1, 2) }}", "{% if true %}{{ 1 | nofilter }}{% endif %}", "{% call 1 %}{% endcall %}",
     "{{ missing + 'x' }}", "{{ none.attribute.other }}", "{{ {'a': 1}.update({}) }}", "{{ range(1000000) }}",
 ]
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--gguf", required=True)
-    parser.add_argument("--tokenizers")
-    parser.add_argument("--out", required=True)
+    root = pathlib.Path(__file__).resolve().parents[2]
+    parser.add_argument("--gguf", default=pathlib.Path.home() / ".cache/shardlora/SmolLM2-135M-Instruct.Q4_1.gguf")
+    parser.add_argument("--tokenizers", default=root.parent / "shared/data/tokenizers")
+    parser.add_argument("--out", default=root / "tests/data/chat")
     options = parser.parse_args()
     out = pathlib.Path(options.out)
 
@@ -302,7 +342,7 @@ def main():
         conversations.append({"messages": messages, "prompt": prompt, "expected": expected})
     write(out / "smollm2.json", {"template": template, "conversations": conversations})
 
-    if options.tokenizers:
+    if pathlib.Path(options.tokenizers).exists():
         families(pathlib.Path(options.tokenizers), out)
 
 

@@ -167,12 +167,15 @@ TEST(ChatTemplate, SaysWhereAndWhatIsWrong) {
   EXPECT_EQ(error_of("{{ nothing.here }}"), "t:1: 'nothing' is undefined, so it has no 'here'");
   EXPECT_EQ(error_of("{{ none + 'x' }}"), "t:1: '+' cannot join a NoneType and a str");
   EXPECT_EQ(error_of("{{ [].append(1) }}"), "t:1: .append() would change a list, which a template must not");
-  EXPECT_THAT(error_of("{% if x %}\n{{ x | frobnicate }}"),
+  EXPECT_THAT(error_of("{% for x in y %}\n{{ x | frobnicate }}"),
               HasSubstr("t:2: unknown filter 'frobnicate'; known are trim, tojson"));
   EXPECT_THAT(error_of("{{ x is odd and x is frobnicated }}"),
               HasSubstr("t:1: unknown test 'frobnicated'; known are defined"));
   EXPECT_EQ(error_of("\n{% include 'x' %}"),
-            "t:2: unknown tag {% include %}; known are if, for, set, macro, generation, break, continue, raw");
+            "t:2: unknown tag {% include %}; known are if, for, set, macro, call, filter, with, generation, break, "
+            "continue, raw");
+  EXPECT_THAT(error_of("{% if true %}\n{{ 1 | frobnicate }}{% endif %}"), HasSubstr("t:2: unknown filter 'frobnicate'"));
+  EXPECT_EQ(error_of("{% macro m(a) %}{% endmacro %}\n{{ m(1, 2) }}"), "t:2: the macro m takes 1 arguments, not 2");
   EXPECT_EQ(error_of("{% for x in y %}\n{{ x }}\n"), "t:2: the template ends where {% endfor %} is missing");
   EXPECT_EQ(error_of("{{ x y }}"), "t:1: expected '}}', got 'y'");
   EXPECT_EQ(error_of("\n{{ 'open }}"), "t:2: a string is not closed with '");
@@ -203,14 +206,25 @@ TEST(ChatTemplate, EndsHoweverTheTemplateIsWritten) {
   EXPECT_THAT(error_of("{{ 'x' * 100000000 }}"), HasSubstr("repeated more than"));
   EXPECT_THAT(error_of("{% set n = namespace() %}{% set n.n = n %}"), HasSubstr("a namespace cannot be put"));
   EXPECT_THAT(error_of("{{ 9223372036854775807 + 1 }}"), HasSubstr("beyond 64 bits"));
+  EXPECT_THAT(error_of("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}"), HasSubstr("nested deeper"));
+  EXPECT_THAT(error_of("{% macro m() %}{% call m() %}x{% endcall %}{% endmacro %}{{ m() }}"), HasSubstr("nested deeper"));
+  EXPECT_THAT(error_of("{{ '%100000d' % 1 }}"), HasSubstr("wider than"));
+  EXPECT_THAT(error_of("{{ 'a'.ljust(1000000000) }}"), HasSubstr("ljust to more than"));
+  // What could come to hold itself, or to be called after its loop.
+  EXPECT_THAT(error_of("{% set n = namespace() %}{% for x in [1] %}{% macro m() %}{% endmacro %}{% set n.m = m %}{% "
+                       "endfor %}"),
+              HasSubstr("cannot be put in a namespace"));
+  EXPECT_THAT(error_of("{% set n = namespace() %}{% for x in [1] recursive %}{% set n.l = loop %}{% endfor %}{{ "
+                       "n.l([2]) }}"),
+              HasSubstr("loop() may be called in"));
 }
 
-TEST(ChatTemplate, KnowsTheDateOnlyWhenTold) {
+TEST(ChatTemplate, TellsTheSameDayOnEveryMachineUnlessToldAnother) {
   TemplateInput input;
-  const std::string source = "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}no date{% endif %}";
-  EXPECT_EQ(render(source, input), "no date");
+  const std::string source = "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y %H') }}{% endif %}";
+  EXPECT_EQ(render(source, input), "26 Jul 2024 00");
   input.now = 1'000'000'000;
-  EXPECT_EQ(render(source, input), "2001");
+  EXPECT_EQ(render(source, input), "09 Sep 2001 01");
 }
 
 }  // namespace

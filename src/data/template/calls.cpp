@@ -8,21 +8,36 @@ namespace shardlora {
 
 Arguments Interpreter::arguments_of(const Expression& e, std::size_t first, Scope& scope) {
   Arguments arguments;
-  for (std::size_t i = first; i < e.args.size(); ++i) arguments.positional.push_back(evaluate(*e.args[i], scope));
+  for (std::size_t i = first; i < e.args.size(); ++i) {
+    const Expression& argument = *e.args[i];
+    if (argument.kind != Expression::Kind::kSpread) {
+      arguments.positional.push_back(evaluate(argument, scope));
+      continue;
+    }
+    const Value many = evaluate(*argument.args[0], scope);
+    if (argument.name == "*") {
+      for (Value& value : iterate(many)) arguments.positional.push_back(std::move(value));
+      continue;
+    }
+    if (many.as<Dict>() == nullptr) fault("'**' needs a dict, not a ", many.type_name());
+    for (const auto& [key, value] : many.as<Dict>()->items) arguments.named.emplace_back(to_text(key).bytes(), value);
+  }
   for (const auto& [name, value] : e.named) arguments.named.emplace_back(name, evaluate(*value, scope));
   return arguments;
 }
 
-Value Interpreter::evaluate_call(const Expression& e, Scope& scope) {
+Value Interpreter::evaluate_call(const Expression& e, Scope& scope, const Value* caller) {
   const Value callee = evaluate(*e.args[0], scope);
-  const Arguments arguments = arguments_of(e, 1, scope);
+  Arguments arguments = arguments_of(e, 1, scope);
+  if (caller != nullptr) arguments.named.emplace_back("caller", *caller);
   line_ = e.line;
   if (const Undefined* undefined = callee.as<Undefined>()) fault(undefined->name, ", so it cannot be called");
+  if (const Loop* loop = callee.shared<Loop>()) return call_loop_again(*loop, arguments);
   const Callable* callable = callee.as<Callable>();
   if (callable == nullptr) fault("a ", callee.type_name(), " cannot be called");
   switch (callable->kind) {
     case Callable::Kind::kGlobal: return call_global(callable->name, arguments);
-    case Callable::Kind::kMacro: return call_macro(*callable->macro, arguments);
+    case Callable::Kind::kMacro: return call_macro(*callable, std::move(arguments));
     case Callable::Kind::kMethod: break;
   }
   if (Loop* loop = callable->self->shared<Loop>()) return call_loop(*loop, callable->name, arguments);
@@ -45,15 +60,21 @@ Value Interpreter::call_loop(Loop& loop, const std::string& name, const Argument
   return !same;
 }
 
-Value Interpreter::call_macro(const Statement& macro, const Arguments& arguments) {
-  if (arguments.positional.size() > macro.names.size())
-    fault("the macro ", macro.name, " takes ", std::to_string(macro.names.size()), " arguments, not ",
-          std::to_string(arguments.positional.size()));
-  for (const auto& [name, value] : arguments.named) {
-    if (std::find(macro.names.begin(), macro.names.end(), name) == macro.names.end())
-      fault("the macro ", macro.name, " has no parameter '", name, "'");
+Value Interpreter::call_loop_again(const Loop& loop, const Arguments& arguments) {
+  if (loop.again == nullptr) fault("loop() may be called in a {% for … recursive %} only");
+  Text out;
+  execute_for(*loop.again, arguments.need(0, "iterable"), *static_cast<Scope*>(loop.scope), loop.depth + 1, out);
+  return out;
+}
+
+Value Interpreter::call_macro(const Callable& callable, Arguments arguments) {
+  const Statement& macro = *callable.macro;
+  Scope around{&root_, {}};
+  if (callable.closure) {
+    around.variables = *callable.closure;
+    around.set(macro.name, callable);
   }
-  Scope scope{&root_, {}};
+  Scope scope{&around, {}};
   const std::size_t required = macro.names.size() - macro.defaults.size();
   for (std::size_t i = 0; i < macro.names.size(); ++i) {
     const Value* given = arguments.get(i, macro.names[i]);
@@ -63,6 +84,26 @@ Value Interpreter::call_macro(const Statement& macro, const Arguments& arguments
       scope.set(macro.names[i], evaluate(*macro.defaults[i - required], scope));
     else
       scope.set(macro.names[i], Value::undefined("parameter '" + macro.names[i] + "' was not given"));
+  }
+  std::vector<Value> more;
+  std::vector<std::pair<Value, Value>> named;
+  for (std::size_t i = macro.names.size(); i < arguments.positional.size(); ++i)
+    more.push_back(std::move(arguments.positional[i]));
+  for (auto& [name, value] : arguments.named) {
+    if (std::find(macro.names.begin(), macro.names.end(), name) != macro.names.end()) continue;
+    if (name == "caller")
+      scope.set(name, std::move(value));
+    else if (macro.takes_more)
+      named.emplace_back(Text(name, {}), std::move(value));
+    else
+      fault("the macro ", macro.name, " has no parameter '", name, "'");
+  }
+  if (!more.empty() && !macro.takes_more)
+    fault("the macro ", macro.name, " takes ", std::to_string(macro.names.size()), " arguments, not ",
+          std::to_string(arguments.positional.size()));
+  if (macro.takes_more) {
+    scope.set("varargs", Value::list(std::move(more), {}, true));
+    scope.set("kwargs", Value::dict(std::move(named)));
   }
   Text out;
   execute(macro.body, scope, out);
@@ -81,17 +122,16 @@ Value Interpreter::call_global(const std::string& name, const Arguments& argumen
     if (name == "dict") return Value::dict(std::move(items));
     auto space = std::make_shared<Namespace>();
     for (auto& [key, value] : items) {
-      if (value.shared<Namespace>() != nullptr) fault("a namespace cannot be put in a namespace here");
+      check_attribute(value);
       space->items.emplace_back(to_text(key).bytes(), std::move(value));
     }
     return space;
   }
   if (name == "strftime_now") {
-    std::tm local{};
-    ::localtime_r(&*now_, &local);
+    std::tm utc{};
+    ::gmtime_r(&now_, &utc);  // not the local time: every machine must write the same
     std::array<char, 512> text{};
-    const std::size_t size =
-        std::strftime(text.data(), text.size(), arguments.text(0, "format").bytes().c_str(), &local);
+    const std::size_t size = std::strftime(text.data(), text.size(), arguments.text(0, "format").bytes().c_str(), &utc);
     return Value::text(std::string_view(text.data(), size));
   }
   // range

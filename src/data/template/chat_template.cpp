@@ -50,7 +50,7 @@ Rendered ChatTemplate::render(const TemplateInput& input) const {
     interpreter.define("add_generation_prompt", input.add_generation_prompt);
     if (!input.bos_token.empty()) interpreter.define("bos_token", Value::text(input.bos_token));
     if (!input.eos_token.empty()) interpreter.define("eos_token", Value::text(input.eos_token));
-    if (input.now) interpreter.set_time(*input.now);
+    interpreter.set_time(input.now);
     return rendered(interpreter.run(*template_));
   } catch (const TemplateFault& error) {
     fail("{}:{}: {}", name_, interpreter.line(), error.what());

@@ -2,8 +2,8 @@
 // of Jinja that chat templates use, with Hugging Face's settings (trim_blocks, lstrip_blocks, loop controls, tojson
 // without HTML escapes, raise_exception); what it doesn't know is an Error with the template's line. Steps, depth and
 // output are counted, so no template runs for ever. Every character of the result knows whether the template wrote it
-// or a message did. strftime_now exists only where the input names a time: today's date in a prompt would make every
-// run another one.
+// or a message did. strftime_now tells a fixed day unless the input names one: today's date in a prompt would make
+// every run another one.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,7 @@ struct TemplateInput {
       nlohmann::ordered_json::object();  // more of the row's own, such as enable_thinking
   std::string bos_token, eos_token;      // count as the template's text
   bool add_generation_prompt = false;
-  std::optional<std::time_t> now;  // for strftime_now
+  std::time_t now = 1721952000;  // for strftime_now: 26 Jul 2024, the day that Llama 3's template falls back to
 };
 
 struct Template;  // the parsed text

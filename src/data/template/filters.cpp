@@ -1,10 +1,11 @@
-// The filters of the template language: "x | trim".
+// The filters of the template language: "x | trim". Those of lists are in list_filters.cpp.
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 
 #include "data/template/interpreter.h"
+#include "data/template/list_filters.h"
 
 namespace shardlora {
 namespace {
@@ -12,146 +13,6 @@ namespace {
 using I = Interpreter;
 using V = Value;
 using A = Arguments;
-
-// "attribute" arguments may name a path: "function.name", "0".
-V attribute_path(I& in, V value, const V& path) {
-  std::int64_t index = 0;
-  if (path.to_whole(index)) return in.item(value, path);
-  if (path.as<Text>() == nullptr) fault("an attribute must be named by a string, not a ", path.type_name());
-  for (const Text& part : split(*path.as<Text>(), ".", std::string::npos)) {
-    std::int64_t number = 0;
-    const auto [end, error] = std::from_chars(part.bytes().data(), part.bytes().data() + part.size(), number);
-    const bool whole = error == std::errc() && end == part.bytes().data() + part.size();
-    value = in.item(value, whole ? V(number) : V(Text(part.bytes(), {})));
-  }
-  return value;
-}
-
-V to_key(I& in, const V& value, const V* attribute) {
-  V key = attribute == nullptr || attribute->is_none() ? value : attribute_path(in, value, *attribute);
-  return key;
-}
-
-V without_case(const V& value, bool case_sensitive) {
-  return case_sensitive || value.as<Text>() == nullptr ? value : V(with_case(*value.as<Text>(), LetterCase::kLower));
-}
-
-// select, reject, selectattr, rejectattr: what is left of `a` after the attribute names a test and its arguments.
-V selected(I& in, const V& v, const A& a, bool by_attribute, bool keep) {
-  const std::size_t first = by_attribute ? 1 : 0;
-  A test_arguments;
-  for (std::size_t i = first + 1; i < a.positional.size(); ++i) test_arguments.positional.push_back(a.positional[i]);
-  test_arguments.named = a.named;
-  std::vector<V> items;
-  for (V& item : iterate(v)) {
-    in.spend();
-    const V tested = by_attribute ? attribute_path(in, item, a.need(0, "attribute")) : item;
-    const bool holds = a.positional.size() > first
-                           ? in.apply_test(a.text(first, "test").bytes(), tested, test_arguments)
-                           : tested.truthy();
-    if (holds == keep) items.push_back(std::move(item));
-  }
-  return V::list(std::move(items));
-}
-
-V map(I& in, const V& v, const A& a) {
-  std::vector<V> items;
-  const V* attribute = a.positional.empty() ? a.get(0, "attribute") : nullptr;
-  A rest;
-  if (attribute == nullptr) {
-    rest.positional.assign(a.positional.begin() + std::min<std::ptrdiff_t>(1, std::ssize(a.positional)),
-                           a.positional.end());
-    rest.named = a.named;
-  }
-  for (const V& item : iterate(v)) {
-    in.spend();
-    if (attribute == nullptr) {
-      items.push_back(in.apply_filter(a.text(0, "filter").bytes(), item, rest));
-      continue;
-    }
-    V mapped = attribute_path(in, item, *attribute);
-    const V* otherwise = a.get(1, "default");
-    items.push_back(mapped.is_undefined() && otherwise != nullptr ? *otherwise : std::move(mapped));
-  }
-  return V::list(std::move(items));
-}
-
-V join(I& in, const V& v, const A& a) {
-  const V* separator = a.get(0, "d");
-  const Text between = separator == nullptr ? Text() : to_text(*separator);
-  Text joined;
-  bool first = true;
-  for (const V& item : iterate(v)) {
-    in.spend();
-    if (!first && !between.empty()) joined.append(between);
-    joined.append(to_text(to_key(in, item, a.get(1, "attribute"))));
-    first = false;
-  }
-  return joined;
-}
-
-V sorted(I& in, const V& v, const A& a) {
-  const bool reverse = a.flag(0, "reverse", false), case_sensitive = a.flag(1, "case_sensitive", false);
-  std::vector<std::pair<V, V>> keyed;
-  for (const V& item : iterate(v))
-    keyed.emplace_back(without_case(to_key(in, item, a.get(2, "attribute")), case_sensitive), item);
-  in.spend(keyed.size() * 1024);
-  std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& x, const auto& y) {
-    return reverse ? less(y.first, x.first) : less(x.first, y.first);
-  });
-  std::vector<V> items;
-  for (auto& [key, item] : keyed) items.push_back(std::move(item));
-  return V::list(std::move(items));
-}
-
-V sorted_dict(I& in, const V& v, const A& a) {
-  const Dict* dict = v.as<Dict>();
-  if (dict == nullptr) fault("dictsort needs a dict, not a ", v.type_name());
-  const bool case_sensitive = a.flag(0, "case_sensitive", false), reverse = a.flag(2, "reverse", false);
-  const V* by = a.get(1, "by");
-  const bool by_value = by != nullptr && by->as<Text>() != nullptr && by->as<Text>()->bytes() == "value";
-  auto items = dict->items;
-  in.spend(items.size() * 1024);
-  std::stable_sort(items.begin(), items.end(), [&](const auto& x, const auto& y) {
-    const V left = without_case(by_value ? x.second : x.first, case_sensitive);
-    const V right = without_case(by_value ? y.second : y.first, case_sensitive);
-    return reverse ? less(right, left) : less(left, right);
-  });
-  std::vector<V> pairs;
-  for (auto& [key, value] : items) pairs.push_back(V::list({key, value}, dict->origin, true));
-  return V::list(std::move(pairs), dict->origin);
-}
-
-V unique(I& in, const V& v, const A& a) {
-  std::vector<V> keys, items;
-  for (V& item : iterate(v)) {
-    in.spend(keys.size() * 64);
-    V key = without_case(to_key(in, item, a.get(1, "attribute")), a.flag(0, "case_sensitive", false));
-    if (std::any_of(keys.begin(), keys.end(), [&](const V& other) { return equal(other, key); })) continue;
-    keys.push_back(std::move(key));
-    items.push_back(std::move(item));
-  }
-  return V::list(std::move(items));
-}
-
-V extreme(I& in, const V& v, const A& a, bool largest) {
-  const std::vector<V> items = iterate(v);
-  if (items.empty()) return V::undefined("an empty list has no smallest or largest item");
-  const auto key = [&](const V& item) {
-    return without_case(to_key(in, item, a.get(1, "attribute")), a.flag(0, "case_sensitive", false));
-  };
-  const V* best = &items[0];
-  for (const V& item : items) {
-    if (largest ? less(key(*best), key(item)) : less(key(item), key(*best))) best = &item;
-  }
-  return *best;
-}
-
-V total(I& in, const V& v, const A& a) {
-  V sum = a.get(1, "start") != nullptr ? *a.get(1, "start") : V(std::int64_t{0});
-  for (const V& item : iterate(v)) sum = binary("+", sum, to_key(in, item, a.get(0, "attribute")));
-  return sum;
-}
 
 V indented(const Text& text, const A& a) {
   const V* width = a.get(0, "width");
@@ -234,37 +95,51 @@ V magnitude(const V& v) {
   return less(v, std::int64_t{0}) ? binary("-", std::int64_t{0}, v) : v;
 }
 
-V reversed(const V& v) {
-  std::vector<V> items = iterate(v);
-  std::reverse(items.begin(), items.end());
-  if (v.as<Text>() == nullptr) return V::list(std::move(items));
-  Text out;
-  for (const V& item : items) out.append(*item.as<Text>());
+Text formatted_by(const Text& format, const A& a) {
+  if (!a.named.empty() && !a.positional.empty()) fault("format takes values or names, not both");
+  if (a.named.empty()) return percent_format(format, V::list(a.positional, {}, true));
+  std::vector<std::pair<V, V>> items;
+  for (const auto& [name, value] : a.named) items.emplace_back(Text(name, {}), value);
+  return percent_format(format, V::dict(std::move(items)));
+}
+
+V centred(const Text& text, std::int64_t width) {
+  const std::int64_t size = length(text), missing = std::clamp<std::int64_t>(width - size, 0, 10000);
+  // Python puts the odd blank on the left where the width is odd.
+  const std::int64_t left = missing / 2 + (missing & width & 1);
+  Text out(std::string(static_cast<std::size_t>(left), ' '), {});
+  out.append(text);
+  out.append(std::string(static_cast<std::size_t>(missing - left), ' '), {});
   return out;
 }
 
-V pairs_of(const V& v) {
-  if (v.is_undefined()) return V::list({});
-  const Dict* dict = v.as<Dict>();
-  if (dict == nullptr) fault("items needs a dict, not a ", v.type_name());
-  std::vector<V> pairs;
-  for (const auto& [key, value] : dict->items) pairs.push_back(V::list({key, value}, dict->origin, true));
-  return V::list(std::move(pairs), dict->origin);
+V cut_short(const Text& text, const A& a) {
+  const std::int64_t most = a.whole(0, "length", 255), leeway = a.whole(3, "leeway", 5);
+  const Text end = a.get(2, "end") == nullptr ? Text("...", {}) : a.text(2, "end");
+  if (length(text) <= most + leeway) return text;
+  if (most < length(end)) fault("truncate to ", std::to_string(most), " characters leaves no room for its end");
+  const std::vector<TextCharacter> all = characters(text.bytes());
+  Text kept = text.slice(0, all[static_cast<std::size_t>(most - length(end))].begin);
+  if (!a.flag(1, "killwords", false)) {
+    const std::vector<Text> parts = split_from_right(kept, " ", 1);
+    kept = parts.front();
+  }
+  kept.append(end);
+  return kept;
 }
 
-V escaped(const Text& text) {
-  Text out = text;
-  const std::array<std::pair<std::string_view, std::string_view>, 5> marks{
-      {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}}};
-  for (const auto& [mark, name] : marks)
-    out = replace(out, mark, Text(name, {Origin::Kind::kData, -1}), std::string::npos);
-  return out;
-}
-
-V end_of(const V& v, bool front) {
-  const std::vector<V> items = iterate(v);
-  if (items.empty()) return V::undefined("an empty list has no first or last item");
-  return front ? items.front() : items.back();
+// Words as \w+ finds them, but for the letters of other alphabets, which count as one word where they touch.
+std::int64_t words_in(const Text& text) {
+  std::int64_t words = 0;
+  bool inside = false;
+  for (const TextCharacter& c : characters(text.bytes())) {
+    const bool word = c.code >= 0x80 ? !is_python_space(c.code)
+                                     : (c.code >= '0' && c.code <= '9') || (c.code >= 'a' && c.code <= 'z') ||
+                                           (c.code >= 'A' && c.code <= 'Z') || c.code == '_';
+    words += word && !inside ? 1 : 0;
+    inside = word;
+  }
+  return words;
 }
 
 struct NamedFilter {
@@ -272,7 +147,7 @@ struct NamedFilter {
   Filter filter;
 };
 
-constexpr std::array<NamedFilter, 38> kFilters{{
+constexpr std::array<NamedFilter, 45> kFilters{{
     {"trim",
      [](I&, const V& v, const A& a) -> V {
        const V* set = a.get(0, "chars");
@@ -286,7 +161,7 @@ constexpr std::array<NamedFilter, 38> kFilters{{
     {"upper", [](I&, const V& v, const A&) -> V { return with_case(to_text(v), LetterCase::kUpper); }},
     {"lower", [](I&, const V& v, const A&) -> V { return with_case(to_text(v), LetterCase::kLower); }},
     {"capitalize", [](I&, const V& v, const A&) -> V { return with_case(to_text(v), LetterCase::kCapitalize); }},
-    {"join", join},
+    {"join", joined},
     {"default",
      [](I&, const V& v, const A& a) -> V {
        const bool missing = v.is_undefined() || (a.flag(1, "boolean", false) && !v.truthy());
@@ -303,14 +178,14 @@ constexpr std::array<NamedFilter, 38> kFilters{{
     {"replace",
      [](I&, const V& v, const A& a) -> V {
        const std::int64_t limit = a.whole(2, "count", -1);
-       return replace(to_text(v), a.text(0, "old").bytes(), a.text(1, "new"),
+       return replace(to_text(v).as_markup(false), a.text(0, "old").bytes(), a.text(1, "new"),
                       limit < 0 ? std::string::npos : static_cast<std::size_t>(limit));
      }},
     {"select", [](I& in, const V& v, const A& a) { return selected(in, v, a, false, true); }},
     {"reject", [](I& in, const V& v, const A& a) { return selected(in, v, a, false, false); }},
     {"selectattr", [](I& in, const V& v, const A& a) { return selected(in, v, a, true, true); }},
     {"rejectattr", [](I& in, const V& v, const A& a) { return selected(in, v, a, true, false); }},
-    {"map", map},
+    {"map", mapped},
     {"items", [](I&, const V& v, const A&) { return pairs_of(v); }},
     {"dictsort", sorted_dict},
     {"sort", sorted},
@@ -325,9 +200,16 @@ constexpr std::array<NamedFilter, 38> kFilters{{
     {"abs", [](I&, const V& v, const A&) { return magnitude(v); }},
     {"indent", [](I&, const V& v, const A& a) { return indented(to_text(v), a); }},
     {"attr", [](I& in, const V& v, const A& a) { return in.attribute(v, a.text(0, "name").bytes()); }},
-    {"safe", [](I&, const V& v, const A&) { return v; }},
-    {"escape", [](I&, const V& v, const A&) { return escaped(to_text(v)); }},
-    {"e", [](I&, const V& v, const A&) { return escaped(to_text(v)); }},
+    {"safe", [](I&, const V& v, const A&) -> V { return to_text(v).as_markup(); }},
+    {"escape", [](I&, const V& v, const A&) -> V { return html_escaped(to_text(v)); }},
+    {"e", [](I&, const V& v, const A&) -> V { return html_escaped(to_text(v)); }},
+    {"groupby", grouped},
+    {"batch", batches},
+    {"slice", slices},
+    {"format", [](I&, const V& v, const A& a) -> V { return formatted_by(to_text(v), a); }},
+    {"center", [](I&, const V& v, const A& a) { return centred(to_text(v), a.whole(0, "width", 80)); }},
+    {"truncate", [](I&, const V& v, const A& a) { return cut_short(to_text(v), a); }},
+    {"wordcount", [](I&, const V& v, const A&) -> V { return words_in(to_text(v)); }},
     {"title", [](I&, const V& v, const A&) -> V { return with_case(to_text(v), LetterCase::kTitle); }},
 }};
 

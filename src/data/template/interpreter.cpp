@@ -8,7 +8,7 @@ namespace shardlora {
 namespace {
 
 constexpr int kMaxDepth = 400;
-constexpr std::array<std::string_view, 4> kGlobals{"range", "namespace", "dict", "raise_exception"};
+constexpr std::array<std::string_view, 5> kGlobals{"range", "namespace", "dict", "raise_exception", "strftime_now"};
 
 Value loop_attribute(const Loop& loop, const std::string& name) {
   const auto size = static_cast<std::int64_t>(loop.items.size()), index = static_cast<std::int64_t>(loop.index);
@@ -19,8 +19,8 @@ Value loop_attribute(const Loop& loop, const std::string& name) {
   if (name == "first") return index == 0;
   if (name == "last") return index + 1 == size;
   if (name == "length") return size;
-  if (name == "depth") return std::int64_t{1};
-  if (name == "depth0") return std::int64_t{0};
+  if (name == "depth") return std::int64_t{loop.depth} + 1;
+  if (name == "depth0") return std::int64_t{loop.depth};
   if (name == "previtem") return index > 0 ? loop.items[loop.index - 1] : Value::undefined("there is no previous item");
   if (name == "nextitem")
     return index + 1 < size ? loop.items[loop.index + 1] : Value::undefined("there is no next item");
@@ -79,6 +79,12 @@ const Value* Interpreter::Scope::find(const std::string& name) const {
   return nullptr;
 }
 
+void check_attribute(const Value& value) {
+  if (value.shared<Namespace>() != nullptr) fault("a namespace cannot be put in a namespace here");
+  if (const Callable* callable = value.as<Callable>(); callable != nullptr && callable->closure)
+    fault("a macro that is defined inside of something cannot be put in a namespace here");
+}
+
 // One level of the interpreter's own recursion.
 struct Interpreter::Level {
   explicit Level(int& depth) : depth(depth) {
@@ -123,21 +129,33 @@ Interpreter::Flow Interpreter::execute(const Statement& s, Scope& scope, Text& o
         if (!branch.condition || evaluate(*branch.condition, scope).truthy()) return execute(branch.body, scope, out);
       }
       break;
-    case Statement::Kind::kFor: return execute_for(s, scope, out);
+    case Statement::Kind::kFor: return execute_for(s, evaluate(*s.expression, scope), scope, 0, out);
     case Statement::Kind::kSet: assign(s, evaluate(*s.expression, scope), scope); break;
     case Statement::Kind::kSetBlock: {
       Text written;
       Scope inner{&scope, {}};
       execute(s.body, inner, written);
-      Value value = std::move(written);
-      if (s.expression) {
-        inner.set("", std::move(value));
-        value = evaluate(*s.expression, inner);
-      }
-      assign(s, std::move(value), scope);
+      assign(s, through_filters(s, std::move(written), inner), scope);
       break;
     }
-    case Statement::Kind::kMacro: scope.set(s.name, Callable{Callable::Kind::kMacro, s.name, &s, nullptr}); break;
+    case Statement::Kind::kFilterBlock: {
+      Text written;
+      Scope inner{&scope, {}};
+      execute(s.body, inner, written);
+      out.append(to_text(through_filters(s, std::move(written), inner)));
+      break;
+    }
+    case Statement::Kind::kWith: {
+      Scope inner{&scope, {}};
+      for (std::size_t i = 0; i < s.names.size(); ++i) inner.set(s.names[i], evaluate(*s.defaults[i], scope));
+      return execute(s.body, inner, out);
+    }
+    case Statement::Kind::kMacro: scope.set(s.name, macro_of(s, scope)); break;
+    case Statement::Kind::kCallBlock: {
+      const Value caller = macro_of(s, scope);
+      out.append(to_text(evaluate_call(*s.expression, scope, &caller)));
+      break;
+    }
     case Statement::Kind::kGeneration: {
       Scope inner{&scope, {}};
       const std::int32_t number = ++generations_;
@@ -153,9 +171,33 @@ Interpreter::Flow Interpreter::execute(const Statement& s, Scope& scope, Text& o
   return Flow::kOn;
 }
 
-Interpreter::Flow Interpreter::execute_for(const Statement& s, Scope& scope, Text& out) {
+Value Interpreter::through_filters(const Statement& s, Text written, Scope& scope) {
+  if (!s.expression) return written;
+  scope.set("", std::move(written));
+  return evaluate(*s.expression, scope);
+}
+
+Value Interpreter::macro_of(const Statement& s, const Scope& scope) {
+  Callable macro{Callable::Kind::kMacro, s.name, &s, nullptr, nullptr};
+  if (&scope == &root_) return macro;
+  std::vector<std::pair<std::string, Value>> seen;
+  for (const Scope* at = &scope; at != nullptr && at != &root_; at = at->parent)
+    seen.insert(seen.begin(), at->variables.begin(), at->variables.end());
+  spend(seen.size() * 64);
+  macro.closure = std::make_shared<const std::vector<std::pair<std::string, Value>>>(std::move(seen));
+  return macro;
+}
+
+Interpreter::Flow Interpreter::execute_for(const Statement& s, const Value& items, Scope& scope, int depth, Text& out) {
   auto loop = std::make_shared<Loop>();
-  for (Value& item : iterate(evaluate(*s.expression, scope))) {
+  // A loop that outlives its run, in a namespace or a closure, must not run again.
+  struct Ended {
+    Loop& loop;
+    ~Ended() { loop.again = nullptr; }
+  } const ended{*loop};
+  loop->depth = depth;
+  if (s.recursive) loop->again = &s, loop->scope = &scope;
+  for (Value& item : iterate(items)) {
     spend();
     if (s.test) {
       Scope inner{&scope, {}};
@@ -189,7 +231,7 @@ void Interpreter::assign(const Statement& s, Value value, Scope& scope) {
   const Value* target = scope.find(s.names[0]);
   Namespace* space = target == nullptr ? nullptr : target->shared<Namespace>();
   if (space == nullptr) fault("'", s.names[0], "' is no namespace(); only a namespace's attributes can be set");
-  if (value.shared<Namespace>() != nullptr) fault("a namespace cannot be put in a namespace here");
+  check_attribute(value);
   for (auto& [key, old] : space->items) {
     if (key == s.attribute) {
       old = std::move(value);
@@ -201,8 +243,8 @@ void Interpreter::assign(const Statement& s, Value value, Scope& scope) {
 
 Value Interpreter::lookup(const Expression& e, Scope& scope) {
   if (const Value* value = scope.find(e.name)) return *value;
-  if (std::find(kGlobals.begin(), kGlobals.end(), e.name) != kGlobals.end() || (e.name == "strftime_now" && now_))
-    return Callable{Callable::Kind::kGlobal, e.name, nullptr, nullptr};
+  if (std::find(kGlobals.begin(), kGlobals.end(), e.name) != kGlobals.end())
+    return Callable{Callable::Kind::kGlobal, e.name, nullptr, nullptr, nullptr};
   return Value::undefined("'" + e.name + "' is undefined");
 }
 
@@ -253,6 +295,7 @@ Value Interpreter::evaluate(const Expression& e, Scope& scope) {
       line_ = e.line;
       return apply_test(e.name, value, arguments);
     }
+    case Kind::kSpread: fault("'", e.name, "' belongs in the arguments of a call");
     case Kind::kNot: return !arg(0).truthy();
     case Kind::kMinus: return binary("-", std::int64_t{0}, arg(0));
     case Kind::kPlus: return binary("+", std::int64_t{0}, arg(0));
@@ -362,10 +405,10 @@ Value Interpreter::attribute(const Value& object, const std::string& name) {
     }
   } else if (const Loop* loop = object.shared<Loop>()) {
     if (name == "cycle" || name == "changed")
-      return Callable{Callable::Kind::kMethod, name, nullptr, std::make_shared<Value>(object)};
+      return Callable{Callable::Kind::kMethod, name, nullptr, std::make_shared<Value>(object), nullptr};
     return loop_attribute(*loop, name);
   } else if (has_method(object, name)) {
-    return Callable{Callable::Kind::kMethod, name, nullptr, std::make_shared<Value>(object)};
+    return Callable{Callable::Kind::kMethod, name, nullptr, std::make_shared<Value>(object), nullptr};
   } else if (const Dict* dict = object.as<Dict>()) {
     if (const Value* value = dict->find(name)) return *value;
   }

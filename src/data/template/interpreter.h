@@ -55,26 +55,32 @@ class Interpreter {
 
   Flow execute(const Body& body, Scope& scope, Text& out);
   Flow execute(const Statement& statement, Scope& scope, Text& out);
-  Flow execute_for(const Statement& statement, Scope& scope, Text& out);
+  Flow execute_for(const Statement& statement, const Value& items, Scope& scope, int depth, Text& out);
+  Value through_filters(const Statement& statement, Text written, Scope& scope);
+  Value macro_of(const Statement& statement, const Scope& scope);
   void bind(const std::vector<std::string>& names, const Value& value, Scope& scope);
   void assign(const Statement& statement, Value value, Scope& scope);
 
   Value evaluate(const Expression& e, Scope& scope);
-  Value evaluate_call(const Expression& e, Scope& scope);
+  Value evaluate_call(const Expression& e, Scope& scope, const Value* caller = nullptr);
   Value evaluate_slice(const Expression& e, Scope& scope);
   Value evaluate_compare(const Expression& e, Scope& scope);
   Value lookup(const Expression& e, Scope& scope);
   Arguments arguments_of(const Expression& e, std::size_t first, Scope& scope);
-  Value call_macro(const Statement& macro, const Arguments& arguments);
+  Value call_macro(const Callable& macro, Arguments arguments);
   Value call_global(const std::string& name, const Arguments& arguments);
   Value call_loop(Loop& loop, const std::string& name, const Arguments& arguments);
+  Value call_loop_again(const Loop& loop, const Arguments& arguments);
 
   Scope root_;
   std::int64_t steps_left_;
   int line_ = 1, depth_ = 0;
   std::int32_t generations_ = 0;
-  std::optional<std::time_t> now_;
+  std::time_t now_ = 0;
 };
+
+// A fault where `value` cannot be an attribute of a namespace, which could then come to hold itself.
+void check_attribute(const Value& value);
 
 // Tables of filters.cpp, tests.cpp and methods.cpp. Null: unknown.
 using Filter = Value (*)(Interpreter&, const Value&, const Arguments&);
@@ -85,6 +91,9 @@ std::string filter_names();
 std::string test_names();
 bool has_method(const Value& object, std::string_view name);
 Value call_method(Interpreter& interpreter, const Value& object, const std::string& name, const Arguments& arguments);
+// Python's formatting: "%s: %d" % values, and "{}: {name}".format(...).
+Text percent_format(const Text& format, const Value& values);
+Text brace_format(Interpreter& interpreter, const Text& format, const Arguments& arguments);
 // + - * / // % **
 Value binary(const std::string& op, const Value& a, const Value& b);
 

@@ -74,8 +74,9 @@ Value binary(const std::string& op, const Value& a, const Value& b) {
   double x = 0, y = 0;
   if (a.to_real(x) && b.to_real(y)) return real_numbers(op, x, y);
   if (op == "+" && a.as<Text>() != nullptr && b.as<Text>() != nullptr) {
-    Text joined = *a.as<Text>();
-    joined.append(*b.as<Text>());
+    const bool markup = a.as<Text>()->markup() || b.as<Text>()->markup();
+    Text joined = markup ? html_escaped(*a.as<Text>()) : *a.as<Text>();
+    joined.append(markup ? html_escaped(*b.as<Text>()) : *b.as<Text>());
     return joined;
   }
   if (op == "+" && a.as<List>() != nullptr && b.as<List>() != nullptr) {
@@ -83,6 +84,7 @@ Value binary(const std::string& op, const Value& a, const Value& b) {
     items.insert(items.end(), b.as<List>()->items.begin(), b.as<List>()->items.end());
     return Value::list(std::move(items), a.as<List>()->origin, a.as<List>()->tuple);
   }
+  if (op == "%" && a.as<Text>() != nullptr) return percent_format(*a.as<Text>(), b);
   if (op == "*" && is_sequence(a) && whole_b) return repeated(a, j);
   if (op == "*" && is_sequence(b) && whole_a) return repeated(b, i);
   for (const Value* side : {&a, &b}) {

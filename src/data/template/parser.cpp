@@ -199,6 +199,7 @@ ExpressionPtr ExpressionParser::primary() {
       } else if (token.text != "none" && token.text != "None") {
         node->kind = Kind::kName;
         node->name = token.text;
+        spoke_of_more = spoke_of_more || token.text == "varargs" || token.text == "kwargs";
       }
       cursor_.next();
       return node;
@@ -322,12 +323,19 @@ ExpressionPtr ExpressionParser::filters_and_tests(ExpressionPtr value) {
   }
 }
 
+ExpressionPtr ExpressionParser::filters_of(ExpressionPtr value) { return filters(named_filter(std::move(value))); }
+
 ExpressionPtr ExpressionParser::filter(ExpressionPtr value) {
   cursor_.expect_operator("|");
+  return named_filter(std::move(value));
+}
+
+ExpressionPtr ExpressionParser::named_filter(ExpressionPtr value) {
   ExpressionPtr node = make(Kind::kFilter, std::move(value));
   node->line = cursor_.line();
   node->name = cursor_.expect_any_name();
-  if (find_filter(node->name) == nullptr) fault("unknown filter '", node->name, "'; known are ", filter_names());
+  if (branches == 0 && find_filter(node->name) == nullptr)
+    fault("unknown filter '", node->name, "'; known are ", filter_names());
   if (cursor_.at_operator("(")) arguments(*node);
   return node;
 }
@@ -343,7 +351,8 @@ ExpressionPtr ExpressionParser::test(ExpressionPtr value) {
   ExpressionPtr node = make(Kind::kTest, std::move(value));
   node->line = cursor_.line();
   node->name = cursor_.expect_any_name();
-  if (find_test(node->name) == nullptr) fault("unknown test '", node->name, "'; known are ", test_names());
+  if (branches == 0 && find_test(node->name) == nullptr)
+    fault("unknown test '", node->name, "'; known are ", test_names());
   const TemplateToken& token = cursor_.peek();
   const bool value_follows =
       token.kind == TemplateToken::Kind::kString || token.kind == TemplateToken::Kind::kInteger ||
@@ -360,9 +369,12 @@ ExpressionPtr ExpressionParser::test(ExpressionPtr value) {
 void ExpressionParser::arguments(Expression& call) {
   cursor_.expect_operator("(");
   while (!cursor_.at_operator(")")) {
-    if (cursor_.at_operator("*") || cursor_.at_operator("**")) fault("arguments with * are not supported");
-    if (cursor_.peek().kind == TemplateToken::Kind::kName && cursor_.peek(1).kind == TemplateToken::Kind::kOperator &&
-        cursor_.peek(1).text == "=") {
+    if (cursor_.at_operator("*") || cursor_.at_operator("**")) {
+      const std::string stars = cursor_.next().text;
+      call.args.push_back(make(Kind::kSpread, expression()));
+      call.args.back()->name = stars;
+    } else if (cursor_.peek().kind == TemplateToken::Kind::kName &&
+               cursor_.peek(1).kind == TemplateToken::Kind::kOperator && cursor_.peek(1).text == "=") {
       const std::string name = cursor_.next().text;
       cursor_.next();
       call.named.emplace_back(name, expression());

@@ -44,6 +44,11 @@ class ExpressionParser {
   ExpressionPtr expression(bool conditional = true);
   // | filter | filter of `value`.
   ExpressionPtr filters(ExpressionPtr value);
+  // The same without the first |.
+  ExpressionPtr filters_of(ExpressionPtr value);
+  // Unknown filters and tests in a branch that may never be taken are faults of running, as Jinja has it.
+  int branches = 0;
+  bool spoke_of_more = false;  // "varargs" or "kwargs" came by
 
  private:
   struct Nesting;
@@ -65,6 +70,7 @@ class ExpressionParser {
   ExpressionPtr subscript(ExpressionPtr value);
   ExpressionPtr filters_and_tests(ExpressionPtr value);
   ExpressionPtr filter(ExpressionPtr value);
+  ExpressionPtr named_filter(ExpressionPtr value);
   ExpressionPtr test(ExpressionPtr value);
   void arguments(Expression& call);
   void count_link(int& links) const;

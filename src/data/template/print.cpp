@@ -188,6 +188,7 @@ class JsonWriter {
 }  // namespace
 
 Text to_text(const Value& value) {
+  if (const Text* text = value.as<Text>()) return *text;
   Text out;
   append_str(out, value);
   return out;

@@ -89,11 +89,16 @@ class StatementParser {
       end_block();
       return node;
     }
-    fault("unknown tag {% ", name, " %}; known are if, for, set, macro, generation, break, continue, raw");
+    if (name == "call") return call_block();
+    if (name == "filter") return filter_block();
+    if (name == "with") return with_block();
+    fault("unknown tag {% ", name,
+          " %}; known are if, for, set, macro, call, filter, with, generation, break, continue, raw");
   }
 
   std::unique_ptr<Statement> if_block() {
     auto node = make(Statement::Kind::kIf);
+    ++expressions_.branches;
     while (true) {
       Statement::Branch& branch = node->branches.emplace_back();
       branch.condition = expressions_.tuple(false);
@@ -105,6 +110,7 @@ class StatementParser {
       end_block();
       node->branches.push_back({nullptr, until({"endif"})});
     }
+    --expressions_.branches;
     end_with("endif");
     return node;
   }
@@ -119,7 +125,7 @@ class StatementParser {
     cursor_.expect_name("in");
     node->expression = expressions_.tuple(false);
     if (cursor_.skip_name("if")) node->test = expressions_.expression();
-    if (cursor_.at_name("recursive")) fault("recursive loops are not supported");
+    node->recursive = cursor_.skip_name("recursive");
     end_block();
     ++loops_;
     node->body = until({"else", "endfor"});
@@ -145,11 +151,7 @@ class StatementParser {
     }
     node->kind = Statement::Kind::kSetBlock;
     if (cursor_.at_operator("|")) {
-      // The filters work on what the block wrote, which the evaluator puts in place of this name.
-      auto written = std::make_unique<Expression>();
-      written->kind = Expression::Kind::kName;
-      written->line = node->line;
-      node->expression = expressions_.filters(std::move(written));
+      node->expression = expressions_.filters(written());
     }
     end_block();
     node->body = until({"endset"});
@@ -157,25 +159,77 @@ class StatementParser {
     return node;
   }
 
+  // What a block wrote, before filters: the evaluator puts it in place of the empty name.
+  ExpressionPtr written() const {
+    auto name = std::make_unique<Expression>();
+    name->kind = Expression::Kind::kName;
+    name->line = cursor_.line();
+    return name;
+  }
+
+  std::unique_ptr<Statement> filter_block() {
+    auto node = make(Statement::Kind::kFilterBlock);
+    node->expression = expressions_.filters_of(written());
+    end_block();
+    node->body = until({"endfilter"});
+    end_with("endfilter");
+    return node;
+  }
+
+  std::unique_ptr<Statement> with_block() {
+    auto node = make(Statement::Kind::kWith);
+    while (cursor_.peek().kind != Kind::kBlockEnd) {
+      node->names.push_back(cursor_.expect_any_name());
+      cursor_.expect_operator("=");
+      node->defaults.push_back(expressions_.expression());
+      if (cursor_.peek().kind != Kind::kBlockEnd) cursor_.expect_operator(",");
+    }
+    end_block();
+    node->body = until({"endwith"});
+    end_with("endwith");
+    return node;
+  }
+
+  std::unique_ptr<Statement> call_block() {
+    auto node = make(Statement::Kind::kCallBlock);
+    node->name = "caller";
+    if (cursor_.at_operator("(")) parameters(*node);
+    node->expression = expressions_.expression();
+    if (node->expression->kind != Expression::Kind::kCall) fault("{% call %} needs a call such as name(arguments)");
+    end_block();
+    body_of_macro(*node, "endcall");
+    return node;
+  }
+
   std::unique_ptr<Statement> macro() {
     auto node = make(Statement::Kind::kMacro);
     node->name = cursor_.expect_any_name();
+    parameters(*node);
+    end_block();
+    body_of_macro(*node, "endmacro");
+    return node;
+  }
+
+  void body_of_macro(Statement& node, std::string_view end) {
+    const int loops = std::exchange(loops_, 0);
+    const bool spoke_of_more = std::exchange(expressions_.spoke_of_more, false);
+    node.body = until({end});
+    node.takes_more = std::exchange(expressions_.spoke_of_more, spoke_of_more);
+    loops_ = loops;
+    end_with(end);
+  }
+
+  void parameters(Statement& macro) {
     cursor_.expect_operator("(");
     while (!cursor_.at_operator(")")) {
-      node->names.push_back(cursor_.expect_any_name());
+      macro.names.push_back(cursor_.expect_any_name());
       if (cursor_.skip_operator("="))
-        node->defaults.push_back(expressions_.expression());
-      else if (!node->defaults.empty())
+        macro.defaults.push_back(expressions_.expression());
+      else if (!macro.defaults.empty())
         fault("a parameter without a default behind one with a default");
       if (!cursor_.at_operator(")")) cursor_.expect_operator(",");
     }
     cursor_.expect_operator(")");
-    end_block();
-    const int loops = std::exchange(loops_, 0);
-    node->body = until({"endmacro"});
-    loops_ = loops;
-    end_with("endmacro");
-    return node;
   }
 
   TokenCursor& cursor_;

@@ -24,6 +24,7 @@ struct Expression {
     kItem,       // args[0][args[1]]
     kSlice,      // args[0][args[1]:args[2]:args[3]], null where left out
     kCall,       // args[0](args[1] …, named …)
+    kSpread,     // *args[0] or **args[0], as name says, among the arguments of a call
     kFilter,     // args[0] | name(args[1] …, named …)
     kTest,       // args[0] is name(args[1] …)
     kNot,
@@ -50,14 +51,17 @@ using Body = std::vector<std::unique_ptr<Statement>>;
 
 struct Statement {
   enum class Kind : unsigned char {
-    kText,        // text
-    kOutput,      // expression
-    kIf,          // branches; a null condition is the else
-    kFor,         // names in expression, with test; body, and else_body where nothing was visited
-    kSet,         // names (or name.attribute) = expression
-    kSetBlock,    // names[0] = what body writes, through expression (filters of it) where there is one
-    kMacro,       // name(names = defaults …): body
-    kGeneration,  // body with its own names, whose text is marked as what the model says
+    kText,         // text
+    kOutput,       // expression
+    kIf,           // branches; a null condition is the else
+    kFor,          // names in expression, with test; body, and else_body where nothing was visited
+    kSet,          // names (or name.attribute) = expression
+    kSetBlock,     // names[0] = what body writes, through expression (filters of it) where there is one
+    kMacro,        // name(names = defaults …): body
+    kCallBlock,    // expression(…) with a caller(names = defaults …): body
+    kFilterBlock,  // what body writes, through expression
+    kWith,         // body with names = defaults of its own
+    kGeneration,   // body with its own names, whose text is marked as what the model says
     kBreak,
     kContinue,
   };
@@ -72,6 +76,8 @@ struct Statement {
   std::vector<std::string> names;
   ExpressionPtr expression, test;
   std::vector<ExpressionPtr> defaults;  // of the last names
+  bool recursive = false;               // of kFor: loop(…) runs it again
+  bool takes_more = false;              // of kMacro: varargs or kwargs are spoken of in it
   std::vector<Branch> branches;
   Body body, else_body;
 };

@@ -39,6 +39,7 @@ void Text::append_slice(const Text& other, std::size_t begin, std::size_t end) {
 Text Text::slice(std::size_t begin, std::size_t end) const {
   Text part;
   part.append_slice(*this, begin, end);
+  part.markup_ = markup_;
   return part;
 }
 

@@ -41,6 +41,13 @@ class Text {
 
   void append(std::string_view bytes, Origin origin);
   void append(const Text& other) { append_slice(other, 0, other.size()); }
+  // What `| safe` and `| escape` gave: joined with + to another string, that one's HTML characters are escaped.
+  bool markup() const { return markup_; }
+  Text as_markup(bool markup = true) const {
+    Text copy = *this;
+    copy.markup_ = markup;
+    return copy;
+  }
   // Bytes [begin, end) of `other`.
   void append_slice(const Text& other, std::size_t begin, std::size_t end);
   Text slice(std::size_t begin, std::size_t end) const;
@@ -54,6 +61,7 @@ class Text {
   void grow_run(std::size_t end, Origin origin);
   std::string bytes_;
   std::vector<Run> runs_;  // ends ascend; an empty run marks where a message's content was
+  bool markup_ = false;
 };
 
 // Python's view of text: characters, not bytes.
@@ -72,6 +80,7 @@ Text replace(const Text& text, std::string_view from, const Text& to, std::size_
 // At white space where `separator` is empty; at most `limit` cuts.
 std::vector<Text> split(const Text& text, std::string_view separator, std::size_t limit);
 std::vector<Text> split_from_right(const Text& text, std::string_view separator, std::size_t limit);
+Text html_escaped(const Text& text);
 std::vector<Text> split_lines(const Text& text, bool keep_ends);
 enum class LetterCase : unsigned char { kUpper, kLower, kTitle, kCapitalize };
 Text with_case(const Text& text, LetterCase letter_case);

@@ -2,6 +2,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <array>
 
 #include "data/template/text.h"
 
@@ -91,6 +92,19 @@ std::vector<Text> split(const Text& text, std::string_view separator, std::size_
 
 std::vector<Text> split_from_right(const Text& text, std::string_view separator, std::size_t limit) {
   std::vector<Text> parts;
+  if (separator.empty()) {
+    Text rest = strip(text, Side::kBoth);
+    while (!rest.empty()) {
+      const std::vector<TextCharacter> all = characters(rest.bytes());
+      std::size_t i = parts.size() == limit ? 0 : all.size();
+      while (i > 0 && !is_python_space(all[i - 1].code)) --i;
+      const std::size_t begin = i == 0 ? 0 : all[i].begin;
+      parts.push_back(rest.slice(begin, rest.size()));
+      rest = strip(rest.slice(0, begin), Side::kRight);
+    }
+    std::reverse(parts.begin(), parts.end());
+    return parts;
+  }
   std::size_t end = text.size();
   while (parts.size() < limit && end >= separator.size()) {
     const std::size_t found = text.bytes().rfind(separator, end - separator.size());
@@ -141,7 +155,17 @@ Text with_case(const Text& text, LetterCase letter_case) {
     first = false;
   }
   if (text.empty()) out.append(text);
-  return out;
+  return out.as_markup(text.markup());
+}
+
+Text html_escaped(const Text& text) {
+  if (text.markup()) return text;
+  const std::array<std::pair<std::string_view, std::string_view>, 5> marks{
+      {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}}};
+  Text out = text;
+  for (const auto& [mark, name] : marks)
+    out = replace(out, mark, Text(name, {Origin::Kind::kData, -1}), std::string::npos);
+  return out.as_markup();
 }
 
 }  // namespace shardlora

@@ -14,8 +14,10 @@ constexpr std::int64_t kMaxNodes = 1 << 22;
 // Adds what `inside` holds to the measures of the container around it.
 template <typename Container>
 void measure(Container& container, const Value& inside) {
-  // They could come to hold themselves.
-  if (inside.shared<Namespace>() != nullptr || inside.shared<Loop>() != nullptr || inside.as<Callable>() != nullptr)
+  // They could come to hold themselves; a macro of the template's top level, or one of its functions, cannot.
+  const Callable* callable = inside.as<Callable>();
+  if (inside.shared<Namespace>() != nullptr || inside.shared<Loop>() != nullptr ||
+      (callable != nullptr && (callable->closure || callable->self)))
     fault("a ", inside.type_name(), " cannot be put in a list or dict here");
   int depth = 0;
   std::int64_t nodes = 1;

@@ -42,7 +42,10 @@ struct Namespace {
 struct Loop {
   std::vector<Value> items;
   std::size_t index = 0;
+  int depth = 0;  // of a recursive loop in itself
   std::vector<Value> last_changed;
+  const Statement* again = nullptr;  // what loop(…) runs, where it may: a recursive loop that is going on
+  void* scope = nullptr;             // and the interpreter's scope around it
 };
 // Something to call: a global function, a macro, or a method with its object.
 struct Callable {
@@ -51,6 +54,8 @@ struct Callable {
   std::string name;
   const Statement* macro = nullptr;
   std::shared_ptr<const Value> self;
+  // What a macro sees besides the template's own variables: those where it was written, as they were then.
+  std::shared_ptr<const std::vector<std::pair<std::string, Value>>> closure;
 };
 
 class Value {

@@ -174,7 +174,8 @@ TEST(ChatTemplate, SaysWhereAndWhatIsWrong) {
   EXPECT_EQ(error_of("\n{% include 'x' %}"),
             "t:2: unknown tag {% include %}; known are if, for, set, macro, call, filter, with, generation, break, "
             "continue, raw");
-  EXPECT_THAT(error_of("{% if true %}\n{{ 1 | frobnicate }}{% endif %}"), HasSubstr("t:2: unknown filter 'frobnicate'"));
+  EXPECT_THAT(error_of("{% if true %}\n{{ 1 | frobnicate }}{% endif %}"),
+              HasSubstr("t:2: unknown filter 'frobnicate'"));
   EXPECT_EQ(error_of("{% macro m(a) %}{% endmacro %}\n{{ m(1, 2) }}"), "t:2: the macro m takes 1 arguments, not 2");
   EXPECT_EQ(error_of("{% for x in y %}\n{{ x }}\n"), "t:2: the template ends where {% endfor %} is missing");
   EXPECT_EQ(error_of("{{ x y }}"), "t:1: expected '}}', got 'y'");
@@ -207,7 +208,8 @@ TEST(ChatTemplate, EndsHoweverTheTemplateIsWritten) {
   EXPECT_THAT(error_of("{% set n = namespace() %}{% set n.n = n %}"), HasSubstr("a namespace cannot be put"));
   EXPECT_THAT(error_of("{{ 9223372036854775807 + 1 }}"), HasSubstr("beyond 64 bits"));
   EXPECT_THAT(error_of("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}"), HasSubstr("nested deeper"));
-  EXPECT_THAT(error_of("{% macro m() %}{% call m() %}x{% endcall %}{% endmacro %}{{ m() }}"), HasSubstr("nested deeper"));
+  EXPECT_THAT(error_of("{% macro m() %}{% call m() %}x{% endcall %}{% endmacro %}{{ m() }}"),
+              HasSubstr("nested deeper"));
   EXPECT_THAT(error_of("{{ '%100000d' % 1 }}"), HasSubstr("wider than"));
   EXPECT_THAT(error_of("{{ 'a'.ljust(1000000000) }}"), HasSubstr("ljust to more than"));
   // What could come to hold itself, or to be called after its loop.

@@ -57,9 +57,7 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
   start_log(ranks.rank());
   const BaseModel base = BaseModel::open(recipe.base_model);
   const Tokenizer tokenizer = Tokenizer::open(recipe.base_model);
-  const ChatTemplate chat = chat_template_of(tokenizer);
-  const SampleMaker maker(tokenizer, chat);
-  const TrainingData data = load_training_data(recipe, maker);
+  const TrainingData data = load_training_data(recipe, tokenizer);
   const std::vector<Sample>& held_out = data.held_out.samples;
   if (held_out.empty()) fail("the recipe holds nothing out: give test_datasets, or val_set_size above 0");
   if (o.answers && recipe.test_datasets.empty()) fail("--answers needs test_datasets in the recipe");
@@ -76,7 +74,7 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
     result = {{"eval_loss", loss.loss}, {"tokens", loss.target_tokens}};
   }
   if (o.answers) {
-    const std::vector<Prompt> prompts = maker.load_prompts(paths_of(recipe.test_datasets));
+    const std::vector<Prompt> prompts = load_test_prompts(recipe, tokenizer);
     const Score score = score_answers(ranks, session, tokenizer, prompts, o.show);
     result["exact"] = score.exact;
     result["answered"] = score.answered;

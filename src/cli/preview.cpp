@@ -24,8 +24,7 @@ Verb add_preview(CLI::App& app) {
     const Recipe recipe = options->load();
     const BaseModel base = BaseModel::open(recipe.base_model);
     const Tokenizer tokenizer = Tokenizer::open(recipe.base_model);
-    const ChatTemplate chat = chat_template_of(tokenizer);
-    const TrainingData data = load_training_data(recipe, SampleMaker(tokenizer, chat));
+    const TrainingData data = load_training_data(recipe, tokenizer);
     if (rendezvous.rank() != 0) return;
     for (std::size_t i = 0; i < std::min(*rows, data.train.samples.size()); ++i) {
       const Sample& sample = data.train.samples[i];

@@ -50,8 +50,7 @@ Rendered render(const ChatTemplate& chat, const TemplateInput& input) {
 }  // namespace
 
 ChatTemplate chat_template_of(const Tokenizer& tokenizer) {
-  if (tokenizer.chat_template().empty())
-    fail("the model has no chat template (tokenizer.chat_template); take the instruct version of the model");
+  if (tokenizer.chat_template().empty()) fail("{}", kNoChatTemplate);
   return {tokenizer.chat_template(), "chat template"};
 }
 

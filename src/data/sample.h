@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "data/dataset.h"
+#include "data/rows/row.h"
 #include "data/template/chat_template.h"
 #include "data/tokenizer.h"
 #include "data/turns.h"
@@ -41,20 +41,6 @@ struct SampleOptions {
   std::optional<ExcessLength> excess;  // not given: cut, as long as at most 1 % of the rows need it
 };
 
-// What became of the rows.
-struct SampleSummary {
-  std::int64_t rows = 0, bad = 0, cut = 0, dropped = 0;
-  std::int64_t too_long = 0, longest = 0;  // rows over sequence_len, and tokens of the longest of them
-  std::vector<std::int64_t> lengths;       // tokens of every kept sample, ascending
-  std::int64_t tokens = 0, trained = 0;
-  std::string text() const;  // for people: a few lines
-};
-
-struct SampleSet {
-  std::vector<Sample> samples;
-  SampleSummary summary;
-};
-
 class SampleMaker {
  public:
   // Both must outlive the maker. A tokenizer without a chat template is an Error.
@@ -74,11 +60,6 @@ class SampleMaker {
   // behind it: what the two say at that place. A model trained on such a row is asked in another way than it learnt.
   std::optional<std::string> prompt_mismatch(const Row& row) const;
 
-  // All rows of the files in their order. Bad rows are logged with file, line and reason; the 10th is an Error, and so
-  // is a set without a single sample.
-  SampleSet load_samples(const std::vector<std::string>& paths, const SampleOptions& options) const;
-  std::vector<Prompt> load_prompts(const std::vector<std::string>& paths) const;
-
  private:
   struct Encoded {
     Rendered rendered;
@@ -91,6 +72,9 @@ class SampleMaker {
   const Tokenizer& tokenizer_;
   const ChatTemplate& chat_;
 };
+
+inline constexpr const char* kNoChatTemplate =
+    "the model has no chat template (tokenizer.chat_template); take the instruct version of the model";
 
 // The variables that a template may use besides the row's.
 ChatTemplate chat_template_of(const Tokenizer& tokenizer);

@@ -1,8 +1,11 @@
-// Whole files of rows as samples, and what became of the rows.
+#include "data/sample_set.h"
+
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
-#include "data/sample.h"
+#include "base/parallel.h"
+#include "data/formats/dataset_rows.h"
 
 namespace shardlora {
 namespace {
@@ -14,8 +17,7 @@ bool fit(Sample& sample, const SampleOptions& options, SampleSummary& summary) {
   if (options.excess == ExcessLength::kError)
     fail(
         "{}:{}: {} tokens are more than sequence_len ({}); shorten the row, raise sequence_len, or set "
-        "excess_length_strategy to "
-        "truncate or drop",
+        "excess_length_strategy to truncate or drop",
         sample.source, sample.line, length, options.sequence_len);
   ++summary.too_long;
   summary.longest = std::max(summary.longest, length);
@@ -33,49 +35,92 @@ std::string number(std::int64_t value) {
   return text;
 }
 
+// What threads make of a batch's rows, for the one that goes through them in order.
+template <typename T>
+struct Made {
+  std::optional<T> result;
+  std::string reason;  // why the row is bad
+};
+
+// Calls make(row, record) for every row of the datasets, in several threads, and take(result) in the rows' order.
+// Returns the number of rows, bad ones included.
+template <typename T, typename Make, typename Take>
+std::int64_t for_each_row(const std::vector<DatasetSource>& sources, int threads, BadRows& bad, const Make& make,
+                          const Take& take) {
+  std::int64_t rows = 0;
+  for (const DatasetSource& source : sources) {
+    DatasetRows dataset(source);
+    for (std::vector<RawRow> batch = dataset.next_batch(); !batch.empty(); batch = dataset.next_batch()) {
+      std::vector<Made<T>> made(batch.size());
+      parallel_for(batch.size(), threads, [&](std::size_t i) {
+        try {
+          const Row row = dataset.row(batch[i]);
+          made[i].result.emplace(make(row, dataset.record(row)));
+        } catch (const RowError& error) {
+          made[i].reason = error.what();
+        }
+      });
+      for (std::size_t i = 0; i < batch.size(); ++i) {
+        if (made[i].result)
+          take(std::move(*made[i].result));
+        else
+          bad.add(dataset.file(), batch[i].line, made[i].reason);
+      }
+      rows += static_cast<std::int64_t>(batch.size());
+    }
+  }
+  return rows;
+}
+
 }  // namespace
 
-SampleSet SampleMaker::load_samples(const std::vector<std::string>& paths, const SampleOptions& options) const {
+SampleSet load_samples(const std::vector<DatasetSource>& sources, const RecordTokenizer& tokenizer,
+                       const SampleOptions& options, int threads) {
   SampleSet set;
   SampleSummary& summary = set.summary;
   BadRows bad;
-  for (const std::string& path : paths) {
-    summary.rows += for_each_row(path, bad, [&](Row&& row) {
-      Sample sample = sample_of(row, options.train_on);
-      if (!fit(sample, options, summary)) return;
-      summary.lengths.push_back(static_cast<std::int64_t>(sample.tokens.size()));
-      summary.trained += std::accumulate(sample.trained.begin(), sample.trained.end(), std::int64_t{0});
-      set.samples.push_back(std::move(sample));
-    });
-  }
+  summary.rows = for_each_row<std::vector<Sample>>(
+      sources, threads, bad,
+      [&](const Row& row, const Record& record) { return tokenizer.samples_of(row, record, options); },
+      [&](std::vector<Sample>&& samples) {
+        for (Sample& sample : samples) {
+          if (!fit(sample, options, summary)) continue;
+          summary.lengths.push_back(static_cast<std::int64_t>(sample.tokens.size()));
+          summary.trained += std::accumulate(sample.trained.begin(), sample.trained.end(), std::int64_t{0});
+          set.samples.push_back(std::move(sample));
+        }
+      });
   summary.bad = bad.count();
   std::sort(summary.lengths.begin(), summary.lengths.end());
   summary.tokens = std::accumulate(summary.lengths.begin(), summary.lengths.end(), std::int64_t{0});
   if (!options.excess && summary.too_long * 100 > summary.rows)
     fail(
         "{} of {} rows are longer than sequence_len ({} tokens; the longest has {}); raise sequence_len, or say what "
-        "to do with "
-        "them: excess_length_strategy: truncate, drop or error",
+        "to do with them: excess_length_strategy: truncate, drop or error",
         summary.too_long, summary.rows, options.sequence_len, summary.longest);
   if (set.samples.empty())
     fail("{}: not one row of {} can be trained on ({} bad, {} dropped as too long)",
-         paths.empty() ? "datasets" : paths.front(), summary.rows, summary.bad, summary.dropped);
+         sources.empty() ? "datasets" : sources.front().path, summary.rows, summary.bad, summary.dropped);
   return set;
 }
 
-std::vector<Prompt> SampleMaker::load_prompts(const std::vector<std::string>& paths) const {
+std::vector<Prompt> load_prompts(const std::vector<DatasetSource>& sources, const RecordTokenizer& tokenizer) {
   std::vector<Prompt> prompts;
   BadRows bad;
-  for (const std::string& path : paths) for_each_row(path, bad, [&](Row&& row) { prompts.push_back(prompt_of(row)); });
-  if (prompts.empty()) fail("{}: no row to ask", paths.empty() ? "test_datasets" : paths.front());
+  for_each_row<Prompt>(
+      sources, 1, bad, [&](const Row& row, const Record& record) { return tokenizer.prompt_of(row, record); },
+      [&](Prompt&& prompt) { prompts.push_back(std::move(prompt)); });
+  if (prompts.empty()) fail("{}: no row to ask", sources.empty() ? "test_datasets" : sources.front().path);
   return prompts;
 }
 
 std::string SampleSummary::text() const {
-  std::string out = fmt::format("{} rows: {} kept", number(rows), number(static_cast<std::int64_t>(lengths.size())));
+  const auto samples = static_cast<std::int64_t>(lengths.size());
+  std::string out = fmt::format("{} rows: {} kept", number(rows), number(rows - bad - dropped));
   if (cut > 0) out += fmt::format(", of them {} cut to sequence_len (longest {} tokens)", number(cut), number(longest));
   if (dropped > 0) out += fmt::format(", {} dropped as too long (longest {} tokens)", number(dropped), number(longest));
   if (bad > 0) out += fmt::format(", {} bad", number(bad));
+  if (samples != rows - bad - dropped) out += fmt::format("; {} samples", number(samples));
   if (lengths.empty()) return out + "\n";
   out += fmt::format("\ntokens of a sample: {} to {}, median {}", number(lengths.front()), number(lengths.back()),
                      number(lengths[lengths.size() / 2]));

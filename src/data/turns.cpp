@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "data/dataset.h"
+#include "data/rows/row.h"
 
 namespace shardlora {
 namespace {

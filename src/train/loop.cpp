@@ -60,8 +60,7 @@ class Run {
         recipe_(recipe),
         base_(BaseModel::open(recipe.base_model)),
         tokenizer_(Tokenizer::open(recipe.base_model)) {
-    const ChatTemplate chat = chat_template_of(tokenizer_);
-    data_ = load_training_data(recipe, SampleMaker(tokenizer_, chat));
+    data_ = load_training_data(recipe, tokenizer_);
     open_model();
     plan();
     // Touches an earlier run's files, so only when all that can fail is done, and every rank has read the adapter to

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "data/formats/dataset_source.h"
 #include "data/sample.h"
 #include "optim/schedule.h"
 #include "param/spec.h"
@@ -20,12 +21,6 @@ enum class Backend : std::uint8_t { kAuto, kCpu };
 enum class ComputeType : std::uint8_t { kAuto, kBF16, kF32 };  // bf16: auto (where the hardware has it), true, false
 enum class BaseFormat : std::uint8_t { kNone, kNF4 };
 enum class EvalStrategy : std::uint8_t { kNo, kSteps, kEpoch };
-
-// A file of rows. `type` is always "chat_template" in this version.
-struct DatasetSource {
-  std::string path;
-  std::string type = "chat_template";
-};
 
 // How the frozen base rests.
 struct Quantization {

@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "train/dataset_fields.h"
+
 namespace shardlora {
 namespace {
 
@@ -77,54 +79,11 @@ Field only(std::string name, Names accepted, std::string what, Names aliases = {
           [=](const RecipeDraft&) { return written; }};
 }
 
-// A row of a dataset list: {path: rows.jsonl, type: chat_template}.
-DatasetSource to_source(const ConfigValue& list, const ConfigNode& item) {
-  DatasetSource source;
-  if (item.kind == ConfigNode::Kind::kScalar) {
-    source.path = item.text;
-    return source;
-  }
-  if (item.kind != ConfigNode::Kind::kMapping)
-    expected({list.name, item}, "a list of \"- path: rows.jsonl\" with \"type: chat_template\" below it");
-  const Choices<std::string> types{
-      {"chat_template", "chat_template"}, {"messages", "chat_template"}, {"openai", "chat_template"}};
-  for (const ConfigMember& member : item.members) {
-    const ConfigValue value{list.name + "[]." + member.key, member.value};
-    if (member.key == "path") {
-      source.path = to_text(value);
-    } else if (member.key == "type") {
-      if (value.node.kind == ConfigNode::Kind::kScalar && value.node.text != "chat_template" &&
-          value.node.text != "messages" && value.node.text != "openai")
-        fail(
-            "{}: {}: \"{}\" is not supported in this version; give rows of {{\"messages\": [...]}} and type: "
-            "chat_template",
-            member.place, value.name, value.node.text);
-      source.type = to_choice(value, types);
-    } else {
-      const Names names{"path", "type"};
-      fail("{}: unknown key \"{}\" of a dataset{}; this version knows path and type", member.place, member.key,
-           did_you_mean(member.key, names));
-    }
-  }
-  if (source.path.empty()) fail("{}: {}: a dataset without a path; add \"path: rows.jsonl\"", item.place, list.name);
-  return source;
-}
-
 Field sources(std::string name, std::vector<DatasetSource> Recipe::* member) {
   return {std::move(name),
           {},
-          [member](RecipeDraft& r, const ConfigValue& v) {
-            if (v.node.kind != ConfigNode::Kind::kSequence)
-              expected(v, "a list of \"- path: rows.jsonl\" with \"type: chat_template\" below it");
-            (r.*member).clear();
-            for (const ConfigNode& item : v.node.items) (r.*member).push_back(to_source(v, item));
-          },
-          [member](const RecipeDraft& r) {
-            std::string list;
-            for (const DatasetSource& source : r.*member)
-              list += fmt::format("\n  - path: {}\n    type: {}", yaml_text(source.path), source.type);
-            return list;
-          }};
+          [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_datasets(v); },
+          [member](const RecipeDraft& r) { return datasets_yaml(r.*member); }};
 }
 
 const Choices<BaseFormat> kFormats{{"none", BaseFormat::kNone}, {"nf4", BaseFormat::kNF4}};

@@ -3,16 +3,29 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <optional>
 
+#include "base/parallel.h"
 #include "data/order.h"
 
 namespace shardlora {
 
-std::vector<std::string> paths_of(const std::vector<DatasetSource>& sources) {
-  std::vector<std::string> paths;
-  for (const DatasetSource& source : sources) paths.push_back(source.path);
-  return paths;
-}
+namespace {
+
+// The chat template is looked at only where a dataset has conversations: a base model need not have one.
+struct RecipeTokenizer {
+  explicit RecipeTokenizer(const Tokenizer& tokenizer) : records(tokenizer, nullptr) {
+    if (tokenizer.chat_template().empty()) return;
+    chat.emplace(chat_template_of(tokenizer));
+    maker.emplace(tokenizer, *chat);
+    records = RecordTokenizer(tokenizer, &*maker);
+  }
+  std::optional<ChatTemplate> chat;
+  std::optional<SampleMaker> maker;
+  RecordTokenizer records;
+};
+
+}  // namespace
 
 std::int64_t longest(const std::vector<Sample>& samples) {
   std::size_t length = 0;
@@ -20,13 +33,15 @@ std::int64_t longest(const std::vector<Sample>& samples) {
   return static_cast<std::int64_t>(length);
 }
 
-TrainingData load_training_data(const Recipe& recipe, const SampleMaker& maker) {
+TrainingData load_training_data(const Recipe& recipe, const Tokenizer& tokenizer) {
+  const RecipeTokenizer with(tokenizer);
   const SampleOptions options{recipe.sequence_len, {.inputs = recipe.train_on_inputs}, recipe.excess_length_strategy};
   TrainingData data;
-  for (const std::string& warning : maker.template_warnings(options.train_on)) spdlog::warn("{}", warning);
-  data.train = maker.load_samples(paths_of(recipe.datasets), options);
+  if (with.maker)
+    for (const std::string& warning : with.maker->template_warnings(options.train_on)) spdlog::warn("{}", warning);
+  data.train = load_samples(recipe.datasets, with.records, options, available_processors());
   if (!recipe.test_datasets.empty()) {
-    data.held_out = maker.load_samples(paths_of(recipe.test_datasets), options);
+    data.held_out = load_samples(recipe.test_datasets, with.records, options, available_processors());
     return data;
   }
   const Split split = split_rows(data.train.samples.size(), recipe.val_set_size, recipe.seed);
@@ -35,6 +50,11 @@ TrainingData load_training_data(const Recipe& recipe, const SampleMaker& maker) 
   for (const std::uint64_t i : split.train) kept.push_back(std::move(data.train.samples[i]));
   data.train.samples = std::move(kept);
   return data;
+}
+
+std::vector<Prompt> load_test_prompts(const Recipe& recipe, const Tokenizer& tokenizer) {
+  const RecipeTokenizer with(tokenizer);
+  return load_prompts(recipe.test_datasets, with.records);
 }
 
 }  // namespace shardlora

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "data/sample.h"
+#include "data/sample_set.h"
 #include "train/recipe.h"
 
 namespace shardlora {
@@ -13,9 +13,9 @@ struct TrainingData {
   SampleSet held_out;  // test_datasets, or the share of val_set_size; may be empty
 };
 
-TrainingData load_training_data(const Recipe& recipe, const SampleMaker& maker);
-
-std::vector<std::string> paths_of(const std::vector<DatasetSource>& sources);
+TrainingData load_training_data(const Recipe& recipe, const Tokenizer& tokenizer);
+// What the rows of test_datasets ask.
+std::vector<Prompt> load_test_prompts(const Recipe& recipe, const Tokenizer& tokenizer);
 std::int64_t longest(const std::vector<Sample>& samples);
 
 }  // namespace shardlora

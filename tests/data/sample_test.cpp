@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "data/preview.h"
-#include "io/temporary_directory.h"
 #include "io/test_model.h"
 
 namespace shardlora {
@@ -296,94 +295,6 @@ TEST(SampleMaker, AsksForTheLastAnswer) {
   EXPECT_EQ(sample.trained[tokens.size() - 1], 0);
   EXPECT_EQ(smollm2().maker.tokens_of(ordered_json::parse(R"([{"role":"user","content":"U"}])")), tokens);
   EXPECT_THROW(smollm2().maker.prompt_of(row_of(R"([{"role":"assistant","content":"A"}])")), RowError);
-}
-
-class SampleSetTest : public ::testing::Test {
- protected:
-  std::string write(const std::string& text) { return directory_.write("rows.jsonl", text).string(); }
-  SampleSet load(const std::string& text, SampleOptions options = {}) {
-    return smollm2().maker.load_samples({write(text)}, options);
-  }
-  static std::string row(int words) {
-    std::string text;
-    for (int i = 0; i < words; ++i) text += " word";
-    return R"({"messages":[{"role":"user","content":"U"},{"role":"assistant","content":")" + text + "\"}]}\n";
-  }
-  static std::string rows(int count) {
-    std::string text;
-    for (int i = 0; i < count; ++i) text += row(3);
-    return text;
-  }
-  TemporaryDirectory directory_;
-};
-
-TEST_F(SampleSetTest, ReadsFilesInOrderAndSaysWhatItRead) {
-  NEEDS_TEST_MODEL();
-  const SampleSet set = load("\xEF\xBB\xBF" + row(1) + "\n  \n" + R"({"messages":[]})" + "\r\n" + row(5));
-  ASSERT_EQ(set.samples.size(), 2U);
-  EXPECT_EQ(set.samples[0].line, 1);
-  EXPECT_EQ(set.samples[1].line, 5);
-  EXPECT_EQ(set.samples[1].tokens.size(), set.samples[0].tokens.size() + 4);
-  EXPECT_EQ(set.summary.rows, 3);
-  EXPECT_EQ(set.summary.bad, 1);
-  EXPECT_EQ(set.summary.trained, 1 + 1 + 5 + 1);
-  EXPECT_THAT(set.summary.text(), HasSubstr("3 rows: 2 kept, 1 bad\ntokens of a sample: "));
-  EXPECT_THAT(set.summary.text(), HasSubstr("8 of them trained"));
-}
-
-TEST_F(SampleSetTest, CutsAFewLongRowsUnasked) {
-  NEEDS_TEST_MODEL();
-  const SampleSet set = load(rows(99) + row(100), {.sequence_len = 64, .excess = {}});
-  EXPECT_EQ(set.summary.cut, 1);
-  EXPECT_EQ(set.samples.size(), 100U);
-  EXPECT_EQ(set.samples.back().tokens.size(), 64U);
-  EXPECT_EQ(set.samples.back().trained.size(), 64U);
-  EXPECT_THAT(set.summary.text(), HasSubstr("100 kept, of them 1 cut to sequence_len"));
-}
-
-TEST_F(SampleSetTest, WantsAWordAboutManyLongRows) {
-  NEEDS_TEST_MODEL();
-  const std::string text = rows(98) + row(100) + row(200);
-  EXPECT_THAT(
-      [&] { load(text, {.sequence_len = 64, .excess = {}}); },
-      ThrowsMessage<Error>(HasSubstr("2 of 100 rows are longer than sequence_len (64 tokens; the longest has")));
-  EXPECT_EQ(load(text, {.sequence_len = 64, .excess = ExcessLength::kTruncate}).summary.cut, 2);
-  const SampleSet dropped = load(text, {.sequence_len = 64, .excess = ExcessLength::kDrop});
-  EXPECT_EQ(dropped.summary.dropped, 2);
-  EXPECT_EQ(dropped.samples.size(), 98U);
-  EXPECT_THAT([&] { load(text, {.sequence_len = 64, .excess = ExcessLength::kError}); },
-              ThrowsMessage<Error>(HasSubstr("rows.jsonl:99: ")));
-  // What is cut to nothing that trains is dropped, not kept.
-  EXPECT_THAT([&] { load(rows(3), {.sequence_len = 8, .excess = ExcessLength::kTruncate}); },
-              ThrowsMessage<Error>(HasSubstr("not one row of 3 can be trained on (0 bad, 3 dropped as too long)")));
-}
-
-TEST_F(SampleSetTest, StopsAfterTenBadRows) {
-  NEEDS_TEST_MODEL();
-  std::string text = rows(2);
-  for (int i = 0; i < 12; ++i) text += "{\n";
-  EXPECT_THAT([&] { load(text); },
-              ThrowsMessage<Error>(
-                  HasSubstr("rows.jsonl:12: 10 bad rows; correct or remove them (the last: not valid JSON: byte")));
-}
-
-TEST_F(SampleSetTest, RefusesFilesThatAreNoRows) {
-  NEEDS_TEST_MODEL();
-  EXPECT_THAT([&] { load(""); }, ThrowsMessage<Error>(HasSubstr("rows.jsonl: no rows in it")));
-  EXPECT_THAT([&] { load("\n\n"); }, ThrowsMessage<Error>(HasSubstr("rows.jsonl: no rows in it")));
-  EXPECT_THAT([&] { load("[\n{}]"); },
-              ThrowsMessage<Error>(HasSubstr("rows.jsonl:1: this is one JSON list; write one row a line")));
-  EXPECT_THAT([&] { load("{}\n"); }, ThrowsMessage<Error>(HasSubstr("not one row of 1 can be trained on (1 bad")));
-  EXPECT_THROW(smollm2().maker.load_samples({"/nonexistent/rows.jsonl"}, {}), Error);
-  EXPECT_THROW(smollm2().maker.load_samples({directory_.path().string()}, {}), Error);
-}
-
-TEST_F(SampleSetTest, LoadsPrompts) {
-  NEEDS_TEST_MODEL();
-  const std::vector<Prompt> prompts = smollm2().maker.load_prompts({write(row(1) + row(2))});
-  ASSERT_EQ(prompts.size(), 2U);
-  EXPECT_EQ(prompts[1].reference, " word word");
-  EXPECT_EQ(prompts[1].line, 2);
 }
 
 TEST(Preview, ShowsWhatIsTrained) {

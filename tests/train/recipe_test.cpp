@@ -74,6 +74,9 @@ lora_model_dir: old
 datasets:
   - {path: a.jsonl, type: messages}
   - path: b.jsonl
+  - {path: talks, data_files: [a.json, b.json], type: sharegpt, field_messages: talk, field_system: s, field_tools: t,
+     message_property_mappings: {role: who, content: says}, roles: {assistant: [gpt, model], user: human}}
+  - {path: c.txt, type: completion, field: body, ds_type: text, split: train, roles: null}
 test_datasets: [{path: c.jsonl}]
 chat_template: tokenizer_default
 train_on_inputs: true
@@ -113,7 +116,13 @@ memory: {device_limit: 24GiB, host_limit: 1.5 GB}
   EXPECT_THAT(recipe.lora_target_modules, ElementsAre("q_proj", "v_proj"));
   EXPECT_FALSE(recipe.lora_target_linear);
   EXPECT_EQ(recipe.lora_model_dir, "old");
-  EXPECT_EQ(recipe.datasets.size(), 2U);
+  ASSERT_EQ(recipe.datasets.size(), 4U);
+  EXPECT_EQ(recipe.datasets[1].type, "");
+  EXPECT_THAT(recipe.datasets[2].data_files, ElementsAre("a.json", "b.json"));
+  EXPECT_EQ(recipe.datasets[2].message_field_role, "who");
+  EXPECT_EQ(recipe.datasets[2].message_field_content, "says");
+  EXPECT_THAT(recipe.datasets[2].roles.at("assistant"), ElementsAre("gpt", "model"));
+  EXPECT_EQ(recipe.datasets[3].field, "body");
   EXPECT_EQ(recipe.datasets[0].type, "chat_template");
   EXPECT_EQ(recipe.test_datasets.size(), 1U);
   EXPECT_TRUE(recipe.train_on_inputs);
@@ -349,13 +358,15 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
        "r.yaml:6: val_set_size: expected a fraction below 1 or a whole number of rows, got \"2.5\""},
       {"memory: {device_limit: 24 gigs}",
        "r.yaml:6: memory.device_limit: expected a size such as 24GiB, 512MiB or a number of bytes, got \"24 gigs\""},
-      {"test_datasets: [{type: alpaca}]",
-       "r.yaml:6: test_datasets[].type: \"alpaca\" is not supported in this version; give rows of "
-       "{\"messages\": [...]} and type: chat_template"},
+      {"test_datasets: [{type: alpacca}]",
+       "r.yaml:6: test_datasets[].type: unknown value \"alpacca\"; did you mean \"alpaca\"?; one of: chat_template, "
+       "input_output, pre_tokenized, alpaca, prompt_completion, completion; or leave it out"},
+      {"test_datasets: [{path: x, split: test}]",
+       "r.yaml:6: test_datasets[].split: test is not supported in this version; name the file with data_files"},
       {"test_datasets: [{type: messages}]",
        "r.yaml:6: test_datasets: a dataset without a path; add \"path: rows.jsonl\""},
       {"test_datasets: [{pth: x}]",
-       "r.yaml:6: unknown key \"pth\" of a dataset; did you mean \"path\"?; this version knows path and type"},
+       "r.yaml:6: unknown key \"pth\" of a dataset; did you mean \"path\"?; this version knows path, data_files, type, "},
       {"seed: &a 3", "r.yaml:6: anchors (&name) are not supported here; write the value out where it is needed"},
       {"seed: *a", "r.yaml:6: "},
       {"seed: !!int 3", "r.yaml:6: tags (tag:yaml.org,2002:int) are not supported here; remove it"},

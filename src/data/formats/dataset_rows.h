@@ -1,0 +1,35 @@
+// The rows of one dataset, file after file, in batches that several threads can work on.
+#pragma once
+
+#include <memory>
+
+#include "data/formats/record_format.h"
+#include "data/rows/row_file.h"
+
+namespace shardlora {
+
+class DatasetRows {
+ public:
+  // Finds the files, opens the first one and settles the format, which the log names where the recipe did not.
+  explicit DatasetRows(const DatasetSource& source);
+
+  // Some megabytes of rows, all of one file; empty at the end of the dataset. A file without rows is an Error.
+  std::vector<RawRow> next_batch();
+  // A row of the last batch. Throws RowError. May run in several threads.
+  Row row(const RawRow& raw) const;
+  Record record(const Row& row) const;
+  const std::string& file() const { return name_; }
+
+ private:
+  void settle_format();
+  const DatasetSource& source_;
+  std::vector<std::filesystem::path> files_;
+  std::size_t next_file_ = 0;
+  std::unique_ptr<RowFile> file_;
+  std::string name_;  // of that file
+  std::int64_t rows_in_file_ = 0;
+  std::vector<RawRow> ahead_;  // read to settle the format
+  const RecordFormat* format_ = nullptr;
+};
+
+}  // namespace shardlora

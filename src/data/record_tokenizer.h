@@ -1,0 +1,30 @@
+// What a row says as samples: a conversation through the chat template, other records as their text stands.
+#pragma once
+
+#include <vector>
+
+#include "data/formats/record.h"
+#include "data/sample.h"
+
+namespace shardlora {
+
+class RecordTokenizer {
+ public:
+  // Both must outlive it. Without `chat` a conversation is an Error.
+  RecordTokenizer(const Tokenizer& tokenizer, const SampleMaker* chat) : tokenizer_(&tokenizer), chat_(chat) {}
+
+  // One sample, or several of at most sequence_len tokens where the record may be split; else the row uncut. Throws
+  // RowError where nothing of it trains. May run in several threads.
+  std::vector<Sample> samples_of(const Row& row, const Record& record, const SampleOptions& options) const;
+  // What is asked before the last part that trains, and that part as the reference.
+  Prompt prompt_of(const Row& row, const Record& record) const;
+
+ private:
+  Sample sample_of(const Text& text) const;
+  Sample sample_of(const Segments& segments) const;
+  Sample sample_of(const TokenRow& row) const;
+  const Tokenizer* tokenizer_;
+  const SampleMaker* chat_;
+};
+
+}  // namespace shardlora

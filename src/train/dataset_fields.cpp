@@ -1,0 +1,157 @@
+#include "train/dataset_fields.h"
+
+#include <algorithm>
+
+#include "data/formats/record_format.h"
+
+namespace shardlora {
+namespace {
+
+using Field = ConfigField<DatasetSource>;
+
+Field text(std::string name, std::string DatasetSource::* member) {
+  return {std::move(name),
+          {},
+          [member](DatasetSource& d, const ConfigValue& v) { d.*member = to_text(v); },
+          [member](const DatasetSource& d) { return (d.*member).empty() ? "" : yaml_text(d.*member); }};
+}
+
+// Keys of axolotl that ask for nothing with these words.
+Field harmless(std::string name, std::vector<std::string> words, std::string advice) {
+  return {std::move(name),
+          {},
+          [=](DatasetSource&, const ConfigValue& v) {
+            const std::string word = to_text(v);
+            if (std::find(words.begin(), words.end(), word) == words.end())
+              fail("{}: {}: {} is not supported in this version; {}", v.node.place, v.name, word, advice);
+          },
+          nullptr};
+}
+
+std::string words_yaml(const std::vector<std::string>& words) {
+  std::string list;
+  for (const std::string& word : words) list += (list.empty() ? "" : ", ") + yaml_text(word);
+  return "[" + list + "]";
+}
+
+void read_type(DatasetSource& d, const ConfigValue& v) {
+  const std::string word = to_text(v);
+  if (const RecordFormat* format = find_record_format(word)) {
+    d.type = format->name;
+    return;
+  }
+  std::vector<std::string> names;
+  std::string list;
+  for (const RecordFormat& format : record_formats()) {
+    names.emplace_back(format.name);
+    names.insert(names.end(), format.aliases.begin(), format.aliases.end());
+    list += (list.empty() ? "" : ", ") + std::string(format.name);
+  }
+  fail("{}: {}: unknown value \"{}\"{}; one of: {}; or leave it out, then it is recognised by the first row",
+       v.node.place, v.name, word, did_you_mean(word, names), list);
+}
+
+void read_mappings(DatasetSource& d, const ConfigValue& v) {
+  if (v.node.kind != ConfigNode::Kind::kMapping) expected(v, "a mapping, such as {role: from, content: value}");
+  for (const ConfigMember& member : v.node.members) {
+    const ConfigValue value{v.name + "." + member.key, member.value};
+    if (member.key == "role")
+      d.message_field_role = to_text(value);
+    else if (member.key == "content")
+      d.message_field_content = to_text(value);
+    else
+      fail("{}: {}: this version maps role and content; other keys of a message keep their names", member.place,
+           value.name);
+  }
+}
+
+void read_roles(DatasetSource& d, const ConfigValue& v) {
+  if (v.node.kind != ConfigNode::Kind::kMapping)
+    expected(v, "a mapping of the template's roles to those of the file, such as {assistant: [gpt, model]}");
+  for (const ConfigMember& member : v.node.members)
+    d.roles[member.key] = to_words({v.name + "." + member.key, member.value});
+}
+
+std::string roles_yaml(const DatasetSource& d) {
+  std::string list;
+  for (const auto& [role, names] : d.roles)
+    list += (list.empty() ? "" : ", ") + yaml_text(role) + ": " + words_yaml(names);
+  return list.empty() ? "" : "{" + list + "}";
+}
+
+const std::vector<Field>& fields() {
+  static const std::vector<Field> table = {
+      text("path", &DatasetSource::path),
+      {"data_files",
+       {},
+       [](DatasetSource& d, const ConfigValue& v) { d.data_files = to_words(v); },
+       [](const DatasetSource& d) { return d.data_files.empty() ? "" : words_yaml(d.data_files); }},
+      {"type", {}, read_type, [](const DatasetSource& d) { return d.type; }},
+      harmless("ds_type", {"json", "csv", "text"}, "files are read as .jsonl, .json, .csv, .tsv or .txt by their names"),
+      harmless("split", {"train"}, "name the file with data_files"),
+      text("field", &DatasetSource::field),
+      text("field_messages", &DatasetSource::field_messages),
+      {"message_property_mappings", {}, read_mappings, nullptr},
+      text("message_field_role", &DatasetSource::message_field_role),
+      text("message_field_content", &DatasetSource::message_field_content),
+      text("field_system", &DatasetSource::field_system),
+      text("field_tools", &DatasetSource::field_tools),
+      {"roles", {}, read_roles, roles_yaml},
+  };
+  return table;
+}
+
+constexpr const char* kWanted = "a list of \"- path: rows.jsonl\" with \"type: chat_template\" or another below it";
+
+DatasetSource to_dataset(const ConfigValue& list, const ConfigNode& item) {
+  DatasetSource source;
+  if (item.kind == ConfigNode::Kind::kScalar) {
+    source.path = item.text;
+    return source;
+  }
+  if (item.kind != ConfigNode::Kind::kMapping) expected({list.name, item}, kWanted);
+  for (const ConfigMember& member : item.members) {
+    const auto known = [&](const Field& f) { return f.name == member.key; };
+    const auto field = std::find_if(fields().begin(), fields().end(), known);
+    if (field == fields().end()) {
+      std::vector<std::string> names;
+      std::string list_of_names;
+      for (const Field& f : fields()) {
+        names.push_back(f.name);
+        list_of_names += (list_of_names.empty() ? "" : ", ") + f.name;
+      }
+      fail("{}: unknown key \"{}\" of a dataset{}; this version knows {}", member.place, member.key,
+           did_you_mean(member.key, names), list_of_names);
+    }
+    if (member.value.kind != ConfigNode::Kind::kNull)
+      field->read(source, {list.name + "[]." + member.key, member.value});
+  }
+  if (source.path.empty() && !source.data_files.empty()) source.path = ".";
+  if (source.path.empty()) fail("{}: {}: a dataset without a path; add \"path: rows.jsonl\"", item.place, list.name);
+  return source;
+}
+
+}  // namespace
+
+std::vector<DatasetSource> to_datasets(const ConfigValue& list) {
+  if (list.node.kind != ConfigNode::Kind::kSequence) expected(list, kWanted);
+  std::vector<DatasetSource> sources;
+  for (const ConfigNode& item : list.node.items) sources.push_back(to_dataset(list, item));
+  return sources;
+}
+
+std::string datasets_yaml(const std::vector<DatasetSource>& sources) {
+  std::string list;
+  for (const DatasetSource& source : sources) {
+    bool first = true;
+    for (const Field& field : fields()) {
+      const std::string value = field.write ? field.write(source) : "";
+      if (value.empty()) continue;
+      list += fmt::format("\n  {} {}: {}", first ? "-" : " ", field.name, value);
+      first = false;
+    }
+  }
+  return list;
+}
+
+}  // namespace shardlora

@@ -1,0 +1,17 @@
+// The keys of one dataset in a recipe's lists: one row a key.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/config_fields.h"
+#include "data/formats/dataset_source.h"
+
+namespace shardlora {
+
+// A list of mappings, or of paths alone.
+std::vector<DatasetSource> to_datasets(const ConfigValue& list);
+// The list as YAML that to_datasets reads back to the same, beginning with a line end.
+std::string datasets_yaml(const std::vector<DatasetSource>& sources);
+
+}  // namespace shardlora

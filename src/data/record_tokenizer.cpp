@@ -97,9 +97,9 @@ std::vector<Sample> RecordTokenizer::samples_of(const Row& row, const Record& re
     if (chat_ == nullptr) fail("{}:{}: {}", row.source, row.line, kNoChatTemplate);
     whole = chat_->sample_of({row.source, row.line, conversation->json}, options.train_on);
   } else {
-    whole = std::visit(Overloaded{[](const Conversation&) { return Sample{}; },
-                                  [&](const auto& other) { return sample_of(other); }},
-                       record);
+    whole = std::visit(
+        Overloaded{[](const Conversation&) { return Sample{}; }, [&](const auto& other) { return sample_of(other); }},
+        record);
     if (options.train_on.inputs) std::fill(whole.trained.begin(), whole.trained.end(), std::uint8_t{1});
   }
   const auto* text = std::get_if<Text>(&record);
@@ -119,15 +119,15 @@ std::vector<Sample> RecordTokenizer::samples_of(const Row& row, const Record& re
 
 Prompt RecordTokenizer::prompt_of(const Row& row, const Record& record) const {
   Prompt prompt{{}, {}, row.source, row.line};
-  std::visit(Overloaded{[&](const Conversation& conversation) {
-                          if (chat_ == nullptr) fail("{}:{}: {}", row.source, row.line, kNoChatTemplate);
-                          prompt = chat_->prompt_of({row.source, row.line, conversation.json});
-                        },
-                        [&](const TokenRow&) { throw RowError("a row of tokens says nowhere where the answer begins"); },
-                        [&](const auto& pieces) {
-                          prompt.tokens = sample_of(before_answer(pieces, prompt.reference)).tokens;
-                        }},
-             record);
+  std::visit(
+      Overloaded{
+          [&](const Conversation& conversation) {
+            if (chat_ == nullptr) fail("{}:{}: {}", row.source, row.line, kNoChatTemplate);
+            prompt = chat_->prompt_of({row.source, row.line, conversation.json});
+          },
+          [&](const TokenRow&) { throw RowError("a row of tokens says nowhere where the answer begins"); },
+          [&](const auto& pieces) { prompt.tokens = sample_of(before_answer(pieces, prompt.reference)).tokens; }},
+      record);
   return prompt;
 }
 

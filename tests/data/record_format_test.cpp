@@ -137,7 +137,8 @@ TEST(RecordFormat, ReadsPromptsAndCompletionsOfMessages) {
 }
 
 TEST(RecordFormat, ReadsTokens) {
-  const auto row = ordered_json::parse(R"({"input_ids":[5,6,7,0],"labels":[-100,6,7,-100],"attention_mask":[1,1,1,0]})");
+  const auto row =
+      ordered_json::parse(R"({"input_ids":[5,6,7,0],"labels":[-100,6,7,-100],"attention_mask":[1,1,1,0]})");
   const auto tokens = std::get<TokenRow>(read_token_row(row, {}));
   EXPECT_THAT(tokens.ids, ::testing::ElementsAre(5, 6, 7));
   EXPECT_THAT(tokens.trained, ::testing::ElementsAre(0, 1, 1));

@@ -44,8 +44,9 @@ TEST_F(RowFileTest, ReadsOneRowALine) {
 }
 
 TEST_F(RowFileTest, ADamagedLineSpoilsNoOther) {
-  EXPECT_THAT(rows("r.jsonl", "{\"a\": [\n{\"a\": \"\xFF\"}\n3\n"),
-              ElementsAre(HasSubstr("1: bad: not valid JSON: byte "), HasSubstr("2: bad: not valid JSON: byte "), "3: 3"));
+  EXPECT_THAT(
+      rows("r.jsonl", "{\"a\": [\n{\"a\": \"\xFF\"}\n3\n"),
+      ElementsAre(HasSubstr("1: bad: not valid JSON: byte "), HasSubstr("2: bad: not valid JSON: byte "), "3: 3"));
 }
 
 TEST_F(RowFileTest, ReadsTheElementsOfAList) {
@@ -73,7 +74,10 @@ TEST_F(RowFileTest, SaysWhatIsWrongWithAList) {
 TEST_F(RowFileTest, ReadsCsv) {
   EXPECT_THAT(rows("r.csv", "a,b\r\n1,\"x, \"\"y\"\"\nz\"\r\n\r\n,5\"\" pipe\r\n"),
               ElementsAre(R"(2: {"a":"1","b":"x, \"y\"\nz"})", R"(5: {"a":"","b":"5\"\" pipe"})"));
-  EXPECT_THAT(rows("r.tsv", "\xEF\xBB\xBF" "a\tb\n\"\"\t\"x\""), ElementsAre(R"(2: {"a":"","b":"x"})"));
+  EXPECT_THAT(rows("r.tsv",
+                   "\xEF\xBB\xBF"
+                   "a\tb\n\"\"\t\"x\""),
+              ElementsAre(R"(2: {"a":"","b":"x"})"));
   EXPECT_THAT(rows("r.csv", "a,b\n1\n1,2,3\n\"x\"y,2\n\xFF,1\n1,2\n"),
               ElementsAre("2: bad: 1 fields, but the first line names 2 columns",
                           "3: bad: 3 fields, but the first line names 2 columns",
@@ -85,7 +89,10 @@ TEST_F(RowFileTest, ReadsCsv) {
 }
 
 TEST_F(RowFileTest, ReadsATextAsOneRow) {
-  EXPECT_THAT(rows("r.txt", "\xEF\xBB\xBF" "one\r\ntwo\n"), ElementsAre(R"(1: {"text":"one\ntwo\n"})"));
+  EXPECT_THAT(rows("r.txt",
+                   "\xEF\xBB\xBF"
+                   "one\r\ntwo\n"),
+              ElementsAre(R"(1: {"text":"one\ntwo\n"})"));
   EXPECT_THAT(rows("r.txt", "one\n\xC0"), ElementsAre(HasSubstr("1: bad: line 2 is not UTF-8")));
   EXPECT_THAT(rows("r.txt", " \n"), ElementsAre());
 }

@@ -104,7 +104,8 @@ TEST_F(SampleSetTest, TrainsAWholeTextAndSplitsItAtSequenceLen) {
   EXPECT_EQ(parts.samples[1].tokens, std::vector<std::int32_t>(ids.begin() + 8, ids.end()));
   EXPECT_EQ(parts.summary.trained, 7 + 2);
   EXPECT_EQ(parts.summary.cut, 0);
-  EXPECT_EQ(load(row, {.sequence_len = 10, .train_on = {}, .excess = {}}).samples.size(), 1U);  // the EOS alone would train nothing
+  EXPECT_EQ(load(row, {.sequence_len = 10, .train_on = {}, .excess = {}}).samples.size(),
+            1U);  // the EOS alone would train nothing
   EXPECT_EQ(marked(load("One.\nTwo.\n", {}, "rows.txt").samples[0]), "One⟦.\nTwo.\n<|im_end|>⟧");
 }
 
@@ -151,11 +152,10 @@ TEST_F(SampleSetTest, ReadsShareGpt) {
 
 TEST_F(SampleSetTest, ReadsDatasetsOfDifferentTypesTogether) {
   NEEDS_TEST_MODEL();
-  const SampleSet set =
-      load_samples({{.path = write(row(1), "b.jsonl"), .type = "chat_template"},
-                    {.path = write("instruction,output\nI,O\n", "a.csv"), .type = "alpaca"},
-                    {.path = write("T", "c.txt"), .type = "completion"}},
-                   smollm2().records, {}, 1);
+  const SampleSet set = load_samples({{.path = write(row(1), "b.jsonl"), .type = "chat_template"},
+                                      {.path = write("instruction,output\nI,O\n", "a.csv"), .type = "alpaca"},
+                                      {.path = write("T", "c.txt"), .type = "completion"}},
+                                     smollm2().records, {}, 1);
   ASSERT_EQ(set.samples.size(), 3U);
   EXPECT_TRUE(set.samples[1].source.ends_with("a.csv"));
   EXPECT_EQ(set.samples[1].line, 2);

@@ -366,7 +366,8 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
       {"test_datasets: [{type: messages}]",
        "r.yaml:6: test_datasets: a dataset without a path; add \"path: rows.jsonl\""},
       {"test_datasets: [{pth: x}]",
-       "r.yaml:6: unknown key \"pth\" of a dataset; did you mean \"path\"?; this version knows path, data_files, type, "},
+       "r.yaml:6: unknown key \"pth\" of a dataset; did you mean \"path\"?; this version knows path, data_files, "
+       "type, "},
       {"seed: &a 3", "r.yaml:6: anchors (&name) are not supported here; write the value out where it is needed"},
       {"seed: *a", "r.yaml:6: "},
       {"seed: !!int 3", "r.yaml:6: tags (tag:yaml.org,2002:int) are not supported here; remove it"},

@@ -17,10 +17,10 @@ struct RoleName {
   std::string_view name, role;
 };
 constexpr std::array kRoles{
-    RoleName{"system", "system"},       RoleName{"user", "user"},           RoleName{"assistant", "assistant"},
-    RoleName{"tool", "tool"},           RoleName{"developer", "developer"}, RoleName{"function", "function"},
-    RoleName{"ipython", "ipython"},     RoleName{"human", "user"},          RoleName{"gpt", "assistant"},
-    RoleName{"model", "assistant"},     RoleName{"chatgpt", "assistant"},   RoleName{"observation", "tool"},
+    RoleName{"system", "system"},      RoleName{"user", "user"},           RoleName{"assistant", "assistant"},
+    RoleName{"tool", "tool"},          RoleName{"developer", "developer"}, RoleName{"function", "function"},
+    RoleName{"ipython", "ipython"},    RoleName{"human", "user"},          RoleName{"gpt", "assistant"},
+    RoleName{"model", "assistant"},    RoleName{"chatgpt", "assistant"},   RoleName{"observation", "tool"},
     RoleName{"tool_response", "tool"},
 };
 
@@ -46,8 +46,12 @@ struct Layout {
 Layout layout_of(const Json& messages, const DatasetSource& source) {
   const Json& first = messages[0];
   const bool sharegpt = first.is_object() && !first.contains("role") && first.contains("from");
-  return {!source.message_field_role.empty() ? source.message_field_role : sharegpt ? "from" : "role",
-          !source.message_field_content.empty() ? source.message_field_content : sharegpt ? "value" : "content"};
+  return {!source.message_field_role.empty() ? source.message_field_role
+          : sharegpt                         ? "from"
+                                             : "role",
+          !source.message_field_content.empty() ? source.message_field_content
+          : sharegpt                            ? "value"
+                                                : "content"};
 }
 
 void check_content(const Json& message, std::size_t i) {
@@ -81,8 +85,7 @@ Json call_of(const Json& message, const Layout& layout, std::size_t i) {
 Json message_of(const Json& message, const Layout& layout, const DatasetSource& source, std::size_t i) {
   if (!message.is_object()) bad_row("message {}: not a JSON object", i + 1);
   const auto role = message.find(layout.role);
-  if (role == message.end())
-    bad_row("message {}: {} is missing; it has {}", i + 1, layout.role, keys_of(message));
+  if (role == message.end()) bad_row("message {}: {} is missing; it has {}", i + 1, layout.role, keys_of(message));
   if (!role->is_string()) bad_row("message {}: {} must be text, not {}", i + 1, layout.role, role->type_name());
   const auto& name = role->get_ref<const std::string&>();
   if (name == "function_call" && source.roles.empty()) return call_of(message, layout, i);
@@ -137,7 +140,8 @@ Record read_conversation(const Json& row, const DatasetSource& source) {
   if (!system.empty() && messages[0].at("role") != "system")
     messages.insert(messages.begin(), Json{{"role", "system"}, {"content", system}});
   const std::string tools = source.field_tools.empty() ? "tools" : source.field_tools;
-  if (const auto found = row.find(tools); found != row.end() && !found->is_null() && *found != "") out["tools"] = *found;
+  if (const auto found = row.find(tools); found != row.end() && !found->is_null() && *found != "")
+    out["tools"] = *found;
   if (const auto found = row.find("chat_template_kwargs"); found != row.end()) out["chat_template_kwargs"] = *found;
   return Conversation{std::move(out)};
 }

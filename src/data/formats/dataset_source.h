@@ -8,13 +8,13 @@
 namespace shardlora {
 
 struct DatasetSource {
-  std::string path;                           // a file, a folder or a pattern (rows-*.jsonl)
-  std::vector<std::string> data_files{};      // given: only these of the folder
-  std::string type{};                         // a name of record_formats(); "": recognised by the first row
+  std::string path;                       // a file, a folder or a pattern (rows-*.jsonl)
+  std::vector<std::string> data_files{};  // given: only these of the folder
+  std::string type{};                     // a name of record_formats(); "": recognised by the first row
 
   // Where a row keeps what; "": under the usual names.
-  std::string field{};                        // completion: the text
-  std::string field_messages{};               // chat_template: the list of messages, and in each of them:
+  std::string field{};           // completion: the text
+  std::string field_messages{};  // chat_template: the list of messages, and in each of them:
   std::string message_field_role{}, message_field_content{};
   std::string field_system{}, field_tools{};
   std::map<std::string, std::vector<std::string>> roles{};  // the template's name of a role -> names in the file

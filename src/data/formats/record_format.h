@@ -25,8 +25,8 @@ const std::vector<RecordFormat>& record_formats();
 // By name or alias; null where there is none.
 const RecordFormat* find_record_format(std::string_view name);
 
-// The format of a dataset whose recipe names none, from one of its rows. An Error shows the keys that were found and the
-// formats there are.
+// The format of a dataset whose recipe names none, from one of its rows. An Error shows the keys that were found and
+// the formats there are.
 const RecordFormat& recognise_record_format(const Row& row, const DatasetSource& source);
 
 // The readers.

@@ -69,8 +69,8 @@ const RecordFormat& recognise_record_format(const Row& row, const DatasetSource&
     if (row.json.is_object() && format.recognises(row.json, source)) return format;
   }
   if (row.json.is_object() && has(row.json, "chosen"))
-    fail("{}:{}: rows with chosen and rejected are for preference training, which this version doesn't have", row.source,
-         row.line);
+    fail("{}:{}: rows with chosen and rejected are for preference training, which this version doesn't have",
+         row.source, row.line);
   std::string known;
   for (const RecordFormat& format : record_formats()) known += fmt::format("\n  {:<18}{}", format.name, format.example);
   fail("{}:{}: what is in this row isn't known; {}. Rename the keys as one of these has them:{}", row.source, row.line,

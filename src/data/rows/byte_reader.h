@@ -27,8 +27,8 @@ class ByteReader {
     if (byte == '\n') ++line_;
     return byte;
   }
-  // Appends the bytes before the next `\n` to `out`, at most `limit` of them, and passes over the `\n` where it got that
-  // far. False at the end of the file.
+  // Appends the bytes before the next `\n` to `out`, at most `limit` of them, and passes over the `\n` where it got
+  // that far. False at the end of the file.
   bool take_line(std::string& out, std::size_t limit) {
     if (peek() == kEnd) return false;
     while (peek() != kEnd) {

@@ -60,8 +60,7 @@ bool object_a_line(const std::filesystem::path& path) {
 
 bool is_row_file(const std::filesystem::path& path) {
   const std::string kind = path.extension().string();
-  return kind == ".jsonl" || kind == ".json" || kind == ".ndjson" || kind == ".csv" || kind == ".tsv" ||
-         kind == ".txt";
+  return kind == ".jsonl" || kind == ".json" || kind == ".ndjson" || kind == ".csv" || kind == ".tsv" || kind == ".txt";
 }
 
 std::unique_ptr<RowFile> open_row_file(const std::filesystem::path& path) {

@@ -22,7 +22,8 @@ class RowFile {
   static constexpr std::size_t kMaxRow = std::size_t{64} << 20;
 
   virtual ~RowFile() = default;
-  // False at the end of the file. A row over kMaxRow bytes is an Error, and so is a file whose rows can't be told apart.
+  // False at the end of the file. A row over kMaxRow bytes is an Error, and so is a file whose rows can't be told
+  // apart.
   virtual bool next(RawRow& row) = 0;
   // Throws RowError. May run in several threads, also while `next` does.
   virtual nlohmann::ordered_json parse(const RawRow& row) const = 0;

@@ -12,7 +12,7 @@ namespace shardlora {
 Verb add_tokenize(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("tokenize", "read lines from stdin, write a JSON array of token ids for each");
   const auto model = std::make_shared<std::string>();
-  verb->add_option("--model", *model, "a GGUF file")->required()->type_name("FILE");
+  verb->add_option("--model", *model, "a model: a folder or a GGUF file")->required()->type_name("DIR|FILE.gguf");
   return [model](Rendezvous&) {
     const Tokenizer tokenizer = Tokenizer::open(*model);
     std::string line;

@@ -47,7 +47,8 @@ class Builder : public nlohmann::json_sax<Json> {
   using Float = typename Json::number_float_t;
   using String = typename Json::string_t;
 
-  Builder(std::string_view text, std::string_view what) : text_(text), what_(what), at_(text.data()) {}
+  Builder(std::string_view text, std::string_view what, LargeIntegers large_integers = LargeIntegers::kRefused)
+      : text_(text), what_(what), at_(text.data()), large_integers_(large_integers) {}
 
   Json build() {
     Json::sax_parse(Position(text_.data(), &at_), Position(text_.data() + text_.size(), &at_), this);
@@ -61,7 +62,8 @@ class Builder : public nlohmann::json_sax<Json> {
   bool string(String& value) override { return put(std::move(value)); }
   bool binary(typename Json::binary_t&) override { return false; }
   bool number_float(Float value, const String& spelled) override {
-    if (spelled.find_first_of(".eE") == String::npos) refuse("the integer {} does not fit into 64 bits", spelled);
+    if (large_integers_ == LargeIntegers::kRefused && spelled.find_first_of(".eE") == String::npos)
+      refuse("the integer {} does not fit into 64 bits", spelled);
     return put(value);
   }
   bool start_object(std::size_t) override { return open(Json::object()); }
@@ -130,14 +132,15 @@ class Builder : public nlohmann::json_sax<Json> {
 
   std::string_view text_, what_;
   const char* at_;
+  LargeIntegers large_integers_;
   Json root_;
   std::vector<Open> open_;
 };
 
 }  // namespace
 
-nlohmann::json parse_json(std::string_view text, std::string_view what) {
-  return Builder<nlohmann::json>(text, what).build();
+nlohmann::json parse_json(std::string_view text, std::string_view what, LargeIntegers large_integers) {
+  return Builder<nlohmann::json>(text, what, large_integers).build();
 }
 
 nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view what) {

@@ -1,4 +1,4 @@
-#include "data/pre_tokenizer.h"
+#include "data/tokenizer/pre_tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "data/unicode_classes.h"
+#include "data/tokenizer/code_points.h"
+#include "data/tokenizer/gguf_pre_types.h"
 #include "io/json.h"
 
 namespace shardlora {
@@ -14,13 +15,23 @@ namespace {
 
 using ::testing::ElementsAre;
 
-std::vector<std::string> words(const std::string& name, const std::string& text) {
+PreTokenizer named(const std::string& name) {
+  Normalizer normalizer;
+  PreTokenizer pre_tokenizer;
+  gguf_pre_type(name, "test").add_to(normalizer, pre_tokenizer);
+  return pre_tokenizer;
+}
+
+std::vector<std::string> words(const PreTokenizer& pre_tokenizer, const std::string& text) {
   std::vector<std::string> out;
-  PreTokenizer::named(name, "test").split(text, [&](std::size_t begin, std::size_t end) {
+  const Words words = pre_tokenizer.apply(AlignedText(text, 0));
+  for (const TextRange& word : words.ranges) {
+    const std::uint32_t begin = words.text.origin(word.begin), end = words.text.origin(word.end);
     out.push_back(text.substr(begin, end - begin));
-  });
+  }
   return out;
 }
+std::vector<std::string> words(const std::string& name, const std::string& text) { return words(named(name), text); }
 
 std::string utf8(std::uint32_t c) {
   const auto tail = [&](int shift) { return static_cast<char>(0x80 | ((c >> shift) & 0x3F)); };
@@ -50,8 +61,20 @@ TEST(PreTokenizer, IsolatesDigitsForSmollm) {
   EXPECT_THAT(words("smollm", "x\u00bd"), ElementsAre("x", "\u00bd"));
 }
 
-TEST(UnicodeClasses, AreEmptyBeyondTheThirdPlane) {
-  for (std::uint32_t c = 0x40000; c < 0x110100; ++c) ASSERT_EQ(classes_of(c), kOther) << c;
+TEST(CodePoints, HoldNoLettersBeyondTheThirdPlane) {
+  for (const char* name : {"L", "N", "P", "S", "Z"})
+    EXPECT_LT(CodePoints::named(name)->ranges().back().last, 0x40000U) << name;
+}
+
+TEST(CodePoints, OfAllCategoriesAreEveryCodePointOnce) {
+  CodePoints all;
+  std::size_t count = 0;
+  for (const char* name : {"L", "M", "N", "P", "S", "Z", "C"}) {
+    all = all | *CodePoints::named(name);
+    for (const CodePoints::Range& r : CodePoints::named(name)->ranges()) count += r.last - r.first + 1;
+  }
+  EXPECT_EQ(all, CodePoints(0, CodePoints::kCount - 1));
+  EXPECT_EQ(count, CodePoints::kCount);
 }
 
 // Around every code point below, where the words end is what the `tokenizers` package says.
@@ -59,15 +82,14 @@ TEST(PreTokenizer, CutsAroundEveryCodePointAsTheTokenizersPackageDoes) {
   const auto golden = parse_json(read_text(TEST_DATA "/tokenizer/code_points.json", 1 << 20), "code_points.json");
   ASSERT_EQ(golden.size(), 2U);
   for (const auto& [name, hashes] : golden.items()) {
-    const PreTokenizer pre_tokenizer = PreTokenizer::named(name, "test");
+    const PreTokenizer pre_tokenizer = named(name);
     ASSERT_EQ(hashes.size(), 0x40000U / 4096);
     for (std::uint32_t first = 0; first < 0x40000; first += 4096) {
       std::string lengths;
       for (std::uint32_t c = first; c < first + 4096; ++c) {
         if (c >= 0xD800 && c <= 0xDFFF) continue;
         const std::string s = utf8(c), line = "x" + s + " " + s + "1" + s + "'s." + s + "  " + s + "\n";
-        pre_tokenizer.split(line,
-                            [&](std::size_t begin, std::size_t end) { lengths += static_cast<char>(end - begin); });
+        for (const std::string& word : words(pre_tokenizer, line)) lengths += static_cast<char>(word.size());
       }
       EXPECT_EQ(first_digits_of_sha256(lengths), hashes[first / 4096].get<std::string>()) << name << " from " << first;
     }

@@ -137,22 +137,51 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
   write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 
+namespace {
+
+// OpenSSL's, fed in pieces.
+class Sha256 {
+ public:
+  explicit Sha256(const std::string& what) : what_(what), context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+    check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
+  }
+  void add(std::span<const std::byte> bytes) {
+    check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1);
+  }
+  std::string text() {
+    std::array<unsigned char, 32> digest{};
+    check(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1);
+    std::string text;
+    for (const unsigned char byte : digest) text += fmt::format("{:02x}", byte);
+    return text;
+  }
+
+ private:
+  void check(bool done) const {
+    if (!done) fail("{}: OpenSSL cannot compute SHA-256 on this machine", what_);
+  }
+  std::string what_;
+  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
+};
+
+}  // namespace
+
 std::string sha256_of_file(const std::filesystem::path& path) {
   const File file(path);
-  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  bool done = context != nullptr && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
+  Sha256 digest(path.string());
   std::vector<std::byte> chunk(std::size_t{1} << 20);
-  for (std::uint64_t at = 0; done && at < file.size(); at += chunk.size()) {
+  for (std::uint64_t at = 0; at < file.size(); at += chunk.size()) {
     const std::span<std::byte> part(chunk.data(), std::min<std::uint64_t>(chunk.size(), file.size() - at));
     file.read_at(at, part);
-    done = EVP_DigestUpdate(context.get(), part.data(), part.size()) == 1;
+    digest.add(part);
   }
-  std::array<unsigned char, 32> digest{};
-  if (!done || EVP_DigestFinal_ex(context.get(), digest.data(), nullptr) != 1)
-    fail("{}: OpenSSL cannot compute SHA-256 on this machine", path.string());
-  std::string text;
-  for (const unsigned char byte : digest) text += fmt::format("{:02x}", byte);
-  return text;
+  return digest.text();
+}
+
+std::string sha256_of(std::string_view text) {
+  Sha256 digest("a digest");
+  digest.add(std::as_bytes(std::span(text)));
+  return digest.text();
 }
 
 }  // namespace shardlora

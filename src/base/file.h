@@ -42,5 +42,6 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
 
 // 64 lower-case hexadecimal digits.
 std::string sha256_of_file(const std::filesystem::path& path);
+std::string sha256_of(std::string_view text);
 
 }  // namespace shardlora

@@ -6,61 +6,57 @@
 #include <set>
 #include <vector>
 
-#include "checkpoint/gguf_config.h"
-
 namespace shardlora {
-
-BaseModel::BaseModel(GgufFile file) : file_(std::move(file)), config_(config_of(file_)) {}
 
 BaseModel BaseModel::open(const std::filesystem::path& path) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored))
+  if (std::filesystem::is_directory(path, ignored)) return BaseModel(open_folder(path));
+  if (path.extension() == ".safetensors")
+    fail("{}: is one file of a model; give the folder that it lies in, with its config.json", path.string());
+  if (!std::filesystem::exists(path, ignored))
     fail(
-        "{}: is a folder; this version reads models from GGUF files. Give the path of a .gguf file (llama.cpp's "
-        "convert_hf_to_gguf.py --outtype bf16 makes one of a Hugging Face folder)",
+        "{}: No such file or folder. base_model is a Hugging Face folder or a GGUF file on this machine; a model that is "
+        "only published has to be fetched first (hf download NAME --local-dir FOLDER)",
         path.string());
-  return BaseModel(GgufFile(path));
+  return BaseModel(open_gguf(path));
 }
 
-std::string BaseModel::sha256() const { return sha256_of_file(file_.path()); }
-
-const GgufTensor& BaseModel::find(const StoredName& name, const ParamSpec& param) const {
-  const GgufTensor* tensor = file_.find(name.name);
-  if (tensor == nullptr)
-    fail("{}: has no tensor {} (parameter {} {}); the file is incomplete or not a {} model as its metadata says",
-         file_.path().string(), name.name, param.name, param.shape.text(), config_.architecture);
-  if (tensor->shape != param.shape)
-    fail(
-        "{}: tensor {} is {}, but by the file's metadata parameter {} is {}; the file is garbled or of an unknown "
-        "variant",
-        file_.path().string(), name.name, tensor->shape.text(), param.name, param.shape.text());
-  return *tensor;
+void BaseModel::find(const StoredName& name, const ParamSpec& param) const {
+  const std::optional<Shape> shape = source_->shape_of(name.name);
+  if (!shape) {
+    const std::string stored_as = name.name == param.name ? "" : fmt::format(" (parameter {})", param.name);
+    fail("{}: has no tensor {} {}{}; the model is incomplete or not a {} model as it says", path().string(), name.name,
+         param.shape.text(), stored_as, config().architecture);
+  }
+  if (*shape != param.shape)
+    fail("{}: tensor {} is {}, but by the model's configuration {} is {}; the files are garbled or of an unknown "
+         "variant",
+         source_->file_of(name.name).string(), name.name, shape->text(), param.name, param.shape.text());
 }
 
 void BaseModel::check(const Model& model) const {
-  file_.check_supported();
+  source_->check_readable();
   std::set<std::string> used;
   for (const UnitSpec& unit : model.units()) {
     for (const ParamSpec& param : unit.params) {
       if (param.trainable) continue;
-      const StoredName name = model.gguf_name(param);
+      const StoredName name = name_of(model, param);
       find(name, param);
       used.insert(name.name);
     }
   }
-  for (const GgufTensor& tensor : file_.tensors()) {
-    if (!used.contains(tensor.name) && tensor.name != kRopeDivisors)
+  for (const std::string& name : source_->parameters()) {
+    if (!used.contains(name))
       fail(
           "{}: tensor {} {} has no place in a {} model of this version; without it the model would be another one. "
-          "Choose a model "
-          "without it",
-          file_.path().string(), tensor.name, tensor.shape.text(), config_.architecture);
+          "Choose a model without it",
+          source_->file_of(name).string(), name, source_->shape_of(name)->text(), config().architecture);
   }
 }
 
 std::int64_t BaseModel::row_grain(const StoredName& name, const ParamSpec& param) const {
-  const GgufTensor& tensor = find(name, param);
-  const std::int64_t block = can_read(tensor.type) ? block_size(tensor.type) : 1, length = row_length(param.shape);
+  find(name, param);
+  const std::int64_t block = source_->block_of(name.name), length = row_length(param.shape);
   std::int64_t rows = block / std::gcd(block, std::max<std::int64_t>(length, 1));
   if (name.permuted_heads > 0) rows = std::lcm(rows, param.shape[0] / name.permuted_heads);
   return rows;
@@ -74,12 +70,12 @@ void BaseModel::read(const StoredName& name, const ParamSpec& param, std::span<f
 
 void BaseModel::read_rows(const StoredName& name, const ParamSpec& param, std::int64_t first,
                           std::span<float> out) const {
-  const GgufTensor& tensor = find(name, param);
+  find(name, param);
   const std::int64_t length = row_length(param.shape);
-  file_.read_f32(tensor, out, first * length);
+  source_->read_f32(name.name, out, first * length);
   if (!std::all_of(out.begin(), out.end(), [](float x) { return std::isfinite(x); }))
     fail("{}: tensor {} holds a value that is infinite or not a number; the file is damaged, fetch or convert it again",
-         file_.path().string(), name.name);
+         source_->file_of(name.name).string(), name.name);
   if (name.permuted_heads == 0) return;
   DCHECK(param.shape[0] % (2 * name.permuted_heads) == 0, "{} has no {} heads of rotary pairs", param.name,
          name.permuted_heads);

@@ -1,28 +1,30 @@
 // The frozen model as it lies on disk: its numbers and its parameters' values, in Hugging Face's names and row order.
-// This version reads GGUF. Immutable after open; any number of threads may read.
+// From a GGUF file or a Hugging Face folder, by the byte ranges that are asked for: it may be larger than memory.
+// Immutable after open; any number of threads may read.
 #pragma once
 
 #include <filesystem>
 #include <span>
 #include <string>
 
-#include "io/gguf.h"
-#include "models/model.h"
+#include "checkpoint/tensor_source.h"
 
 namespace shardlora {
 
 class BaseModel {
  public:
-  // Opens a .gguf file of a known architecture. An Error says what the file lacks.
+  // A .gguf file or a folder with config.json and safetensors, of a known architecture. An Error says what is missing.
   static BaseModel open(const std::filesystem::path& path);
 
-  const ModelConfig& config() const { return config_; }
-  const GgufFile& file() const { return file_; }
-  // Of the whole file, read now. What a checkpoint pins its base with.
-  std::string sha256() const;
+  const ModelConfig& config() const { return source_->config(); }
+  const std::filesystem::path& path() const { return source_->path(); }
+  // Of everything that makes the model, read now. What a checkpoint pins its base with.
+  std::string sha256() const { return source_->sha256(); }
+  // What this base calls a parameter of `model`, and how it stores it.
+  StoredName name_of(const Model& model, const ParamSpec& param) const { return source_->name_of(model, param); }
 
-  // The file has every frozen parameter of `model` in its shape, in a type that can be read, and no tensor that the
-  // model would leave out (a bias). To be called before anything large is allocated.
+  // It has every frozen parameter of `model` in its shape, in a type that can be read, and no tensor that the model
+  // would leave out (a bias). To be called before anything large is allocated.
   void check(const Model& model) const;
 
   // out = all values of a parameter, row-major. A tensor that is missing, of another shape or with values that are not
@@ -30,15 +32,14 @@ class BaseModel {
   void read(const StoredName& name, const ParamSpec& param, std::span<float> out) const;
   // The rows from `first` on, as many as `out` holds; both multiples of row_grain(name, param).
   void read_rows(const StoredName& name, const ParamSpec& param, std::int64_t first, std::span<float> out) const;
-  // Rows that have to be read together: blocks of the file and heads whose rows are in another order are not cut.
+  // Rows that have to be read together: blocks of GGUF and heads whose rows are in another order are not cut.
   std::int64_t row_grain(const StoredName& name, const ParamSpec& param) const;
 
  private:
-  explicit BaseModel(GgufFile file);
-  const GgufTensor& find(const StoredName& name, const ParamSpec& param) const;
+  explicit BaseModel(std::unique_ptr<const TensorSource> source) : source_(std::move(source)) {}
+  void find(const StoredName& name, const ParamSpec& param) const;
 
-  GgufFile file_;
-  ModelConfig config_;
+  std::unique_ptr<const TensorSource> source_;
 };
 
 // Values of one row of a parameter.

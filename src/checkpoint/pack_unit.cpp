@@ -24,13 +24,13 @@ struct Piece {
   std::int64_t first_row, rows;
 };
 
-std::vector<Source> sources_of(const std::function<StoredName(const ParamSpec&)>& gguf_name, const UnitLayout& layout,
+std::vector<Source> sources_of(const std::function<StoredName(const ParamSpec&)>& name_of, const UnitLayout& layout,
                                std::byte* flat) {
   std::vector<Source> sources;
   for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
     const ParamSpec& param = layout.spec().params[p];
     if (param.trainable || param.shape.numel() == 0) continue;
-    Source source{&param, gguf_name(param), {}, {}};
+    Source source{&param, name_of(param), {}, {}};
     for (int s = 0; s < kSections; ++s)
       source.sections[static_cast<std::size_t>(s)] = flat + layout.section_offset(p, s);
     source.absmax.resize(static_cast<std::size_t>(blocks_of(param.format, param.shape.numel())));
@@ -62,11 +62,11 @@ void encode(const BaseModel& base, const Piece& piece, Source& source, std::vect
 
 }  // namespace
 
-void pack_unit(const BaseModel& base, const std::function<StoredName(const ParamSpec&)>& gguf_name,
+void pack_unit(const BaseModel& base, const std::function<StoredName(const ParamSpec&)>& name_of,
                const UnitLayout& layout, std::span<std::byte> flat) {
   DCHECK(flat.size() >= layout.frozen_bytes(), "{} bytes for a unit of {}", flat.size(), layout.frozen_bytes());
   std::fill(flat.begin(), flat.end(), std::byte{0});
-  std::vector<Source> sources = sources_of(gguf_name, layout, flat.data());
+  std::vector<Source> sources = sources_of(name_of, layout, flat.data());
   const std::vector<Piece> pieces = pieces_of(base, sources);
 
   std::exception_ptr failure;  // an exception must not leave a parallel region
@@ -91,7 +91,7 @@ void pack_unit(const BaseModel& base, const Model& model, std::size_t unit, cons
                std::span<std::byte> flat) {
   DCHECK(layout.spec().name == model.units()[unit].name, "the layout of {} is not of unit {}", layout.spec().name,
          model.units()[unit].name);
-  pack_unit(base, [&](const ParamSpec& param) { return model.gguf_name(param); }, layout, flat);
+  pack_unit(base, [&](const ParamSpec& param) { return base.name_of(model, param); }, layout, flat);
 }
 
 }  // namespace shardlora

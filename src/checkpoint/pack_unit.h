@@ -15,7 +15,7 @@ void pack_unit(const BaseModel& base, const Model& model, std::size_t unit, cons
                std::span<std::byte> flat);
 
 // The same for any naming of the layout's parameters in the file.
-void pack_unit(const BaseModel& base, const std::function<StoredName(const ParamSpec&)>& gguf_name,
+void pack_unit(const BaseModel& base, const std::function<StoredName(const ParamSpec&)>& name_of,
                const UnitLayout& layout, std::span<std::byte> flat);
 
 }  // namespace shardlora

@@ -56,7 +56,8 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
   Ranks ranks(rendezvous, recipe);
   start_log(ranks.rank());
   const BaseModel base = BaseModel::open(recipe.base_model);
-  const Tokenizer tokenizer = Tokenizer::open(recipe.base_model);
+  const Tokenizer tokenizer = open_tokenizer(base);
+  check_window(base.config(), recipe.sequence_len, "sequence_len");
   const TrainingData data = load_training_data(recipe, tokenizer);
   const std::vector<Sample>& held_out = data.held_out.samples;
   if (held_out.empty()) fail("the recipe holds nothing out: give test_datasets, or val_set_size above 0");

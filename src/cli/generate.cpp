@@ -21,7 +21,7 @@ void generate(Rendezvous& rendezvous, const Options& o) {
   Ranks ranks(rendezvous, recipe);
   start_log(ranks.rank());
   const BaseModel base = BaseModel::open(o.model);
-  const Tokenizer tokenizer = Tokenizer::open(o.model);
+  const Tokenizer tokenizer = open_tokenizer(base);
 
   TokenIds prompt;
   if (o.raw) {
@@ -45,7 +45,7 @@ void generate(Rendezvous& rendezvous, const Options& o) {
 Verb add_generate(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("generate", "greedy text from a model, with or without an adapter");
   const auto o = std::make_shared<Options>();
-  verb->add_option("--model", o->model, "a GGUF file")->required()->type_name("FILE");
+  verb->add_option("--model", o->model, "a Hugging Face folder or a GGUF file")->required()->type_name("MODEL");
   verb->add_option("--adapter", o->adapter, "a PEFT adapter")->type_name("DIR");
   verb->add_option("--prompt", o->prompt, "what the user says")->required()->type_name("TEXT");
   verb->add_option("--system", o->system, "what the system says")->type_name("TEXT");

@@ -7,6 +7,7 @@
 #include "checkpoint/base_model.h"
 #include "cli/recipe_options.h"
 #include "cli/verbs.h"
+#include "train/session.h"
 #include "train/training_data.h"
 
 namespace shardlora {
@@ -23,7 +24,7 @@ Verb add_preview(CLI::App& app) {
     start_log(rendezvous.rank());
     const Recipe recipe = options->load();
     const BaseModel base = BaseModel::open(recipe.base_model);
-    const Tokenizer tokenizer = Tokenizer::open(recipe.base_model);
+    const Tokenizer tokenizer = open_tokenizer(base);
     const TrainingData data = load_training_data(recipe, tokenizer);
     if (rendezvous.rank() != 0) return;
     for (std::size_t i = 0; i < std::min(*rows, data.train.samples.size()); ++i) {

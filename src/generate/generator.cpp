@@ -32,6 +32,7 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
       batches_(device, chunks_of(limits.prompts, chunk_), rows_, chunk_),
       x_(device, 2, chunks_of(limits.prompts, chunk_), rows_, model.config().hidden, model.dtype()) {
   const ModelConfig& c = model.config();
+  check_window(c, capacity_, "the length of the longest prompt with its answer");
   const std::int64_t cached = 2 * c.layers * limits.prompts * capacity_ * c.kv_heads * c.head_dim;
   cache_ = device.allocate(static_cast<std::size_t>(cached) * size_of(model.dtype()), Tier::kDevice, Purpose::kLive);
   saved_ = device.allocate(model.saved_bytes(rows_), Tier::kDevice, Purpose::kLive);

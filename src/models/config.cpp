@@ -30,7 +30,7 @@ void check_window(const ModelConfig& config, std::int64_t length, const std::str
   if (config.sliding_window == 0 || length <= config.sliding_window) return;
   fail(
       "{} is {}, but this model attends to the last {} tokens only, and this version computes sliding windows only for "
-      "rows that fit into one; set it to {} or less",
+      "rows that fit into one; make it {} or less",
       what, length, config.sliding_window, config.sliding_window);
 }
 

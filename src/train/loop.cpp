@@ -59,7 +59,8 @@ class Run {
       : ranks_(ranks),
         recipe_(recipe),
         base_(BaseModel::open(recipe.base_model)),
-        tokenizer_(Tokenizer::open(recipe.base_model)) {
+        tokenizer_(open_tokenizer(base_)) {
+    check_window(base_.config(), recipe.sequence_len, "sequence_len");
     data_ = load_training_data(recipe, tokenizer_);
     open_model();
     plan();

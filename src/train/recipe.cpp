@@ -40,7 +40,10 @@ void settle_format(RecipeDraft& draft, const GivenKeys& keys, const std::string&
 
 void check_given(const GivenKeys& keys, const std::string& path) {
   if (keys.find("base_model") == nullptr)
-    fail("{}: base_model is missing; name a GGUF file, such as base_model: SmolLM2-135M-Instruct.Q4_1.gguf", path);
+    fail(
+        "{}: base_model is missing; name a Hugging Face folder or a GGUF file, such as base_model: "
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        path);
   if (keys.find("adapter") == nullptr)
     fail(
         "{}: adapter is missing; write adapter: qlora (4-bit base) or adapter: lora (this version trains no full "

@@ -37,7 +37,7 @@ struct ScheduleKwargs {
 };
 
 struct Recipe {
-  std::string base_model;  // a GGUF file
+  std::string base_model;  // a Hugging Face folder or a GGUF file
   AdapterKind adapter = AdapterKind::kQLora;
   Quantization quantization;  // adapter: qlora brings nf4
   std::int64_t lora_r = 8;

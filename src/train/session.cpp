@@ -107,6 +107,16 @@ Session::Session(Ranks& ranks, const Recipe& recipe, const BaseModel& base, cons
   load_base(base, *model, *store, *ranks.reductions);
 }
 
+Tokenizer open_tokenizer(const BaseModel& base) {
+  Tokenizer tokenizer = Tokenizer::open(base.path());
+  if (tokenizer.vocab_size() > base.config().vocab)
+    fail(
+        "{}: the tokenizer has {} tokens, the model embeddings for {}; the files are not of one model, or tokens were "
+        "added without resizing the model's embeddings",
+        base.path().string(), tokenizer.vocab_size(), base.config().vocab);
+  return tokenizer;
+}
+
 Session session_with_adapter(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const std::string& directory) {
   if (directory.empty()) return {ranks, recipe, base, nullptr};
   const Adapter adapter = read_adapter(directory);

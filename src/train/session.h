@@ -8,6 +8,7 @@
 #include "checkpoint/adapter.h"
 #include "checkpoint/base_model.h"
 #include "comm/rendezvous.h"
+#include "data/tokenizer.h"
 #include "models/model.h"
 #include "shard/param_store.h"
 #include "train/recipe.h"
@@ -36,6 +37,9 @@ struct Session {
   std::unique_ptr<Model> model;
   std::unique_ptr<ParamStore> store;
 };
+
+// The base's own. One that has ids beyond the model's embeddings is an Error.
+Tokenizer open_tokenizer(const BaseModel& base);
 
 // A session whose model carries the PEFT adapter in `directory`; the bare base where that is empty.
 Session session_with_adapter(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const std::string& directory);

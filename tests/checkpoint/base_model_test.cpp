@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/file.h"
 #include "checkpoint/error_of.h"
 #include "checkpoint/pack_unit.h"
 #include "checkpoint/tiny_llama.h"
@@ -56,7 +57,7 @@ TEST(BaseModel, KnowsAnOwnHeadAndAnExplicitHeadLength) {
 
 TEST(BaseModel, HasTheHashOfItsFile) {
   const Opened opened(tiny_llama());
-  EXPECT_EQ(opened.base.sha256(), sha256_of_file(opened.base.file().path()));
+  EXPECT_EQ(opened.base.sha256(), sha256_of_file(opened.base.path()));
   EXPECT_EQ(opened.base.sha256().size(), 64U);
 }
 
@@ -128,11 +129,13 @@ TEST(BaseModel, RefusesNumbersThatMakeNoModel) {
   EXPECT_THAT(error_of_opening(gguf), HasSubstr("token_embd.weight"));
 }
 
-TEST(BaseModel, RefusesAFolderAndAMissingFile) {
+TEST(BaseModel, SaysWhatToGiveInsteadOfWhatIsThere) {
   const TemporaryDirectory directory;
   EXPECT_THAT(error_of([&] { BaseModel::open(directory.path()); }),
-              AllOf(HasSubstr("is a folder"), HasSubstr(".gguf")));
-  EXPECT_THAT(error_of([&] { BaseModel::open(directory.path() / "none.gguf"); }), HasSubstr("none.gguf"));
+              AllOf(HasSubstr("config.json: is missing"), HasSubstr("Hugging Face folder"), HasSubstr("GGUF file")));
+  EXPECT_THAT(error_of([&] { BaseModel::open(directory.path() / "none.gguf"); }), HasSubstr("none.gguf: No such file"));
+  EXPECT_THAT(error_of([&] { BaseModel::open(directory.write("model.safetensors", "")); }),
+              HasSubstr("give the folder that it lies in"));
 }
 
 // By hand, one head of 4 rows: stored pairs (0 1) (2 3) are rows (0 2) (1 3) of the halves.

@@ -1,0 +1,87 @@
+// A base model in a Hugging Face folder: config.json and safetensors files.
+#include <map>
+
+#include "base/file.h"
+#include "checkpoint/folder_config.h"
+#include "checkpoint/tensor_source.h"
+#include "io/safetensors_folder.h"
+
+namespace shardlora {
+namespace {
+
+constexpr const char *kConfig = "config.json", *kHead = "lm_head.weight";
+
+bool is_plain_float(const std::string& dtype) { return dtype == "F32" || dtype == "F16" || dtype == "BF16"; }
+
+class FolderSource final : public TensorSource {
+ public:
+  explicit FolderSource(const std::filesystem::path& folder)
+      : path_(folder),
+        facts_(read_config_json(folder / kConfig)),
+        files_(folder),
+        config_(config_of(facts_, (folder / kConfig).string(), files_.find(kHead) != nullptr)) {
+    if (config_.layers > std::ssize(files_.tensors()))
+      fail("{}: {} layers, but only {} tensors in the folder; it is incomplete, fetch it again",
+           (folder / kConfig).string(), config_.layers, files_.tensors().size());
+  }
+
+  const ModelConfig& config() const override { return config_; }
+  const std::filesystem::path& path() const override { return path_; }
+  // Of the lines "<sha256>  <file name>" of config.json and the safetensors files, sorted by name.
+  std::string sha256() const override {
+    std::map<std::string, std::string> digests{{kConfig, sha256_of_file(path_ / kConfig)}};
+    for (const SafetensorsFile& file : files_.files())
+      digests[file.path().filename().string()] = sha256_of_file(file.path());
+    std::string lines;
+    for (const auto& [name, digest] : digests) lines += fmt::format("{}  {}\n", digest, name);
+    return sha256_of(lines);
+  }
+
+  StoredName name_of(const Model&, const ParamSpec& param) const override { return {param.name}; }
+  const std::filesystem::path& file_of(const std::string& name) const override {
+    const auto* place = files_.find(name);
+    return place == nullptr ? path_ : place->file->path();
+  }
+  std::optional<Shape> shape_of(const std::string& name) const override {
+    const auto* place = files_.find(name);
+    return place == nullptr ? std::nullopt : std::optional(place->entry->shape);
+  }
+  std::int64_t block_of(const std::string&) const override { return 1; }
+  void read_f32(const std::string& name, std::span<float> out, std::int64_t first) const override {
+    const auto* place = files_.find(name);
+    DCHECK(place != nullptr, "tensor {} is read before it was looked for", name);
+    place->file->read_f32(*place->entry, out, first);
+  }
+
+  void check_readable() const override {
+    for (const std::string& name : parameters()) {
+      const auto& [file, entry] = *files_.find(name);
+      if (!is_plain_float(entry->dtype))
+        fail("{}: tensor {} is {}; this version reads F32, F16 and BF16. Take the unquantised model",
+             file->path().string(), name, entry->dtype);
+    }
+  }
+  std::vector<std::string> parameters() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, place] : files_.tensors()) {
+      if (name.ends_with("rotary_emb.inv_freq")) continue;
+      if (name == kHead && config_.tied_embeddings) continue;
+      names.push_back(name);
+    }
+    return names;
+  }
+
+ private:
+  std::filesystem::path path_;
+  nlohmann::json facts_;
+  SafetensorsFolder files_;
+  ModelConfig config_;
+};
+
+}  // namespace
+
+std::unique_ptr<const TensorSource> open_folder(const std::filesystem::path& folder) {
+  return std::make_unique<FolderSource>(folder);
+}
+
+}  // namespace shardlora

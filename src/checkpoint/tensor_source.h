@@ -1,0 +1,44 @@
+// Where the tensors of a base model lie: a GGUF file, or a Hugging Face folder. Immutable after open; any number of
+// threads may read.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "models/model.h"
+
+namespace shardlora {
+
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+
+  virtual const ModelConfig& config() const = 0;
+  // The file or folder as it was given.
+  virtual const std::filesystem::path& path() const = 0;
+  // Of everything that makes the model, read now.
+  virtual std::string sha256() const = 0;
+
+  // What this checkpoint calls a parameter of `model`, and how it stores it.
+  virtual StoredName name_of(const Model& model, const ParamSpec& param) const = 0;
+  // The file that holds (or should hold) a tensor: for messages.
+  virtual const std::filesystem::path& file_of(const std::string& name) const = 0;
+  virtual std::optional<Shape> shape_of(const std::string& name) const = 0;  // nothing: there is no such tensor
+  // Row-major values that have to be read together: the block of a quantised type, 1 for plain ones.
+  virtual std::int64_t block_of(const std::string& name) const = 0;
+  virtual void read_f32(const std::string& name, std::span<float> out, std::int64_t first) const = 0;
+
+  // Tensors in a type that read_f32 cannot decode are an Error that lists types.
+  virtual void check_readable() const = 0;
+  // Without those that are no parameters (tables of rotary frequencies, a second copy of a tied head).
+  virtual std::vector<std::string> parameters() const = 0;
+};
+
+std::unique_ptr<const TensorSource> open_gguf(const std::filesystem::path& file);
+std::unique_ptr<const TensorSource> open_folder(const std::filesystem::path& folder);
+
+}  // namespace shardlora

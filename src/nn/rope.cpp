@@ -40,9 +40,12 @@ void scale_yarn(const Rope& rope, std::int64_t head_dim, std::vector<float>& fre
   low = std::max(low, 0.0);
   high = std::min(high, width - 1);
   if (low == high) high += 0.001;  // the reference's way around a division by 0
+  // In f32 and in the reference's order: near the ramp's ends 1 - ramp keeps few digits, and both have to keep the same.
+  const auto begin = static_cast<float>(low), length = static_cast<float>(high - low),
+             factor = static_cast<float>(rope.factor);
   for (std::size_t k = 0; k < frequencies.size(); ++k) {
-    const double ramp = std::clamp((static_cast<double>(k) - low) / (high - low), 0.0, 1.0), f = frequencies[k];
-    frequencies[k] = static_cast<float>(f / rope.factor * ramp + f * (1 - ramp));
+    const float keep = 1 - std::clamp((static_cast<float>(k) - begin) / length, 0.0F, 1.0F), f = frequencies[k];
+    frequencies[k] = f / factor * (1 - keep) + f * keep;
   }
 }
 

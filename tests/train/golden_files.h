@@ -19,8 +19,8 @@ inline std::filesystem::path golden_path(const std::string& name) {
 
 using GoldenTensors = std::map<std::string, std::vector<float>>;
 
-inline GoldenTensors read_golden_tensors(const std::string& name) {
-  const SafetensorsFile file(golden_path(name));
+inline GoldenTensors read_golden_tensors(const std::filesystem::path& path) {
+  const SafetensorsFile file(path);
   GoldenTensors tensors;
   for (const SafetensorsEntry& entry : file.tensors()) {
     std::vector<float>& values = tensors[entry.name];
@@ -55,8 +55,9 @@ inline const std::vector<GoldenStep>& golden_steps() {
 // Of transformers + PEFT, by variant: "tied", "untied", "wide".
 struct Golden {
   explicit Golden(const std::string& variant)
-      : step(read_golden_tensors("model-" + variant + ".safetensors")),
-        training(read_golden_tensors("training-" + variant + ".safetensors")) {}
+      : step(read_golden_tensors(golden_path("model-" + variant + ".safetensors"))),
+        training(read_golden_tensors(golden_path("training-" + variant + ".safetensors"))) {}
+  explicit Golden(GoldenTensors one_step) : step(std::move(one_step)) {}
   GoldenTensors step;      // logits, token_losses, loss, grad.<parameter>
   GoldenTensors training;  // loss, grad_norm, learning_rate, final.<parameter>
 };

@@ -1,4 +1,4 @@
-// The engine on the goldens' job: a tiny Llama from its GGUF file, unquantised in f32, its adapter from PEFT's files,
+// The engine on the goldens' job: a tiny model from its files, unquantised, its adapter from PEFT's files,
 // one forward pass, then training as scripts/goldens/training.py does it. Faults can be planted into it.
 #pragma once
 
@@ -26,7 +26,9 @@ struct PlantedParts {
 
 struct GoldenJob {
   std::string variant = "tied";
-  std::filesystem::path adapter = {};  // to start from; empty: the golden's
+  std::filesystem::path base = {}, adapter = {};  // to start from; empty: the golden's
+  std::vector<GoldenStep> data = {};              // empty: the golden's
+  DType dtype = DType::kF32;                      // of the base and of computing
   int ranks = 1;
   int steps = 20;
   StreamMode mode = StreamMode::kInline;
@@ -84,15 +86,18 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   Communicator& gathers = planted.gathers ? *planted.gathers : *real_gathers;
   Communicator& reductions = planted.reductions ? *planted.reductions : *real_reductions;
 
-  const BaseModel base = BaseModel::open(golden_path("tiny-" + job.variant + ".gguf"));
+  const BaseModel base =
+      BaseModel::open(job.base.empty() ? golden_path("tiny-" + job.variant + ".gguf") : job.base);
   const Adapter start = read_adapter(job.adapter.empty() ? golden_path("adapter-" + job.variant) : job.adapter);
-  const Format f32 = dense_format(DType::kF32);
-  const auto model = make_model(device, base.config(), {f32, f32}, &start.config, DType::kF32);
+  const std::vector<GoldenStep>& data = job.data.empty() ? golden_steps() : job.data;
+  const Format format = dense_format(job.dtype);
+  const auto model = make_model(device, base.config(), {format, format}, &start.config, job.dtype);
   base.check(*model);
   check_adapter(start, model->units());
   ParamStore store(device, rendezvous.rank(), rendezvous.size(), model->units(), {});
   const auto name = [&](const ParamSpec& param) {
-    return job.rename ? job.rename(model->gguf_name(param)) : model->gguf_name(param);
+    const StoredName stored = base.name_of(*model, param);
+    return job.rename ? job.rename(stored) : stored;
   };
   for (std::size_t u = 0; u < store.units(); ++u) {
     std::vector<std::byte> flat(store.layout(u).frozen_bytes());
@@ -101,14 +106,14 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   }
   set_adapter(store, start);
 
-  const StreamerOptions streamer{DType::kF32, Poison::kYes, job.prefetch};
+  const StreamerOptions streamer{job.dtype, Poison::kYes, job.prefetch};
   GoldenResult result;
   const auto pass = [&] {
-    return forward_pass(device, *model, store, gathers, pointers(golden_steps()[0]), Logits::kYes, streamer);
+    return forward_pass(device, *model, store, gathers, pointers(data[0]), Logits::kYes, streamer);
   };
   result.forward = pass();
   StepLimits limits;
-  for (const GoldenStep& step : golden_steps()) {
+  for (const GoldenStep& step : data) {
     limits.micro_batches = std::max(limits.micro_batches, std::ssize(step));
     for (const MicroBatchSamples& m : pointers(step)) {
       limits.rows = std::max(limits.rows, padded_rows(total_tokens(m)));
@@ -123,7 +128,7 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
     const AdamWStep adamw =
         adamw_step({.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01}, rate, s + 1);
     const StepResult done =
-        step.run(pointers(golden_steps()[static_cast<std::size_t>(s) % golden_steps().size()]), adamw, 1.0);
+        step.run(pointers(data[static_cast<std::size_t>(s) % data.size()]), adamw, 1.0);
     result.losses.push_back(done.loss);
     result.grad_norms.push_back(done.grad_norm);
     result.learning_rates.push_back(rate);

@@ -15,7 +15,8 @@ BaseModel BaseModel::open(const std::filesystem::path& path) {
     fail("{}: is one file of a model; give the folder that it lies in, with its config.json", path.string());
   if (!std::filesystem::exists(path, ignored))
     fail(
-        "{}: No such file or folder. base_model is a Hugging Face folder or a GGUF file on this machine; a model that is "
+        "{}: No such file or folder. base_model is a Hugging Face folder or a GGUF file on this machine; a model that "
+        "is "
         "only published has to be fetched first (hf download NAME --local-dir FOLDER)",
         path.string());
   return BaseModel(open_gguf(path));
@@ -29,9 +30,10 @@ void BaseModel::find(const StoredName& name, const ParamSpec& param) const {
          param.shape.text(), stored_as, config().architecture);
   }
   if (*shape != param.shape)
-    fail("{}: tensor {} is {}, but by the model's configuration {} is {}; the files are garbled or of an unknown "
-         "variant",
-         source_->file_of(name.name).string(), name.name, shape->text(), param.name, param.shape.text());
+    fail(
+        "{}: tensor {} is {}, but by the model's configuration {} is {}; the files are garbled or of an unknown "
+        "variant",
+        source_->file_of(name.name).string(), name.name, shape->text(), param.name, param.shape.text());
 }
 
 void BaseModel::check(const Model& model) const {

@@ -1,6 +1,6 @@
-// The numbers of a model from a Hugging Face folder's config.json, in the keys of transformers 4 and 5. What this version
-// cannot compute (experts, unknown rotary scalings, quantised weights) is an Error that names the key: a model must
-// never run as something that it is not.
+// The numbers of a model from a Hugging Face folder's config.json, in the keys of transformers 4 and 5. What this
+// version cannot compute (experts, unknown rotary scalings, quantised weights) is an Error that names the key: a model
+// must never run as something that it is not.
 #pragma once
 
 #include <filesystem>

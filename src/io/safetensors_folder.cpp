@@ -54,9 +54,10 @@ std::map<std::string, std::string> read_index(const std::filesystem::path& path)
     if (!file.is_string()) fail("{}: weight_map: {} is not the name of a file", path.string(), tensor);
     const auto name = file.get<std::string>();
     if (!is_plain_name(name) || !name.ends_with(".safetensors"))
-      fail("{}: weight_map: {} lies in \"{}\", which is no .safetensors file in this folder; the index is not to be "
-           "trusted",
-           path.string(), tensor, name);
+      fail(
+          "{}: weight_map: {} lies in \"{}\", which is no .safetensors file in this folder; the index is not to be "
+          "trusted",
+          path.string(), tensor, name);
     map[tensor] = name;
   }
   if (map.empty()) fail("{}: weight_map is empty; the file is damaged, fetch it again", path.string());

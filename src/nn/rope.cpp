@@ -40,7 +40,8 @@ void scale_yarn(const Rope& rope, std::int64_t head_dim, std::vector<float>& fre
   low = std::max(low, 0.0);
   high = std::min(high, width - 1);
   if (low == high) high += 0.001;  // the reference's way around a division by 0
-  // In f32 and in the reference's order: near the ramp's ends 1 - ramp keeps few digits, and both have to keep the same.
+  // In f32 and in the reference's order: near the ramp's ends 1 - ramp keeps few digits, and both have to keep the
+  // same.
   const auto begin = static_cast<float>(low), length = static_cast<float>(high - low),
              factor = static_cast<float>(rope.factor);
   for (std::size_t k = 0; k < frequencies.size(); ++k) {

@@ -56,10 +56,7 @@ std::int64_t trainable_elements(const ParamStore& store) {
 class Run {
  public:
   Run(Ranks& ranks, const Recipe& recipe)
-      : ranks_(ranks),
-        recipe_(recipe),
-        base_(BaseModel::open(recipe.base_model)),
-        tokenizer_(open_tokenizer(base_)) {
+      : ranks_(ranks), recipe_(recipe), base_(BaseModel::open(recipe.base_model)), tokenizer_(open_tokenizer(base_)) {
     check_window(base_.config(), recipe.sequence_len, "sequence_len");
     data_ = load_training_data(recipe, tokenizer_);
     open_model();

@@ -1,5 +1,5 @@
-// Every architecture and rotary scaling against transformers + PEFT: one step of tiny random models as transformers saves
-// them (scripts/goldens/architectures.py), and of the same weights in GGUF.
+// Every architecture and rotary scaling against transformers + PEFT: one step of tiny random models as transformers
+// saves them (scripts/goldens/architectures.py), and of the same weights in GGUF.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

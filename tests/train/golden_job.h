@@ -86,8 +86,7 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   Communicator& gathers = planted.gathers ? *planted.gathers : *real_gathers;
   Communicator& reductions = planted.reductions ? *planted.reductions : *real_reductions;
 
-  const BaseModel base =
-      BaseModel::open(job.base.empty() ? golden_path("tiny-" + job.variant + ".gguf") : job.base);
+  const BaseModel base = BaseModel::open(job.base.empty() ? golden_path("tiny-" + job.variant + ".gguf") : job.base);
   const Adapter start = read_adapter(job.adapter.empty() ? golden_path("adapter-" + job.variant) : job.adapter);
   const std::vector<GoldenStep>& data = job.data.empty() ? golden_steps() : job.data;
   const Format format = dense_format(job.dtype);
@@ -127,8 +126,7 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
     const double rate = rates.at(s);
     const AdamWStep adamw =
         adamw_step({.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01}, rate, s + 1);
-    const StepResult done =
-        step.run(pointers(data[static_cast<std::size_t>(s) % data.size()]), adamw, 1.0);
+    const StepResult done = step.run(pointers(data[static_cast<std::size_t>(s) % data.size()]), adamw, 1.0);
     result.losses.push_back(done.loss);
     result.grad_norms.push_back(done.grad_norm);
     result.learning_rates.push_back(rate);

@@ -380,7 +380,8 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
 }
 
 TEST_F(RecipeTest, SaysWhatIsMissing) {
-  EXPECT_THAT(error_of("adapter: lora\n"), HasSubstr("r.yaml: base_model is missing; name a Hugging Face folder or a GGUF file"));
+  EXPECT_THAT(error_of("adapter: lora\n"),
+              HasSubstr("r.yaml: base_model is missing; name a Hugging Face folder or a GGUF file"));
   EXPECT_THAT(error_of("base_model: x\n"), HasSubstr("r.yaml: adapter is missing; write adapter: qlora"));
   EXPECT_THAT(error_of("base_model: x\nadapter: lora\n"), HasSubstr("r.yaml: datasets is missing"));
   EXPECT_THAT(error_of(""), HasSubstr("base_model is missing"));

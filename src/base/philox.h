@@ -39,4 +39,12 @@ HOST_DEVICE inline PhiloxBlock philox(PhiloxKey key, PhiloxCounter c) {
 // Uniform in [0, 1), 24 bits.
 HOST_DEVICE inline float uniform(std::uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24F; }
 
+// The key of what is drawn while training in an epoch: masks of dropout, noise on embeddings.
+inline PhiloxKey noise_key(std::uint64_t seed, std::uint32_t epoch) {
+  constexpr std::uint32_t kStream = 0x0D4097EE;  // keeps these draws apart from other uses of the seed
+  const PhiloxBlock mixed =
+      philox({static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)}, {epoch, 0, 0, kStream});
+  return {mixed.v[0], mixed.v[1]};
+}
+
 }  // namespace shardlora

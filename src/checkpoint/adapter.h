@@ -23,7 +23,6 @@ struct AdapterTensor {
 struct Adapter {
   // In a file target_modules may be "all-linear" or a pattern; here they are always a list, read off the tensors then.
   LoraConfig config;
-  double dropout = 0;
   std::string base_model_name;  // may be empty
   // By our parameters' names, e.g. "model.layers.0.self_attn.q_proj.lora_A.weight".
   std::map<std::string, AdapterTensor> tensors;

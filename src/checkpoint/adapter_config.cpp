@@ -25,8 +25,6 @@ struct Refusal {
 
 constexpr Refusal kRefusals[] = {
     {"use_dora", "DoRA"},
-    {"use_rslora",
-     "rank-stabilised scaling (set use_rslora to false and multiply lora_alpha by the square root of r instead)"},
     {"modules_to_save", "training of whole modules"},
     {"rank_pattern", "a rank of its own for some modules"},
     {"alpha_pattern", "an alpha of its own for some modules"},
@@ -92,9 +90,10 @@ Adapter parse_adapter_config(std::string_view text, std::string_view what) {
   adapter.config.rank = static_cast<std::int64_t>(rank);
   adapter.config.alpha = number(config, "lora_alpha", 8, what);
   adapter.config.target_modules = target_list(config, what);
-  adapter.dropout = number(config, "lora_dropout", 0, what);
-  if (!(adapter.dropout >= 0 && adapter.dropout < 1))
-    fail("{}: lora_dropout is {}; it has to be in [0, 1)", what, adapter.dropout);
+  adapter.config.rslora = config.contains("use_rslora") && !is_off(config["use_rslora"]);
+  adapter.config.dropout = number(config, "lora_dropout", 0, what);
+  if (!(adapter.config.dropout >= 0 && adapter.config.dropout < 1))
+    fail("{}: lora_dropout is {}; it has to be in [0, 1)", what, adapter.config.dropout);
   const json base = config.value("base_model_name_or_path", json());
   if (base.is_string()) adapter.base_model_name = base.get<std::string>();
   return adapter;
@@ -120,7 +119,7 @@ std::string adapter_config_json(const Adapter& adapter) {
   config["lora_alpha"] =
       alpha == std::floor(alpha) && std::fabs(alpha) < 1e15 ? json(static_cast<std::int64_t>(alpha)) : json(alpha);
   config["lora_bias"] = false;
-  config["lora_dropout"] = adapter.dropout;
+  config["lora_dropout"] = adapter.config.dropout;
   config["megatron_config"] = nullptr;
   config["megatron_core"] = "megatron.core";
   config["modules_to_save"] = nullptr;
@@ -131,7 +130,7 @@ std::string adapter_config_json(const Adapter& adapter) {
   config["target_modules"] = targets;
   config["task_type"] = "CAUSAL_LM";
   config["use_dora"] = false;
-  config["use_rslora"] = false;
+  config["use_rslora"] = adapter.config.rslora;
   return config.dump(2);
 }
 

@@ -25,6 +25,7 @@ struct Sample {
   std::vector<std::uint8_t> trained;  // trained[i]: token i is a target
   std::string source;                 // file of the row
   std::int64_t line = 0;              // and its line, from 1
+  std::int32_t id = 0;                // its place among the samples that train: what its random numbers are keyed on
 };
 
 // What is asked of the model at a row's last assistant turn, and what the row answers.

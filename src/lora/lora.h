@@ -1,7 +1,9 @@
-// LoRA (Hu et al., "LoRA: low-rank adaptation of large language models", 2021): y = W x + (alpha / r) B A x on chosen
-// linears. What an adapter adds to a linear, and the parameters it brings.
+// LoRA (Hu et al., "LoRA: low-rank adaptation of large language models", 2021): y = W x + s B A dropout(x) on chosen
+// linears, s = alpha / r, or alpha / sqrt(r) (Kalajdzievski, "A rank stabilization scaling factor for fine-tuning with
+// LoRA", 2023).
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -13,7 +15,12 @@ struct LoraConfig {
   double alpha = 8;
   // Module suffixes ("q_proj"), PEFT's rule for lists: a module matches if its name equals one or ends with "." + one.
   std::vector<std::string> target_modules;
-  double scale() const { return alpha / static_cast<double>(rank); }
+  double dropout = 0;  // of a linear's input on its way to A, while training only
+  bool rslora = false;
+  double scale() const {
+    const auto r = static_cast<double>(rank);
+    return alpha / (rslora ? std::sqrt(r) : r);
+  }
   bool targets(const std::string& module) const;
 };
 

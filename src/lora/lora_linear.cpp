@@ -1,28 +1,46 @@
 #include "lora/lora_linear.h"
 
 namespace shardlora {
+namespace {
 
-void forward(Ops& ops, Tensor y, Tensor xa, ConstTensor x, const LoraLinear& linear) {
+// What A sees of x.
+ConstTensor dropped(Ops& ops, ConstTensor x, const LoraLinear& linear, Tensor spare) {
+  if (!linear.drops()) return x;
+  ops.dropout(spare, x, *linear.noise, linear.dropout, Accumulate::kNo);
+  return spare;
+}
+
+}  // namespace
+
+void project_down(Ops& ops, Tensor xa, ConstTensor x, const LoraLinear& linear, Tensor spare) {
+  if (!linear.adapted()) return;
+  ops.matmul(xa, dropped(ops, x, linear, spare), Op::kNone, linear.a, Op::kTranspose, Accumulate::kNo);
+  ops.scale(xa, linear.scale);
+}
+
+void forward(Ops& ops, Tensor y, Tensor xa, ConstTensor x, const LoraLinear& linear, Tensor spare) {
   ops.matmul(y, x, Op::kNone, linear.weight, Op::kTranspose, Accumulate::kNo);
   if (linear.bias) ops.add_bias(y, linear.bias);
   if (!linear.adapted()) return;
-  ops.matmul(xa, x, Op::kNone, linear.a, Op::kTranspose, Accumulate::kNo);
-  ops.scale(xa, linear.scale);
+  project_down(ops, xa, x, linear, spare);
   ops.matmul(y, xa, Op::kNone, linear.b, Op::kTranspose, Accumulate::kYes);
 }
 
-void backward(Ops& ops, Tensor dx, Tensor dxa, ConstTensor dy, const LoraLinear& linear, Accumulate accumulate) {
+void backward(Ops& ops, Tensor dx, Tensor dxa, ConstTensor dy, const LoraLinear& linear, Accumulate accumulate,
+              Tensor spare) {
   ops.matmul(dx, dy, Op::kNone, linear.weight, Op::kNone, accumulate);
   if (!linear.adapted()) return;
   ops.matmul(dxa, dy, Op::kNone, linear.b, Op::kNone, Accumulate::kNo);
   ops.scale(dxa, linear.scale);
-  ops.matmul(dx, dxa, Op::kNone, linear.a, Op::kNone, Accumulate::kYes);
+  if (!linear.drops()) return ops.matmul(dx, dxa, Op::kNone, linear.a, Op::kNone, Accumulate::kYes);
+  ops.matmul(spare, dxa, Op::kNone, linear.a, Op::kNone, Accumulate::kNo);
+  ops.dropout(dx, spare, *linear.noise, linear.dropout, Accumulate::kYes);
 }
 
-void gradients(std::vector<WeightGradient>& jobs, const LoraLinear& linear, ConstTensor x, ConstTensor xa,
-               ConstTensor dy, ConstTensor dxa) {
+void gradients(Ops& ops, std::vector<WeightGradient>& jobs, const LoraLinear& linear, ConstTensor x, ConstTensor xa,
+               ConstTensor dy, ConstTensor dxa, Tensor spare) {
   if (!linear.adapted()) return;
-  jobs.push_back({linear.da, dxa, x});
+  jobs.push_back({linear.da, dxa, dropped(ops, x, linear, spare)});
   jobs.push_back({linear.db, dy, xa});
 }
 

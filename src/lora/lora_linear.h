@@ -1,6 +1,7 @@
-// A frozen linear with what an adapter adds to it: y = x W^T + bias + s (x A^T) B^T.
+// A frozen linear with what an adapter adds to it: y = x W^T + bias + s (drop(x) A^T) B^T.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "backend/ops.h"
@@ -14,17 +15,26 @@ struct LoraLinear {
   Tensor da, db;       // f32 gradients; empty unless training
   float scale = 0;     // alpha / r
 
+  float dropout = 0;
+  std::optional<Noise> noise;  // of the mask; without it nothing is dropped
+
+  bool drops() const { return adapted() && noise && dropout > 0; }
   bool adapted() const { return static_cast<bool>(a); }
 };
 
-// y (N, out). xa (N, r) = s x A^T is kept for backward.
-void forward(Ops& ops, Tensor y, Tensor xa, ConstTensor x, const LoraLinear& linear);
+// `spare` (N, in) is scratch of a linear that drops; else it may be empty.
+
+// xa (N, r) = s drop(x) A^T, which backward needs.
+void project_down(Ops& ops, Tensor xa, ConstTensor x, const LoraLinear& linear, Tensor spare);
+// y (N, out). xa is kept for backward.
+void forward(Ops& ops, Tensor y, Tensor xa, ConstTensor x, const LoraLinear& linear, Tensor spare);
 
 // dx (N, in) [+]= the gradient of x. dxa (N, r) = s dy B is kept for the gradients.
-void backward(Ops& ops, Tensor dx, Tensor dxa, ConstTensor dy, const LoraLinear& linear, Accumulate accumulate);
+void backward(Ops& ops, Tensor dx, Tensor dxa, ConstTensor dy, const LoraLinear& linear, Accumulate accumulate,
+              Tensor spare);
 
-// Adds the two products that give da and db to `jobs`; x, xa, dy and dxa as above.
-void gradients(std::vector<WeightGradient>& jobs, const LoraLinear& linear, ConstTensor x, ConstTensor xa,
-               ConstTensor dy, ConstTensor dxa);
+// Adds the two products that give da and db to `jobs`; x, xa, dy and dxa as above. `spare` has to live until they ran.
+void gradients(Ops& ops, std::vector<WeightGradient>& jobs, const LoraLinear& linear, ConstTensor x, ConstTensor xa,
+               ConstTensor dy, ConstTensor dxa, Tensor spare);
 
 }  // namespace shardlora

@@ -19,6 +19,7 @@ class Decoder final : public Model {
     if (adapter != nullptr) {
       rank_ = adapter->rank;
       adapter_scale_ = static_cast<float>(adapter->scale());
+      dropout_ = static_cast<float>(adapter->dropout);
     }
     // Turned with sines and cosines f times as large, q k^T is f^2 times as large: the same, without touching q and k.
     const double factor = rope_attention_factor(config.rope);
@@ -40,17 +41,15 @@ class Decoder final : public Model {
   void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Workspace saved,
                Workspace scratch) override {
     const Activations a = up_to_product(unit, batch, x, saved, scratch);
-    finish(unit, a, y, scratch);
+    finish(unit, batch, a, y, scratch);
   }
 
   void recompute(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace saved,
                  Workspace scratch) override {
     const Activations a = up_to_product(unit, batch, x, saved, scratch);
     // All that backward takes of the down projection is x A^T, so its large product is spared.
-    if (const LoraLinear down = linear(unit, kDown); down.adapted()) {
-      ops_.matmul(a.xa[kDown], a.product, Op::kNone, down.a, Op::kTranspose, Accumulate::kNo);
-      ops_.scale(a.xa[kDown], down.scale);
-    }
+    const LoraLinear down = linear(unit, kDown, batch);
+    project_down(ops_, a.xa[kDown], a.product, down, spare(down, a.product, scratch));
   }
 
   void backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy, InputGradient input_gradient,
@@ -68,16 +67,18 @@ class Decoder final : public Model {
                Workspace scratch) override {
     const Activations a = up_to_product(unit, batch, x, saved, scratch);
     ops_.fill_cache(cache, keys(a.k), keys(a.v), batch.bounds.rows(0, cache.k.dim(0) + 1));  // not the padding
-    finish(unit, a, y, scratch);
+    finish(unit, batch, a, y, scratch);
   }
 
   void decode(const UnitView& unit, ConstTensor lengths, ConstTensor x, Tensor y, KvCache cache, Workspace saved,
               Workspace scratch) override {
     const Activations a(saved, config_, traits_, x.dim(0), rank_, dtype_);
-    project(unit, a, x, lengths);
+    MicroBatch batch;
+    batch.positions = lengths;
+    project(unit, batch, a, x, scratch);
     ops_.attention_decode(heads(a.attended), cache, heads(a.q), keys(a.k), keys(a.v), lengths, softmax_scale_);
-    after_attention(unit, a, x, scratch);
-    finish(unit, a, y, scratch);
+    after_attention(unit, batch, a, x, scratch);
+    finish(unit, batch, a, y, scratch);
   }
 
   std::size_t saved_bytes(std::int64_t rows) const override {
@@ -86,8 +87,8 @@ class Decoder final : public Model {
     return measured.used();
   }
   std::size_t scratch_bytes(std::int64_t rows) const override {
-    Workspace measured;  // forward's only scratch, one (N, hidden), is smaller
-    Gradients(measured, config_, rows, rank_, dtype_);
+    Workspace measured;  // forward's scratch, one (N, hidden) and with dropout a linear's input, is smaller
+    Gradients(measured, config_, rows, rank_, dropout_ > 0, dtype_);
     return measured.used();
   }
   std::size_t head_bytes(std::int64_t labelled) const override {
@@ -106,7 +107,7 @@ class Decoder final : public Model {
     return {unit.params[1].dense(), unit.params[0].dense(), eps()};
   }
 
-  LoraLinear linear(const UnitView& unit, std::size_t which) const {
+  LoraLinear linear(const UnitView& unit, std::size_t which, const MicroBatch& batch) const {
     LoraLinear linear;
     linear.weight = unit.params[which].dense();
     if (const auto bias = parts_.bias(which)) linear.bias = unit.params[*bias].dense();
@@ -115,6 +116,10 @@ class Decoder final : public Model {
     linear.a = unit.params[parts_.first_adapter() + *first].dense();
     linear.b = unit.params[parts_.first_adapter() + *first + 1].dense();
     linear.scale = adapter_scale_;
+    linear.dropout = dropout_;
+    if (batch.noise && dropout_ > 0)
+      linear.noise = Noise{*batch.noise, batch.sample_ids, batch.positions,
+                           static_cast<std::uint32_t>(unit.index * kLinears + which)};
     if (!unit.grads.empty()) {
       linear.da = unit.grads[*first];
       linear.db = unit.grads[*first + 1];
@@ -122,41 +127,52 @@ class Decoder final : public Model {
     return linear;
   }
 
-  void project(const UnitView& unit, const Activations& a, ConstTensor x, ConstTensor positions) {
+  // Scratch that ends with the linear.
+  Tensor spare(const LoraLinear& linear, ConstTensor x, Workspace scratch) const {
+    return linear.drops() ? scratch.take(dtype_, x.shape) : Tensor{};
+  }
+  void apply(const UnitView& unit, std::size_t which, const MicroBatch& batch, const Activations& a, Tensor y,
+             ConstTensor x, Workspace scratch) {
+    const LoraLinear l = linear(unit, which, batch);
+    shardlora::forward(ops_, y, a.xa[which], x, l, spare(l, x, scratch));
+  }
+
+  void project(const UnitView& unit, const MicroBatch& batch, const Activations& a, ConstTensor x, Workspace scratch) {
     ops_.rms_norm(a.normed, a.inv_rms, x, weight(unit, DecoderUnits::kInputNorm), eps());
-    shardlora::forward(ops_, a.q_projected, a.xa[kQ], a.normed, linear(unit, kQ));
-    shardlora::forward(ops_, a.k_projected, a.xa[kK], a.normed, linear(unit, kK));
-    shardlora::forward(ops_, a.v, a.xa[kV], a.normed, linear(unit, kV));
+    apply(unit, kQ, batch, a, a.q_projected, a.normed, scratch);
+    apply(unit, kK, batch, a, a.k_projected, a.normed, scratch);
+    apply(unit, kV, batch, a, a.v, a.normed, scratch);
     if (traits_.qk_norm) {
       ops_.rms_norm(each_head(a.q), a.q_inv_rms, each_head(a.q_projected), weight(unit, DecoderUnits::kQNorm), eps());
       ops_.rms_norm(each_head(a.k), a.k_inv_rms, each_head(a.k_projected), weight(unit, DecoderUnits::kKNorm), eps());
     }
-    ops_.rope(heads(a.q), positions, inv_freq_, 1.0F);
-    ops_.rope(keys(a.k), positions, inv_freq_, 1.0F);
+    ops_.rope(heads(a.q), batch.positions, inv_freq_, 1.0F);
+    ops_.rope(keys(a.k), batch.positions, inv_freq_, 1.0F);
   }
 
-  void after_attention(const UnitView& unit, const Activations& a, ConstTensor x, Workspace scratch) {
+  void after_attention(const UnitView& unit, const MicroBatch& batch, const Activations& a, ConstTensor x,
+                       Workspace scratch) {
     const Tensor projected = scratch.take(dtype_, x.shape);
-    shardlora::forward(ops_, projected, a.xa[kO], a.attended, linear(unit, kO));
+    apply(unit, kO, batch, a, projected, a.attended, scratch);
     ops_.add(a.middle, x, projected);
     ops_.rms_norm(a.middle_normed, a.middle_inv_rms, a.middle, weight(unit, DecoderUnits::kPostNorm), eps());
-    shardlora::forward(ops_, a.gate, a.xa[kGate], a.middle_normed, linear(unit, kGate));
-    shardlora::forward(ops_, a.up, a.xa[kUp], a.middle_normed, linear(unit, kUp));
+    apply(unit, kGate, batch, a, a.gate, a.middle_normed, scratch);
+    apply(unit, kUp, batch, a, a.up, a.middle_normed, scratch);
     ops_.swiglu(a.product, a.gate, a.up);
   }
 
   Activations up_to_product(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace& saved,
                             Workspace scratch) {
     const Activations a(saved, config_, traits_, x.dim(0), rank_, dtype_);
-    project(unit, a, x, batch.positions);
+    project(unit, batch, a, x, scratch);
     ops_.attention(heads(a.attended), a.lse, heads(a.q), keys(a.k), keys(a.v), batch.bounds, softmax_scale_);
-    after_attention(unit, a, x, scratch);
+    after_attention(unit, batch, a, x, scratch);
     return a;
   }
 
-  void finish(const UnitView& unit, const Activations& a, Tensor y, Workspace scratch) {
+  void finish(const UnitView& unit, const MicroBatch& batch, const Activations& a, Tensor y, Workspace scratch) {
     const Tensor projected = scratch.take(dtype_, y.shape);
-    shardlora::forward(ops_, projected, a.xa[kDown], a.product, linear(unit, kDown));
+    apply(unit, kDown, batch, a, projected, a.product, scratch);
     ops_.add(y, a.middle, projected);
   }
 
@@ -167,25 +183,25 @@ class Decoder final : public Model {
   ConstTensor inv_freq_;
   float softmax_scale_ = 0;
   std::int64_t rank_ = 0;
-  float adapter_scale_ = 0;
+  float adapter_scale_ = 0, dropout_ = 0;
 };
 
 void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy,
                        InputGradient input_gradient, Workspace saved, Workspace scratch) {
   const Activations a(saved, config_, traits_, x.dim(0), rank_, dtype_);
-  const Gradients g(scratch, config_, x.dim(0), rank_, dtype_);
+  const Gradients g(scratch, config_, x.dim(0), rank_, dropout_ > 0, dtype_);
   LoraLinear l[kLinears];
-  for (std::size_t i = 0; i < kLinears; ++i) l[i] = linear(unit, i);
+  for (std::size_t i = 0; i < kLinears; ++i) l[i] = linear(unit, i, batch);
 
-  shardlora::backward(ops_, g.dproduct, g.dxa[kDown], dy, l[kDown], Accumulate::kNo);
+  shardlora::backward(ops_, g.dproduct, g.dxa[kDown], dy, l[kDown], Accumulate::kNo, g.dropped[kDown]);
   ops_.swiglu_backward(g.dgate, g.dup, g.dproduct, a.gate, a.up);
-  shardlora::backward(ops_, g.dnormed, g.dxa[kGate], g.dgate, l[kGate], Accumulate::kNo);
-  shardlora::backward(ops_, g.dnormed, g.dxa[kUp], g.dup, l[kUp], Accumulate::kYes);
+  shardlora::backward(ops_, g.dnormed, g.dxa[kGate], g.dgate, l[kGate], Accumulate::kNo, g.dropped[kGate]);
+  shardlora::backward(ops_, g.dnormed, g.dxa[kUp], g.dup, l[kUp], Accumulate::kYes, g.dropped[kUp]);
   ops_.rms_norm_backward(g.dmiddle, g.dnormed, a.middle, a.middle_inv_rms, weight(unit, DecoderUnits::kPostNorm),
                          Accumulate::kNo);
   ops_.add(g.dmiddle, g.dmiddle, dy);
 
-  shardlora::backward(ops_, g.dattended, g.dxa[kO], g.dmiddle, l[kO], Accumulate::kNo);
+  shardlora::backward(ops_, g.dattended, g.dxa[kO], g.dmiddle, l[kO], Accumulate::kNo, g.dropped[kO]);
   ops_.attention_backward(heads(g.dq), keys(g.dk), keys(g.dv), g.delta, heads(g.dattended), heads(a.attended), a.lse,
                           heads(a.q), keys(a.k), keys(a.v), batch.bounds, softmax_scale_);
   ops_.rope(heads(g.dq), batch.positions, inv_freq_, -1.0F);
@@ -197,9 +213,9 @@ void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTenso
     ops_.rms_norm_backward(dk, dk, each_head(a.k_projected), a.k_inv_rms, weight(unit, DecoderUnits::kKNorm),
                            Accumulate::kNo);
   }
-  shardlora::backward(ops_, g.dnormed, g.dxa[kQ], g.dq, l[kQ], Accumulate::kNo);
-  shardlora::backward(ops_, g.dnormed, g.dxa[kK], g.dk, l[kK], Accumulate::kYes);
-  shardlora::backward(ops_, g.dnormed, g.dxa[kV], g.dv, l[kV], Accumulate::kYes);
+  shardlora::backward(ops_, g.dnormed, g.dxa[kQ], g.dq, l[kQ], Accumulate::kNo, g.dropped[kQ]);
+  shardlora::backward(ops_, g.dnormed, g.dxa[kK], g.dk, l[kK], Accumulate::kYes, g.dropped[kK]);
+  shardlora::backward(ops_, g.dnormed, g.dxa[kV], g.dv, l[kV], Accumulate::kYes, g.dropped[kV]);
 
   // Together at the end, so that they run side by side, each on one thread.
   std::vector<WeightGradient> jobs;
@@ -207,7 +223,8 @@ void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTenso
                                         a.middle_normed, a.middle_normed, a.product};
   const ConstTensor outputs[kLinears] = {g.dq, g.dk, g.dv, g.dmiddle, g.dgate, g.dup, dy};
   if (!unit.grads.empty())
-    for (std::size_t i = 0; i < kLinears; ++i) gradients(jobs, l[i], inputs[i], a.xa[i], outputs[i], g.dxa[i]);
+    for (std::size_t i = 0; i < kLinears; ++i) 
+      gradients(ops_, jobs, l[i], inputs[i], a.xa[i], outputs[i], g.dxa[i], g.dropped[i]);
   if (!jobs.empty()) ops_.weight_gradients(jobs);
 
   if (input_gradient == InputGradient::kNo) return;

@@ -40,7 +40,7 @@ struct Activations {
 
 // Scratch of backward: gradients of the activations, all alive until the weight gradients are made at the end.
 struct Gradients {
-  Gradients(Workspace& space, const ModelConfig& c, std::int64_t n, std::int64_t rank, DType dtype)
+  Gradients(Workspace& space, const ModelConfig& c, std::int64_t n, std::int64_t rank, bool drops, DType dtype)
       : dproduct(space.take(dtype, {n, c.intermediate})),
         dgate(space.take(dtype, {n, c.intermediate})),
         dup(space.take(dtype, {n, c.intermediate})),
@@ -52,9 +52,14 @@ struct Gradients {
         dv(space.take(dtype, {n, c.kv_heads * c.head_dim})),
         delta(space.take(DType::kF32, {c.heads, n})) {
     for (Tensor& t : dxa) t = space.take(dtype, {n, rank});
+    if (!drops) return;
+    const std::int64_t query = c.heads * c.head_dim;
+    for (std::size_t i = 0; i < kLinears; ++i)
+      dropped[i] = space.take(dtype, {n, i == kO ? query : i == kDown ? c.intermediate : c.hidden});
   }
   Tensor dproduct, dgate, dup, dnormed, dmiddle, dattended, dq, dk, dv, delta;
   Tensor dxa[kLinears];
+  Tensor dropped[kLinears];  // with dropout only: what A saw of every linear's input
 };
 
 }  // namespace shardlora

@@ -24,6 +24,7 @@ struct UnitSpec {
 
 // A borrowed unit as the model sees it.
 struct UnitView {
+  std::size_t index;                     // its place among the model's units
   std::span<const PackedTensor> params;  // in the order of UnitSpec::params
   std::span<const Tensor> grads;  // f32, one per trainable parameter, overwritten by backward; empty unless training
 };

@@ -29,12 +29,12 @@ Lease::~Lease() {
   if (streamer_ != nullptr) streamer_->release();
 }
 
-UnitView Lease::view() const { return {streamer_->params_, {}}; }
+UnitView Lease::view() const { return {unit_, streamer_->params_, {}}; }
 
 UnitView Lease::training_view() {
   LayerStreamer& s = *streamer_;
   s.grads_ = s.store_.layout(unit_).trainable_views(s.reducer_->leaf(unit_));
-  return {s.params_, s.grads_};
+  return {unit_, s.params_, s.grads_};
 }
 
 void Lease::add_leaf(std::int64_t leaf) { streamer_->reducer_->push(unit_, leaf); }

@@ -1,6 +1,9 @@
 // One micro-batch as the kernels see it: the tokens of its samples one after the other, without padding between them.
 #pragma once
 
+#include <optional>
+
+#include "base/philox.h"
 #include "tensor/tensor.h"
 
 namespace shardlora {
@@ -13,6 +16,10 @@ struct MicroBatch {
   ConstTensor bounds;        // (S + 1) i32: sample s is rows [bounds[s], bounds[s + 1])
   ConstTensor labelled;      // (K) i32, ascending: the rows whose next token is trained
   ConstTensor targets;       // (K) i32: those next tokens
+
+  // Training that draws random numbers (dropout, NEFTune): what this epoch's draws are keyed on, and every row's sample.
+  std::optional<PhiloxKey> noise;
+  ConstTensor sample_ids;  // (N) i32
 
   std::int64_t rows() const { return tokens.dim(0); }
   std::int64_t samples() const { return bounds.dim(0) - 1; }

@@ -23,20 +23,22 @@ std::int64_t padded_rows(std::int64_t tokens) {
 
 BatchBuffers::BatchBuffers(Device& device, std::int64_t slots, std::int64_t rows, std::int64_t samples)
     : device_(device), rows_(rows), samples_(samples) {
-  // tokens, positions, labelled, targets: one a row; bounds: one a sample, one for the padding, one at the end
-  slot_bytes_ = static_cast<std::size_t>(4 * rows + samples + 2) * sizeof(std::int32_t);
+  // tokens, positions, labelled, targets, sample ids: one a row; bounds: one a sample, one for the padding, one at the end
+  slot_bytes_ = static_cast<std::size_t>(5 * rows + samples + 2) * sizeof(std::int32_t);
   const std::size_t bytes = static_cast<std::size_t>(slots) * slot_bytes_;
   staging_ = device.allocate(bytes, Tier::kPinned, Purpose::kWorkspace);
   data_ = device.allocate(bytes, Tier::kDevice, Purpose::kWorkspace);
 }
 
-MicroBatch BatchBuffers::load(std::int64_t slot, std::int64_t index, const MicroBatchSamples& samples) {
+MicroBatch BatchBuffers::load(std::int64_t slot, std::int64_t index, const MicroBatchSamples& samples,
+                              std::optional<PhiloxKey> noise) {
   const std::int64_t tokens = total_tokens(samples), rows = padded_rows(tokens);
   DCHECK(rows <= rows_ && static_cast<std::int64_t>(samples.size()) <= samples_,
          "{} rows of {} samples in a buffer for {} of {}", rows, samples.size(), rows_, samples_);
-  std::vector<std::int32_t> token, position, bound{0}, labelled, target;
+  std::vector<std::int32_t> token, position, bound{0}, labelled, target, sample;
   MicroBatch batch;
   batch.index = index;
+  batch.noise = noise;
   for (const Sample* s : samples) {
     const auto n = static_cast<std::int64_t>(s->tokens.size());
     for (std::size_t i = 0; i + 1 < s->tokens.size(); ++i) {
@@ -47,11 +49,13 @@ MicroBatch BatchBuffers::load(std::int64_t slot, std::int64_t index, const Micro
     token.insert(token.end(), s->tokens.begin(), s->tokens.end());
     for (std::int64_t i = 0; i < n; ++i) position.push_back(static_cast<std::int32_t>(i));
     bound.push_back(static_cast<std::int32_t>(token.size()));
+    sample.resize(token.size(), s->id);
     batch.longest = std::max(batch.longest, n);
   }
   if (rows > tokens) {
     for (std::int64_t i = 0; i < rows - tokens; ++i) position.push_back(static_cast<std::int32_t>(i));
     token.resize(static_cast<std::size_t>(rows), 0);
+    sample.resize(static_cast<std::size_t>(rows), -1);
     bound.push_back(static_cast<std::int32_t>(rows));
   }
 
@@ -68,6 +72,7 @@ MicroBatch BatchBuffers::load(std::int64_t slot, std::int64_t index, const Micro
   batch.bounds = place(bound);
   batch.labelled = place(labelled);
   batch.targets = place(target);
+  if (noise) batch.sample_ids = place(sample);
   device_.copy(data_.data() + begin, staging_.data() + begin, used, device_.compute());
   return batch;
 }

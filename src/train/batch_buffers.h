@@ -25,7 +25,9 @@ class BatchBuffers {
 
   // Puts the samples one after the other. Rows that pad the end form a sample of their own without targets.
   // The host memory behind it is written at once: earlier loads of the slot must have been consumed (synchronised).
-  MicroBatch load(std::int64_t slot, std::int64_t index, const MicroBatchSamples& samples);
+  // With `noise` the batch is one that training draws random numbers for.
+  MicroBatch load(std::int64_t slot, std::int64_t index, const MicroBatchSamples& samples,
+                  std::optional<PhiloxKey> noise = {});
 
  private:
   Device& device_;

@@ -113,6 +113,7 @@ class Run {
     std::optional<Adapter> start;
     if (!recipe_.lora_model_dir.empty()) start = read_adapter(recipe_.lora_model_dir);
     lora_ = start ? start->config : lora_config(recipe_);
+    lora_.dropout = recipe_.lora_dropout.value_or(lora_.dropout);
     session_.emplace(ranks_, recipe_, base_, &lora_);
     if (start) {
       check_adapter(*start, session_->model->units());
@@ -123,6 +124,8 @@ class Run {
   }
 
   void plan() {
+    for (std::size_t i = 0; i < data_.train.samples.size(); ++i)
+      data_.train.samples[i].id = static_cast<std::int32_t>(i);
     const BatchOptions options = batch_options(recipe_, ranks_.size());
     global_batch_size_ = options.global_batch_size;
     steps_.emplace(data_.train.samples, options);
@@ -144,7 +147,9 @@ class Run {
     spdlog::info("{}; {} rank{}", ranks_.device->description(), ranks_.size(), ranks_.size() == 1 ? "" : "s");
     spdlog::info("base {}: {} layers, {}", recipe_.base_model, base_.config().layers,
                  name_of(session_->model->units()[1].params[0].format));
-    spdlog::info("adapter: rank {}, alpha {}, on {}; {:.2f} M values", lora_.rank, lora_.alpha,
+    spdlog::info("adapter: rank {}, alpha {}{}{}, on {}; {:.2f} M values", lora_.rank, lora_.alpha,
+                 lora_.rslora ? ", rank-stabilised" : "",
+                 lora_.dropout > 0 ? fmt::format(", dropout {}", lora_.dropout) : "",
                  joined(lora_.target_modules), static_cast<double>(trainable_elements(*session_->store)) / 1e6);
     if (recipe_.sample_packing)
       spdlog::info("packed: {:.1f} samples a row, rows {:.1f} % full", steps_->samples_per_row(),
@@ -158,7 +163,10 @@ class Run {
   // Step `number`, from 1. A step that diverged has updated nothing: what was learned before it is kept.
   StepResult step(std::int64_t number, const StepBatch& batch, const AdamWStep& adamw) {
     try {
-      return step_->run(batch.micro_batches, adamw, recipe_.max_grad_norm);
+      std::optional<PhiloxKey> noise;
+      if (lora_.dropout > 0 || recipe_.neftune_noise_alpha > 0)
+        noise = noise_key(recipe_.seed, static_cast<std::uint32_t>(batch.epoch));
+      return step_->run(batch.micro_batches, adamw, recipe_.max_grad_norm, noise);
     } catch (const Diverged& diverged) {
       save();
       fail("step {}: {} The adapter as it was before this step is in {}", number, diverged.what(), recipe_.output_dir);
@@ -224,11 +232,11 @@ class Run {
 }  // namespace
 
 LoraConfig lora_config(const Recipe& recipe) {
+  LoraConfig config{.rank = recipe.lora_r, .alpha = recipe.lora_alpha, .target_modules = recipe.lora_target_modules};
   if (recipe.lora_target_linear)
-    return {recipe.lora_r,
-            recipe.lora_alpha,
-            {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
-  return {recipe.lora_r, recipe.lora_alpha, recipe.lora_target_modules};
+    config.target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  config.rslora = recipe.peft_use_rslora;
+  return config;
 }
 
 BatchOptions batch_options(const Recipe& recipe, int ranks) {
@@ -249,7 +257,8 @@ std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, Session& session, const
                                            const StepLimits& limits) {
   StepOptions options{.recompute = recipe.gradient_checkpointing ? Recompute::kYes : Recompute::kNo,
                       .wave = (limits.micro_batches + ranks.size() - 1) / ranks.size(),
-                      .streamer = {.dtype = session.model->dtype()}};
+                      .streamer = {.dtype = session.model->dtype()},
+                      .neftune_alpha = static_cast<float>(recipe.neftune_noise_alpha)};
   const auto make = [&] {
     return std::make_unique<TrainStep>(*ranks.device, *session.model, *session.store, *ranks.gathers, *ranks.reductions,
                                        limits, options);

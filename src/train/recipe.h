@@ -42,7 +42,8 @@ struct Recipe {
   Quantization quantization;  // adapter: qlora brings nf4
   std::int64_t lora_r = 8;
   double lora_alpha = 8;
-  double lora_dropout = 0;                       // only 0 in this version
+  std::optional<double> lora_dropout;  // not given: that of lora_model_dir, else 0
+  bool peft_use_rslora = false;        // scale alpha / sqrt(r)
   std::vector<std::string> lora_target_modules;  // used unless lora_target_linear
   bool lora_target_linear = true;                // all linears of the layers; false once lora_target_modules is given
   std::string lora_model_dir;                    // a PEFT adapter to start from; empty: a new one
@@ -77,7 +78,8 @@ struct Recipe {
   std::optional<double> warmup_ratio;         // of all steps
   double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8;
   double weight_decay = 0;
-  double max_grad_norm = 1;  // 0: no clipping
+  double max_grad_norm = 1;        // 0: no clipping
+  double neftune_noise_alpha = 0;  // noise on the embeddings while training
 
   // Evaluation of what is held out: always at the end, unless eval_strategy says no. At most one of the others.
   std::optional<EvalStrategy> eval_strategy;

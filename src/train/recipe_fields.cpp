@@ -130,10 +130,10 @@ std::vector<Field> adapter_fields() {
        {},
        [](RecipeDraft& r, const ConfigValue& v) {
          r.lora_dropout = to_number(v, 0, 1);
-         if (r.lora_dropout != 0)
-           fail("{}: lora_dropout: only 0 is supported in this version; set it to 0", v.node.place);
+         if (*r.lora_dropout > 0.999) expected(v, "a number from 0 to 0.999");
        },
-       [](const RecipeDraft& r) { return fmt::format("{}", r.lora_dropout); }},
+       [](const RecipeDraft& r) { return r.lora_dropout ? fmt::format("{}", *r.lora_dropout) : std::string(); }},
+      flag("peft_use_rslora", &Recipe::peft_use_rslora, {"use_rslora"}),
       {"lora_target_modules",
        {"lora_target", "target_modules"},
        [](RecipeDraft& r, const ConfigValue& v) {
@@ -240,6 +240,7 @@ std::vector<Field> step_fields() {
       number("adam_epsilon", &Recipe::adam_epsilon, 0, 1),
       number("weight_decay", &Recipe::weight_decay, 0, 1e3),
       number("max_grad_norm", &Recipe::max_grad_norm, 0, kUnbounded),
+      number("neftune_noise_alpha", &Recipe::neftune_noise_alpha, 0, 1e6, {"noisy_embedding_alpha"}),
   };
 }
 

@@ -19,8 +19,6 @@ const std::vector<UnsupportedKey>& unsupported_recipe_keys() {
       {"additional_target", {}},
       {"peft_use_dora", {"false"}},
       {"use_dora", {"false"}},
-      {"peft_use_rslora", {"false"}},
-      {"use_rslora", {"false"}},
       {"loraplus_lr_ratio", {}},
       {"lora_fan_in_fan_out", {"false"}},
       // data
@@ -53,7 +51,6 @@ const std::vector<UnsupportedKey>& unsupported_recipe_keys() {
       {"cosine_constant_lr_ratio", {}, "use lr_scheduler: warmup_stable_decay, or remove it"},
       {"lr_quadratic_warmup", {"false"}},
       {"greater_is_better", {"false"}},
-      {"neftune_noise_alpha", {"0"}},
       // run
       {"save_steps", {"0"}, "the adapter is written at the end; remove it"},
       {"saves_per_epoch", {"0"}, "the adapter is written at the end; remove it"},

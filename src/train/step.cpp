@@ -38,6 +38,7 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
       reductions_(reductions),
       limits_(limits),
       recompute_(options.recompute),
+      neftune_alpha_(options.neftune_alpha),
       own_(most_owned(limits.micro_batches, reductions.size())),
       wave_(options.wave == 0 ? own_ : std::min(options.wave, own_)),
       reducer_(device, store, reductions, limits.micro_batches, wave_ == own_ ? Waves::kOne : Waves::kSeveral),
@@ -69,13 +70,13 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
 }
 
 StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw,
-                          double max_grad_norm) {
+                          double max_grad_norm, std::optional<PhiloxKey> noise) {
   StepResult result;
   for (const MicroBatchSamples& samples : micro_batches) {
     result.tokens += total_tokens(samples);
     result.target_tokens += target_tokens(samples);
   }
-  const Share share = load(micro_batches);
+  const Share share = load(micro_batches, noise);
   const float scale = 1.0F / static_cast<float>(result.target_tokens);
 
   start(kTrain);
@@ -102,7 +103,7 @@ StepResult TrainStep::evaluate(const std::vector<MicroBatchSamples>& micro_batch
   for (auto begin = micro_batches.begin(); begin != micro_batches.end();) {
     const auto end = begin + std::min<std::ptrdiff_t>(limits_.micro_batches, micro_batches.end() - begin);
     const std::vector<MicroBatchSamples> part(begin, end);
-    const Share share = load(part);
+    const Share share = load(part, {});
     for (const std::span<const Member> wave : share.waves) {
       forward(wave);
       head(wave, kNoGradient);
@@ -118,13 +119,13 @@ StepResult TrainStep::evaluate(const std::vector<MicroBatchSamples>& micro_batch
   return result;
 }
 
-TrainStep::Share TrainStep::load(const std::vector<MicroBatchSamples>& micro_batches) {
+TrainStep::Share TrainStep::load(const std::vector<MicroBatchSamples>& micro_batches, std::optional<PhiloxKey> noise) {
   Share share;
   share.cuts = deal_micro_batches(static_cast<std::int64_t>(micro_batches.size()), reductions_.size());
   const auto rank = static_cast<std::size_t>(reductions_.rank());
   for (std::int64_t m = share.cuts[rank]; m < share.cuts[rank + 1]; ++m) {
     const std::int64_t place = m - share.cuts[rank];
-    const MicroBatch batch = batches_.load(place, m, micro_batches[static_cast<std::size_t>(m)]);
+    const MicroBatch batch = batches_.load(place, m, micro_batches[static_cast<std::size_t>(m)], noise);
     const auto offset = static_cast<std::size_t>(place * limits_.rows) * sizeof(float);
     share.members.push_back({batch, place % wave_, losses_.tensor(DType::kF32, batch.labelled.shape, offset)});
   }
@@ -146,7 +147,12 @@ void TrainStep::start(Schedule schedule) {
 void TrainStep::forward(std::span<const Member> wave) {
   {
     const Lease unit = streamer_.borrow(model_.embedding_unit());
-    for (const Member& m : wave) model_.embed(unit.view(), m.batch, input(0, m));
+    for (const Member& m : wave) {
+      model_.embed(unit.view(), m.batch, input(0, m));
+      if (neftune_alpha_ == 0 || !m.batch.noise) continue;
+      const Noise noise{*m.batch.noise, m.batch.sample_ids, m.batch.positions, 0};
+      device_.ops().add_noise(input(0, m), noise, m.batch.bounds, neftune_alpha_);
+    }
   }
   for (std::int64_t l = 0; l < model_.config().layers; ++l) {
     const Lease unit = streamer_.borrow(model_.layer_unit(l));

@@ -27,6 +27,7 @@ struct StepOptions {
   Recompute recompute = Recompute::kYes;
   std::int64_t wave = 0;  // micro-batches of a rank that share a visit; 0: all of them
   StreamerOptions streamer;
+  float neftune_alpha = 0;  // noise on embeddings while training
 };
 
 struct StepResult {
@@ -45,8 +46,9 @@ class TrainStep {
   TrainStep(Device& device, Model& model, ParamStore& store, Communicator& gathers, Communicator& reductions,
             const StepLimits& limits, const StepOptions& options);
 
-  // The same list on every rank. Throws Diverged before the update when loss or gradient are not finite.
-  StepResult run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw, double max_grad_norm);
+  // The same list on every rank. `noise`: the key of dropout and NEFTune; without it neither is done. Throws Diverged before the update when loss or gradient are not finite.
+  StepResult run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw, double max_grad_norm,
+                 std::optional<PhiloxKey> noise = {});
   // Mean loss over the target tokens of any number of micro-batches.
   StepResult evaluate(const std::vector<MicroBatchSamples>& micro_batches);
 
@@ -66,7 +68,7 @@ class TrainStep {
     std::vector<std::span<const Member>> waves;
   };
 
-  Share load(const std::vector<MicroBatchSamples>& micro_batches);
+  Share load(const std::vector<MicroBatchSamples>& micro_batches, std::optional<PhiloxKey> noise);
   void start(Schedule schedule);
   void forward(std::span<const Member> wave);
   void head(std::span<const Member> wave, float gradient_scale);
@@ -92,6 +94,7 @@ class TrainStep {
   Communicator& reductions_;
   StepLimits limits_;
   Recompute recompute_;
+  float neftune_alpha_;
   std::int64_t own_, wave_;  // micro-batches of a rank at most: in all, and at a time
   GradientReducer reducer_;
   LayerStreamer streamer_;

@@ -31,6 +31,10 @@ TEST(LoraConfig, TargetsNothingWithAnEmptyList) {
   EXPECT_FALSE(with_targets({}).targets("model.layers.0.self_attn.q_proj"));
 }
 
+TEST(LoraConfig, ScalesByAlphaOverTheRootOfTheRankWhenStabilised) {
+  EXPECT_EQ((LoraConfig{.rank = 16, .alpha = 8, .target_modules = {}, .rslora = true}.scale()), 2.0);
+}
+
 TEST(LoraConfig, ScalesByAlphaOverRank) { EXPECT_EQ(with_targets({}).scale(), 2.0); }
 
 }  // namespace

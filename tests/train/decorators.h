@@ -26,6 +26,12 @@ class OpsDecorator : public Ops {
   void embed(Tensor y, ConstTensor tokens, ConstTensor table) override { inner_.embed(y, tokens, table); }
   void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) override { inner_.gather_rows(y, x, rows); }
   void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows) override { inner_.scatter_rows(y, x, rows); }
+  void dropout(Tensor y, ConstTensor x, const Noise& noise, float p, Accumulate accumulate) override {
+    inner_.dropout(y, x, noise, p, accumulate);
+  }
+  void add_noise(Tensor x, const Noise& noise, ConstTensor bounds, float alpha) override {
+    inner_.add_noise(x, noise, bounds, alpha);
+  }
   void rms_norm(Tensor y, Tensor inv_rms, ConstTensor x, ConstTensor w, float eps) override {
     inner_.rms_norm(y, inv_rms, x, w, eps);
   }

@@ -220,6 +220,14 @@ TEST_F(RecipeTest, ReadsHowRowsAreMade) {
   EXPECT_EQ(resolved_yaml(load(resolved_yaml(packed))), resolved_yaml(packed));
 }
 
+TEST_F(RecipeTest, ReadsWhatIsDoneToAdapterAndEmbeddings) {
+  const Recipe recipe = load(kMinimal + "lora_dropout: 0.05\nuse_rslora: true\nnoisy_embedding_alpha: 5\n");
+  EXPECT_EQ(recipe.lora_dropout, 0.05);
+  EXPECT_TRUE(recipe.peft_use_rslora);
+  EXPECT_EQ(recipe.neftune_noise_alpha, 5);
+  EXPECT_EQ(resolved_yaml(load(resolved_yaml(recipe))), resolved_yaml(recipe));
+}
+
 TEST_F(RecipeTest, ReadsWhenToEvaluate) {
   const std::string held_out = kMinimal + "val_set_size: 0.1\n";
   const Recipe recipe = load(held_out +
@@ -281,7 +289,7 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
       {"lora_r: 8\nlora_r: 9", "r.yaml:7: lora_r: given twice; the first is at r.yaml:6"},
       {"lora_r: 8\nlora_rank: 9", "r.yaml:7: lora_rank: given twice; the first is lora_r at r.yaml:6"},
       {"lora_alpha: 0", "r.yaml:6: lora_alpha: expected a number above 0, got \"0\""},
-      {"lora_dropout: 0.05", "r.yaml:6: lora_dropout: only 0 is supported in this version; set it to 0"},
+      {"lora_dropout: 1", "r.yaml:6: lora_dropout: expected a number from 0 to 0.999, got \"1\""},
       {"lora_target_modules: []",
        "r.yaml:6: lora_target_modules: expected at least one name, such as [q_proj, v_proj], got a list"},
       {"lora_target_modules: [[a]]", "r.yaml:6: lora_target_modules: expected a list of words, got a list in it"},

@@ -27,6 +27,10 @@ struct TinyJob {
   Poison poison = Poison::kYes;
   Prefetch prefetch = Prefetch::kYes;
   std::uint64_t seed = 7;  // of the delays
+  double dropout = 0;
+  float neftune_alpha = 0;
+  std::vector<std::vector<float>> start = {};  // trainable values of every unit; empty: random ones
+  std::function<std::unique_ptr<Device>(Device&)> plant = {};  // a stand-in for a rank's device
   // Other micro-batches than two samples each, for every step, out of the job's 40 samples.
   std::function<std::vector<std::vector<MicroBatchSamples>>(const std::vector<Sample>&)> batches = {};
 };
@@ -34,7 +38,7 @@ struct TinyJob {
 struct TinyResult {
   std::vector<double> losses, grad_norms;
   double eval_loss = 0;
-  std::vector<std::vector<float>> adapters;   // of every unit
+  std::vector<std::vector<float>> start, adapters;  // of every unit, before and after
   std::vector<std::vector<float>> gradients;  // of every unit, in the first step
   std::vector<std::uint64_t> allocations;     // of rank 0's device, after every step
   std::vector<std::size_t> frozen_at_rest;    // bytes, by rank
@@ -110,8 +114,10 @@ inline std::vector<float> gathered_gradient(Device& device, const ParamStore& st
 }
 
 inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
-  const std::unique_ptr<Device> device = make_cpu_device(
+  const std::unique_ptr<Device> real_device = make_cpu_device(
       {.threads = job.threads, .device_limit = 0, .host_limit = 0, .mode = job.mode, .seed = job.seed, .poison = true});
+  const std::unique_ptr<Device> planted = job.plant ? job.plant(*real_device) : nullptr;
+  Device* const device = planted ? planted.get() : real_device.get();
   const auto gathers = rendezvous.make_communicator(*device, "gathers"),
              reductions = rendezvous.make_communicator(*device, "reductions");
   const ModelConfig config = tiny_config(job.tied);
@@ -119,7 +125,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   const LoraConfig lora{
       .rank = 4,
       .alpha = 8,
-      .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
+      .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
+      .dropout = job.dropout};
   const auto model =
       make_model(*device, config, {{job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)}, &lora, dtype);
   ParamStore store(*device, rendezvous.rank(), rendezvous.size(), model->units(), {Tier::kDevice, job.sharding});
@@ -132,17 +139,22 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
     std::vector<float> adapter =
         random_values(store.layout(u).trainable_elements(), model->units()[u].name + ".adapter");
     for (float& v : adapter) v *= 0.2F;
+    if (!job.start.empty()) adapter = job.start[u];
+    result.start.push_back(adapter);
     store.set_trainable(u, adapter.data());
     result.frozen_bytes += store.layout(u).frozen_bytes();
   }
   result.frozen_at_rest = {device->memory(Tier::kDevice).now[static_cast<std::size_t>(Purpose::kFrozen)]};
 
-  const std::vector<Sample> samples = tiny_samples(40, static_cast<std::int32_t>(config.vocab));
+  std::vector<Sample> samples = tiny_samples(40, static_cast<std::int32_t>(config.vocab));
+  for (std::size_t i = 0; i < samples.size(); ++i) samples[i].id = static_cast<std::int32_t>(i);
   const auto given = job.batches ? job.batches(samples) : std::vector<std::vector<MicroBatchSamples>>{};
   StepLimits limits{.micro_batches = job.micro_batches, .rows = padded_rows(2 * 33), .samples = 2};
   for (const std::vector<MicroBatchSamples>& list : given) include_step(limits, list);
   TrainStep step(*device, *model, store, *gathers, *reductions, limits,
-                 {.recompute = job.recompute, .wave = job.wave, .streamer = {dtype, job.poison, job.prefetch}});
+                 {.recompute = job.recompute, .wave = job.wave, .streamer = {dtype, job.poison, job.prefetch}, .neftune_alpha = job.neftune_alpha});
+  std::optional<PhiloxKey> noise;
+  if (job.dropout > 0 || job.neftune_alpha > 0) noise = noise_key(11, 0);
   std::size_t next = 0;
   const auto micro_batches = [&](std::int64_t count) {
     std::vector<MicroBatchSamples> list(static_cast<std::size_t>(count));
@@ -154,7 +166,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
     // The last step is smaller, as at the end of an epoch.
     const std::int64_t count = s + 1 == job.steps ? (job.micro_batches + 1) / 2 : job.micro_batches;
     const auto list = given.empty() ? micro_batches(count) : given[static_cast<std::size_t>(s)];
-    const StepResult done = step.run(list, adamw_step({}, 1e-2, s + 1), 1.0);
+    const StepResult done = step.run(list, adamw_step({}, 1e-2, s + 1), 1.0, noise);
     result.losses.push_back(done.loss);
     result.grad_norms.push_back(done.grad_norm);
     if (s == 0)

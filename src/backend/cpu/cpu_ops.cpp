@@ -177,6 +177,25 @@ void CpuOps::scatter_rows(Tensor y, ConstTensor x, ConstTensor rows) {
   compute_.submit([=] { cpu::scatter_rows(y, x, rows); });
 }
 
+void CpuOps::dropout(Tensor y, ConstTensor x, const Noise& noise, float p, Accumulate accumulate) {
+  check_matrix("x", x);
+  check_float("x", x);
+  check_like("y", y, x);
+  check("samples", noise.samples, DType::kI32, {x.dim(0)});
+  check("positions", noise.positions, DType::kI32, {x.dim(0)});
+  DCHECK(0 <= p && p < 1, "dropout of {}", p);
+  compute_.submit([=] { cpu::dropout(y, x, noise, p, accumulate); });
+}
+
+void CpuOps::add_noise(Tensor x, const Noise& noise, ConstTensor bounds, float alpha) {
+  check_matrix("x", x);
+  check_float("x", x);
+  check("samples", noise.samples, DType::kI32, {x.dim(0)});
+  check("positions", noise.positions, DType::kI32, {x.dim(0)});
+  check_bounds(bounds);
+  compute_.submit([=] { cpu::add_noise(x, noise, bounds, alpha); });
+}
+
 void CpuOps::rms_norm(Tensor y, Tensor inv_rms, ConstTensor x, ConstTensor w, float eps) {
   check_matrix("x", x);
   check_float("x", x);

@@ -25,6 +25,8 @@ class CpuOps final : public Ops {
   void embed(Tensor y, ConstTensor tokens, ConstTensor table) override;
   void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) override;
   void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows) override;
+  void dropout(Tensor y, ConstTensor x, const Noise& noise, float p, Accumulate accumulate) override;
+  void add_noise(Tensor x, const Noise& noise, ConstTensor bounds, float alpha) override;
   void rms_norm(Tensor y, Tensor inv_rms, ConstTensor x, ConstTensor w, float eps) override;
   void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor inv_rms, ConstTensor w,
                          Accumulate accumulate) override;

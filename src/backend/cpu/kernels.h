@@ -20,6 +20,9 @@ void embed(Tensor y, ConstTensor tokens, ConstTensor table);
 void gather_rows(Tensor y, ConstTensor x, ConstTensor rows);
 void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows);
 
+void dropout(Tensor y, ConstTensor x, const Noise& noise, float p, Accumulate accumulate);
+void add_noise(Tensor x, const Noise& noise, ConstTensor bounds, float alpha);
+
 void rms_norm(Tensor y, Tensor inv_rms, ConstTensor x, ConstTensor w, float eps);
 void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor inv_rms, ConstTensor w,
                        Accumulate accumulate);

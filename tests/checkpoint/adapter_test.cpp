@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "base/file.h"
+#include "checkpoint/adapter_config.h"
 #include "checkpoint/error_of.h"
 #include "io/json.h"
 #include "io/safetensors.h"
@@ -51,6 +53,7 @@ void expect_equal(const Adapter& a, const Adapter& b) {
   EXPECT_EQ(a.config.rank, b.config.rank);
   EXPECT_EQ(a.config.alpha, b.config.alpha);
   EXPECT_EQ(a.config.dropout, b.config.dropout);
+  EXPECT_EQ(a.config.rslora, b.config.rslora);
   EXPECT_EQ(a.base_model_name, b.base_model_name);
   EXPECT_THAT(a.config.target_modules, testing::UnorderedElementsAreArray(b.config.target_modules));
   EXPECT_EQ(a.tensors, b.tensors);
@@ -144,6 +147,17 @@ TEST(Adapter, TakesPeftsDefaultsWhereKeysAreMissing) {
   EXPECT_EQ(read.config.rank, 8);
   EXPECT_EQ(read.config.alpha, 8);
   EXPECT_EQ(read.config.dropout, 0);
+}
+
+TEST(Adapter, KeepsRankStabilisedScaling) {
+  const TemporaryDirectory directory;
+  Adapter adapter = golden();
+  EXPECT_FALSE(parse_adapter_config(adapter_config_json(adapter), "c").config.rslora);
+  adapter.config.rslora = true;
+  write_adapter(directory.path(), adapter);
+  const Adapter read = read_adapter(directory.path());
+  EXPECT_TRUE(read.config.rslora);
+  EXPECT_DOUBLE_EQ(read.config.scale(), 6 / std::sqrt(2.0));
 }
 
 TEST(Adapter, RefusesWhatIsNotPlainLora) {

@@ -2,10 +2,10 @@
 // evaluation without either.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "decorators.h"
-#include "golden_comparison.h"
 #include "tiny_job.h"
 
 namespace shardlora {

@@ -8,7 +8,6 @@
 #include <span>
 
 #include "base/philox.h"
-#include "base/philox.h"
 #include "optim/adamw.h"
 #include "quant/format.h"
 #include "tensor/micro_batch.h"
@@ -67,11 +66,11 @@ class Ops {
   // y (N, d) = 0, then y[rows] = x; rows (K) are distinct.
   virtual void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows) = 0;
 
-  // y (N, d) [+]= x / (1 - p) with probability 1 - p, else 0; p, below 1, in steps of 2^-16. y may be x. Of a gradient it
-  // is the backward pass.
+  // y (N, d) [+]= x / (1 - p) with probability 1 - p, else 0; p, below 1, in steps of 2^-16. y may be x. Of a gradient
+  // it is the backward pass.
   virtual void dropout(Tensor y, ConstTensor x, const Noise& noise, float p, Accumulate accumulate) = 0;
-  // x (N, d) += alpha / sqrt(L d) u with u uniform in [-1, 1), L the tokens of the row's sample in `bounds` (Jain et al.,
-  // "NEFTune", 2023).
+  // x (N, d) += alpha / sqrt(L d) u with u uniform in [-1, 1), L the tokens of the row's sample in `bounds` (Jain et
+  // al., "NEFTune", 2023).
   virtual void add_noise(Tensor x, const Noise& noise, ConstTensor bounds, float alpha) = 0;
 
   // inv_rms (N) f32 = 1 / sqrt(mean(x^2) + eps); y (N, d) = round(x * inv_rms) * w with w (d) f32.

@@ -223,7 +223,7 @@ void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTenso
                                         a.middle_normed, a.middle_normed, a.product};
   const ConstTensor outputs[kLinears] = {g.dq, g.dk, g.dv, g.dmiddle, g.dgate, g.dup, dy};
   if (!unit.grads.empty())
-    for (std::size_t i = 0; i < kLinears; ++i) 
+    for (std::size_t i = 0; i < kLinears; ++i)
       gradients(ops_, jobs, l[i], inputs[i], a.xa[i], outputs[i], g.dxa[i], g.dropped[i]);
   if (!jobs.empty()) ops_.weight_gradients(jobs);
 

@@ -17,7 +17,8 @@ struct MicroBatch {
   ConstTensor labelled;      // (K) i32, ascending: the rows whose next token is trained
   ConstTensor targets;       // (K) i32: those next tokens
 
-  // Training that draws random numbers (dropout, NEFTune): what this epoch's draws are keyed on, and every row's sample.
+  // Training that draws random numbers (dropout, NEFTune): what this epoch's draws are keyed on, and every row's
+  // sample.
   std::optional<PhiloxKey> noise;
   ConstTensor sample_ids;  // (N) i32
 

@@ -23,7 +23,8 @@ std::int64_t padded_rows(std::int64_t tokens) {
 
 BatchBuffers::BatchBuffers(Device& device, std::int64_t slots, std::int64_t rows, std::int64_t samples)
     : device_(device), rows_(rows), samples_(samples) {
-  // tokens, positions, labelled, targets, sample ids: one a row; bounds: one a sample, one for the padding, one at the end
+  // tokens, positions, labelled, targets, sample ids: one a row; bounds: one a sample, one for the padding, one at the
+  // end
   slot_bytes_ = static_cast<std::size_t>(5 * rows + samples + 2) * sizeof(std::int32_t);
   const std::size_t bytes = static_cast<std::size_t>(slots) * slot_bytes_;
   staging_ = device.allocate(bytes, Tier::kPinned, Purpose::kWorkspace);

@@ -149,8 +149,8 @@ class Run {
                  name_of(session_->model->units()[1].params[0].format));
     spdlog::info("adapter: rank {}, alpha {}{}{}, on {}; {:.2f} M values", lora_.rank, lora_.alpha,
                  lora_.rslora ? ", rank-stabilised" : "",
-                 lora_.dropout > 0 ? fmt::format(", dropout {}", lora_.dropout) : "",
-                 joined(lora_.target_modules), static_cast<double>(trainable_elements(*session_->store)) / 1e6);
+                 lora_.dropout > 0 ? fmt::format(", dropout {}", lora_.dropout) : "", joined(lora_.target_modules),
+                 static_cast<double>(trainable_elements(*session_->store)) / 1e6);
     if (recipe_.sample_packing)
       spdlog::info("packed: {:.1f} samples a row, rows {:.1f} % full", steps_->samples_per_row(),
                    100 * steps_->packing_efficiency());

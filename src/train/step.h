@@ -46,7 +46,8 @@ class TrainStep {
   TrainStep(Device& device, Model& model, ParamStore& store, Communicator& gathers, Communicator& reductions,
             const StepLimits& limits, const StepOptions& options);
 
-  // The same list on every rank. `noise`: the key of dropout and NEFTune; without it neither is done. Throws Diverged before the update when loss or gradient are not finite.
+  // The same list on every rank. `noise`: the key of dropout and NEFTune; without it neither is done. Throws Diverged
+  // before the update when loss or gradient are not finite.
   StepResult run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw, double max_grad_norm,
                  std::optional<PhiloxKey> noise = {});
   // Mean loss over the target tokens of any number of micro-batches.

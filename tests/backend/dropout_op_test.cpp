@@ -14,9 +14,7 @@ namespace {
 struct Rows {
   explicit Rows(std::vector<std::int32_t> samples, std::vector<std::int32_t> positions)
       : samples_(std::move(samples)), positions_(std::move(positions)) {}
-  Noise noise(PhiloxKey key, std::uint32_t place) const {
-    return {key, ints(samples_), ints(positions_), place};
-  }
+  Noise noise(PhiloxKey key, std::uint32_t place) const { return {key, ints(samples_), ints(positions_), place}; }
   static ConstTensor ints(const std::vector<std::int32_t>& v) {
     return {reinterpret_cast<const std::byte*>(v.data()), DType::kI32, {std::ssize(v)}};
   }

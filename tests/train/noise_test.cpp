@@ -78,8 +78,8 @@ double derivative_error(const TinyJob& job) {
   return std::abs(difference - slope) / std::abs(slope);
 }
 
-// Losses are means of some 100 f32 values near 4.6, so a difference is good to 1e-7 / 0.04 = 3e-6 of slopes near 0.1; the
-// third derivative's share is of the same size.
+// Losses are means of some 100 f32 values near 4.6, so a difference is good to 1e-7 / 0.04 = 3e-6 of slopes near 0.1;
+// the third derivative's share is of the same size.
 constexpr double kDerivativeLimit = 1e-3;
 
 TEST(NoisyTraining, GivesTheGradientOfTheDroppedFunction) {

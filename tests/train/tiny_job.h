@@ -29,7 +29,7 @@ struct TinyJob {
   std::uint64_t seed = 7;  // of the delays
   double dropout = 0;
   float neftune_alpha = 0;
-  std::vector<std::vector<float>> start = {};  // trainable values of every unit; empty: random ones
+  std::vector<std::vector<float>> start = {};                  // trainable values of every unit; empty: random ones
   std::function<std::unique_ptr<Device>(Device&)> plant = {};  // a stand-in for a rank's device
   // Other micro-batches than two samples each, for every step, out of the job's 40 samples.
   std::function<std::vector<std::vector<MicroBatchSamples>>(const std::vector<Sample>&)> batches = {};
@@ -39,10 +39,10 @@ struct TinyResult {
   std::vector<double> losses, grad_norms;
   double eval_loss = 0;
   std::vector<std::vector<float>> start, adapters;  // of every unit, before and after
-  std::vector<std::vector<float>> gradients;  // of every unit, in the first step
-  std::vector<std::uint64_t> allocations;     // of rank 0's device, after every step
-  std::vector<std::size_t> frozen_at_rest;    // bytes, by rank
-  std::size_t frozen_bytes = 0;               // of all units
+  std::vector<std::vector<float>> gradients;        // of every unit, in the first step
+  std::vector<std::uint64_t> allocations;           // of rank 0's device, after every step
+  std::vector<std::size_t> frozen_at_rest;          // bytes, by rank
+  std::size_t frozen_bytes = 0;                     // of all units
 
   bool operator==(const TinyResult& other) const {
     return losses == other.losses && grad_norms == other.grad_norms && eval_loss == other.eval_loss &&
@@ -122,11 +122,10 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
              reductions = rendezvous.make_communicator(*device, "reductions");
   const ModelConfig config = tiny_config(job.tied);
   const DType dtype = job.bf16 ? DType::kBF16 : DType::kF32;
-  const LoraConfig lora{
-      .rank = 4,
-      .alpha = 8,
-      .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
-      .dropout = job.dropout};
+  const LoraConfig lora{.rank = 4,
+                        .alpha = 8,
+                        .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
+                        .dropout = job.dropout};
   const auto model =
       make_model(*device, config, {{job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)}, &lora, dtype);
   ParamStore store(*device, rendezvous.rank(), rendezvous.size(), model->units(), {Tier::kDevice, job.sharding});
@@ -152,7 +151,10 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   StepLimits limits{.micro_batches = job.micro_batches, .rows = padded_rows(2 * 33), .samples = 2};
   for (const std::vector<MicroBatchSamples>& list : given) include_step(limits, list);
   TrainStep step(*device, *model, store, *gathers, *reductions, limits,
-                 {.recompute = job.recompute, .wave = job.wave, .streamer = {dtype, job.poison, job.prefetch}, .neftune_alpha = job.neftune_alpha});
+                 {.recompute = job.recompute,
+                  .wave = job.wave,
+                  .streamer = {dtype, job.poison, job.prefetch},
+                  .neftune_alpha = job.neftune_alpha});
   std::optional<PhiloxKey> noise;
   if (job.dropout > 0 || job.neftune_alpha > 0) noise = noise_key(11, 0);
   std::size_t next = 0;

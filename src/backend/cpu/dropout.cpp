@@ -1,7 +1,7 @@
 // dropout and add_noise: random values that are a function of where they are used and of nothing else.
 //
-// A Philox block of 128 bits, with counter (block, position, sample, place), serves 8 columns of dropout, 16 bits each, or
-// 4 columns of noise, 32 bits each. Blocks are made kLanes at a time, so that the rounds run in vector registers.
+// A Philox block of 128 bits, with counter (block, position, sample, place), serves 8 columns of dropout, 16 bits each,
+// or 4 columns of noise, 32 bits each. Blocks are made kLanes at a time, so that the rounds run in vector registers.
 #include <cmath>
 #include <cstring>
 

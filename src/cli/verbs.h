@@ -14,6 +14,7 @@ using Verb = std::function<void(Rendezvous&)>;
 Verb add_train(CLI::App& app);
 Verb add_eval(CLI::App& app);
 Verb add_generate(CLI::App& app);
+Verb add_chat(CLI::App& app);
 Verb add_preview(CLI::App& app);
 Verb add_tokenize(CLI::App& app);
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -66,7 +67,8 @@ struct Split {
 inline Split split_rows(std::uint64_t rows, double val_set_size, std::uint64_t seed) {
   std::uint64_t held_out = static_cast<std::uint64_t>(val_set_size);
   if (val_set_size > 0 && val_set_size < 1)
-    held_out = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(val_set_size * static_cast<double>(rows) + 0.5));
+    held_out =
+        std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::llround(val_set_size * static_cast<double>(rows))));
   if (held_out > 0 && held_out >= rows)
     fail("val_set_size: {} of {} rows would leave none to train on; make it smaller or add rows", held_out, rows);
   constexpr std::uint32_t kSplitEpoch = 0xFFFFFFFF;  // no epoch of training

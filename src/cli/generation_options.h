@@ -1,0 +1,24 @@
+// What generate and chat are both told: which model speaks, and how its tokens are chosen.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+
+#include "generate/sampling.h"
+#include "train/recipe.h"
+
+namespace shardlora {
+
+struct GenerationOptions {
+  std::string model, adapter, system, format = "nf4";
+  std::int64_t new_tokens = 256;
+  Sampling sampling;
+
+  // `defaults` are told as such by --help.
+  static std::shared_ptr<GenerationOptions> add_to(CLI::App& verb, const Sampling& defaults);
+  // The few keys of a recipe that a session needs.
+  Recipe recipe() const;
+};
+
+}  // namespace shardlora

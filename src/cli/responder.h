@@ -1,0 +1,31 @@
+// Answers one prompt at a time and hands out the text while it is being generated. Rank 0 has the prompts; the others
+// lend their shares of the model.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "data/tokenizer.h"
+#include "generate/generator.h"
+#include "train/session.h"
+
+namespace shardlora {
+
+class Responder {
+ public:
+  // All must outlive it. `limits.prompts` is 1.
+  Responder(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const GenerateLimits& limits,
+            const Sampling& sampling);
+
+  // The whole answer to rank 0's prompt; on_text hears its pieces on the way. Collective: the other ranks bring an
+  // empty prompt and get an empty answer.
+  std::string respond(const TokenIds& prompt, const std::function<void(std::string_view)>& on_text);
+
+ private:
+  const Tokenizer& tokenizer_;
+  Generator generator_;
+  std::uint64_t answered_ = 0;
+};
+
+}  // namespace shardlora

@@ -36,12 +36,38 @@ def write_gguf(values):
     return decoded
 
 
+def write_blocks():
+    """Random blocks of the types that are read but not made by us: random codes, f16 scales of a usual size."""
+    random = np.random.default_rng(11)
+    scales = {"Q5_0": [0], "Q5_1": [0, 2], "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
+    writer = gguf.GGUFWriter(OUT / "blocks.gguf", "llama")
+    decoded = {}
+    for name, places in scales.items():
+        kind = gguf.GGMLQuantizationType[name]
+        values, size = gguf.GGML_QUANT_SIZES[kind]
+        packed = random.integers(0, 256, (2, 256 // values, size), dtype=np.uint8)
+        for place in places:
+            packed[:, :, place : place + 2] = random.normal(0, 0.02, packed.shape[:2] + (1,)).astype(np.float16).view(np.uint8)
+        packed = packed.reshape(2, -1)
+        writer.add_tensor(name.lower(), packed, raw_dtype=kind)
+        decoded[name.lower()] = gguf.quants.dequantize(packed, kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    (OUT / "blocks.json").write_text(json.dumps(bits_of(decoded), separators=(",", ":")) + "\n")
+
+
+def bits_of(decoded):
+    return {name: [int(b) for b in x.astype(np.float32).view(np.uint32).flatten()] for name, x in decoded.items()}
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     values = np.random.default_rng(7).standard_normal((2, 3, 64)).astype(np.float32)
     decoded = write_gguf(values)
-    bits = {name: [int(b) for b in x.astype(np.float32).view(np.uint32).flatten()] for name, x in decoded.items()}
-    (OUT / "types.json").write_text(json.dumps(bits, separators=(",", ":")) + "\n")
+    (OUT / "types.json").write_text(json.dumps(bits_of(decoded), separators=(",", ":")) + "\n")
+    write_blocks()
 
     tensors = {
         "b.f32": torch.from_numpy(values[0].copy()),

@@ -10,7 +10,7 @@
 namespace shardlora {
 namespace {
 
-constexpr const char* kSupported = "F32, F16, BF16, Q8_0, Q4_0 and Q4_1";
+constexpr const char* kSupported = "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K and Q6_K";
 constexpr std::size_t kChunkBytes = std::size_t{1} << 18;
 
 }  // namespace
@@ -27,7 +27,14 @@ bool can_read(GgmlType type) {
     case GgmlType::kBF16:
     case GgmlType::kQ8_0:
     case GgmlType::kQ4_0:
-    case GgmlType::kQ4_1: return true;
+    case GgmlType::kQ4_1:
+    case GgmlType::kQ5_0:
+    case GgmlType::kQ5_1:
+    case GgmlType::kQ2_K:
+    case GgmlType::kQ3_K:
+    case GgmlType::kQ4_K:
+    case GgmlType::kQ5_K:
+    case GgmlType::kQ6_K: return true;
     default: return false;
   }
 }

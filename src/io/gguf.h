@@ -42,7 +42,7 @@ enum class GgmlType : std::uint32_t {
   kBF16 = 30,
 };
 std::string name_of(GgmlType type);      // "Q4_1"; "type 77" where the number is not known
-bool can_read(GgmlType type);            // F32, F16, BF16, Q8_0, Q4_0, Q4_1
+bool can_read(GgmlType type);            // plain floats, Q8_0, Q4 and Q5 of blocks of 32, Q2_K to Q6_K
 std::int64_t block_size(GgmlType type);  // values that share a block; 1 for the plain types. can_read types only
 
 struct GgufTensor {

@@ -3,6 +3,8 @@
 #include <bit>
 #include <cstring>
 
+#include "io/gguf_k_blocks.h"
+
 namespace shardlora {
 namespace {
 
@@ -84,7 +86,8 @@ void decode_blocks(GgmlType type, std::span<const std::byte> bytes, std::span<fl
   const std::size_t blocks = out.size() / static_cast<std::size_t>(block.values);
   DCHECK(bytes.size() == blocks * block.bytes, "{} bytes for {} blocks of {}", bytes.size(), blocks, block.name);
   const auto each = [&](auto decode) {
-    for (std::size_t b = 0; b < blocks; ++b) decode(bytes.data() + b * block.bytes, out.data() + b * kValues);
+    for (std::size_t b = 0; b < blocks; ++b) 
+      decode(bytes.data() + b * block.bytes, out.data() + b * static_cast<std::size_t>(block.values));
   };
   switch (type) {
     case GgmlType::kF32: return decode_plain<float>(bytes.data(), out);
@@ -93,6 +96,13 @@ void decode_blocks(GgmlType type, std::span<const std::byte> bytes, std::span<fl
     case GgmlType::kQ8_0: return each(decode_q8_0);
     case GgmlType::kQ4_0: return each(decode_q4_0);
     case GgmlType::kQ4_1: return each(decode_q4_1);
+    case GgmlType::kQ5_0: return each(decode_q5_0);
+    case GgmlType::kQ5_1: return each(decode_q5_1);
+    case GgmlType::kQ2_K: return each(decode_q2_k);
+    case GgmlType::kQ3_K: return each(decode_q3_k);
+    case GgmlType::kQ4_K: return each(decode_q4_k);
+    case GgmlType::kQ5_K: return each(decode_q5_k);
+    case GgmlType::kQ6_K: return each(decode_q6_k);
     default: DCHECK(false, "{} cannot be decoded", block.name);
   }
 }

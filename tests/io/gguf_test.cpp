@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cmath>
 #include <numeric>
 
 #include "base/error.h"
@@ -73,6 +74,55 @@ TEST(Gguf, DecodesEveryTypeAsTheReferencePackageDoes) {
   }
 }
 
+// Random blocks (scripts/goldens/io.py), by the gguf package.
+TEST(Gguf, DecodesLargerBlocksAsTheReferencePackageDoes) {
+  const GgufFile file(TEST_DATA "/io/blocks.gguf");
+  const auto expected = parse_json(read_text(TEST_DATA "/io/blocks.json", 1 << 20), "blocks.json");
+  ASSERT_EQ(expected.size(), 7U);
+  file.check_supported();
+  for (const auto& [name, bits] : expected.items()) {
+    std::vector<float> values(512), second(256);
+    file.read_f32(file.tensor(name), values);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(values[i]), bits[i].get<std::uint32_t>()) << name << " " << i;
+    file.read_f32(file.tensor(name), second, 256);
+    EXPECT_TRUE(std::equal(second.begin(), second.end(), values.begin() + 256)) << name;
+  }
+}
+
+// x[i] = ((37 i mod 256) - 128) / 64 (1 + i / 64), i < 256: evenly spread values, so that the error is a step / sqrt(12):
+// of 15 and 63 steps a sub-block, and f16 and 6 bits for scales.
+TEST(Gguf, DecodesTheLargerBlocksOfTheFormatsReference) {
+  const std::pair<std::uint32_t, std::pair<const char*, double>> cases[] = {
+      {12,
+       {"ae236e2f90d0e6e091cfe3e1be39ff7e90c2e5072a5c7ea0c2e5073a5c7fa0c3f5083a5c8fa0c3f5083a5d8fa1d3f518e406285a7caec2"
+        "e406385a7caec2f406385a8caec2f416385a8ca0d2f416386a274a6c8fa0c2e5274a6c8fa0c305284a6d8fa0c305284a6d8fa1c306284b"
+        "6d8f5c7ea0c2f5072a5c7fa0c3f5073a5c8fa0d3f5083a5d8fa1d3f5183a6d8fa1d3",
+        0.06}},
+      {14,
+       {"0079d34cb51e97016ad33da60f88f25bc33da7117be04ab42e98f26cd04ab51f9903ad31db650faa14ae42ec7610aa24a14de3993fd50b"
+        "b15cf2984ee41ab06c10b60ba14ee48a2fc51ab05df3993ed4fb51ab0167ce24ea40aaf057bd13d93098f15bb41dc62f89e24ba40eb711"
+        "7ad34cb52f88f06ad33da61079e15bc43d97f82c1d514286f7f82c1d514286fbe82c115d4e8bf7e420115d4ebbf7e420115db27544081b"
+        "dfeeb17544081bdfe2b17574382bef92814574382fdf9281457438201d1de3c2c03d39aba6605d758d8a800a18",
+        0.02}},
+  };
+  const TemporaryDirectory directory;
+  for (const auto& [type, block] : cases) {
+    const GgufFile file(directory.write(
+        "block.gguf", GgufBytes().tensor("t", {256}, type, 0).data(from_hex(block.first)).bytes()));
+    std::vector<float> values(256);
+    file.read_f32(file.tensor("t"), values);
+    double error = 0, size = 0;
+    for (int i = 0; i < 256; ++i) {
+      const double x = ((i * 37 % 256) - 128) / 64.0 * (1 + i / 64);
+      error += std::pow(values[static_cast<std::size_t>(i)] - x, 2);
+      size += x * x;
+    }
+    EXPECT_LT(std::sqrt(error / size), block.second) << type;
+    EXPECT_GT(error, 0) << type;
+  }
+}
+
 TEST(Gguf, ReadsAPartOfATensorAsOfTheWhole) {
   const GgufFile file(kTypes);
   for (const GgufTensor& tensor : file.tensors()) {
@@ -122,13 +172,13 @@ TEST(Gguf, ReadsTensorsLargerThanItsBuffer) {
 TEST(Gguf, ListsTheTypesThatItReadsWhereAFileHasOthers) {
   const TemporaryDirectory directory;
   const GgufFile file(directory.write("k.gguf", GgufBytes()
-                                                    .tensor("blk.0.attn_q.weight", {256}, 12, 0)
-                                                    .tensor("new", {256}, 77, 160)
-                                                    .data(std::string(160, '\0'))
+                                                    .tensor("blk.0.attn_q.weight", {256}, 15, 0)
+                                                    .tensor("new", {256}, 77, 320)
+                                                    .data(std::string(320, '\0'))
                                                     .bytes()));
   EXPECT_THAT([&] { file.check_supported(); },
-              ThrowsMessage<Error>(testing::AllOf(HasSubstr("Q4_K (1 tensors), type 77 (1 tensors)"),
-                                                  HasSubstr("supported are F32, F16, BF16, Q8_0, Q4_0 and Q4_1"))));
+              ThrowsMessage<Error>(testing::AllOf(HasSubstr("Q8_K (1 tensors), type 77 (1 tensors)"),
+                                                  HasSubstr("supported are F32, F16, BF16, Q8_0, Q4_0, Q4_1"))));
   std::vector<float> values(256);
   EXPECT_THAT([&] { file.read_f32(file.tensor("new"), values); },
               ThrowsMessage<Error>(HasSubstr("tensor new is type 77")));

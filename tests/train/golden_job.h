@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "backend/cpu/cpu_device.h"
 #include "checkpoint/adapter.h"
@@ -29,6 +30,8 @@ struct GoldenJob {
   std::filesystem::path base = {}, adapter = {};  // to start from; empty: the golden's
   std::vector<GoldenStep> data = {};              // empty: the golden's
   DType dtype = DType::kF32;                      // of the base and of computing
+  std::optional<Format> linears = {};             // of the base's linears; nothing: `dtype`
+  double peak_rate = 1e-2;
   int ranks = 1;
   int steps = 20;
   StreamMode mode = StreamMode::kInline;
@@ -90,7 +93,8 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   const Adapter start = read_adapter(job.adapter.empty() ? golden_path("adapter-" + job.variant) : job.adapter);
   const std::vector<GoldenStep>& data = job.data.empty() ? golden_steps() : job.data;
   const Format format = dense_format(job.dtype);
-  const auto model = make_model(device, base.config(), {format, format}, &start.config, job.dtype);
+  const auto model = 
+      make_model(device, base.config(), {job.linears.value_or(format), format}, &start.config, job.dtype);
   base.check(*model);
   check_adapter(start, model->units());
   ParamStore store(device, rendezvous.rank(), rendezvous.size(), model->units(), {});

@@ -1,0 +1,58 @@
+// Generation with a cache gives the tokens that whole forward passes give, for every architecture and rotary scaling.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "backend/cpu/cpu_device.h"
+#include "checkpoint/base_model.h"
+#include "checkpoint/pack_unit.h"
+#include "comm/single_rendezvous.h"
+#include "generate/generator.h"
+#include "train/forward_pass.h"
+
+namespace shardlora {
+namespace {
+
+class ArchitectureGeneration : public testing::TestWithParam<const char*> {};
+
+TEST_P(ArchitectureGeneration, FollowsTheForwardPass) {
+  const BaseModel base = BaseModel::open(std::filesystem::path(TEST_DATA) / "architectures" / GetParam());
+  SingleRendezvous rendezvous;
+  const auto device = make_cpu_device();
+  const auto gathers = rendezvous.make_communicator(*device, "gathers");
+  const Format f32 = dense_format(DType::kF32);
+  const auto model = make_model(*device, base.config(), {f32, f32}, nullptr, DType::kF32);
+  ParamStore store(*device, 0, 1, model->units(), Residence{});
+  for (std::size_t u = 0; u < store.units(); ++u)
+    pack_unit(base, *model, u, store.layout(u), {store.frozen(u), store.layout(u).frozen_bytes()});
+
+  constexpr std::int64_t kNew = 12;
+  const std::vector<TokenIds> prompts = {{5, 17, 60, 3, 41}, {88}, {9, 9, 30}};
+  Generator generator(*device, *model, store, *gathers, {}, {.prompts = 3, .prompt_tokens = 5, .new_tokens = kNew}, {},
+                      {});
+  const std::vector<TokenIds> answers = generator.run(prompts);
+  for (std::size_t p = 0; p < prompts.size(); ++p) {
+    ASSERT_EQ(answers[p].size(), static_cast<std::size_t>(kNew));
+    Sample sample{prompts[p], {}, "", 0};
+    for (const std::int32_t token : answers[p]) {
+      sample.trained.assign(sample.tokens.size(), 0);
+      sample.trained.back() = 1;
+      const std::vector<float> logits =
+          forward_pass(*device, *model, store, *gathers, {{&sample}}, Logits::kYes, {}).logits;
+      const auto last = logits.end() - model->config().vocab;
+      EXPECT_EQ(token, std::max_element(last, logits.end()) - last) << "prompt " << p << ", " << sample.tokens.size();
+      sample.tokens.push_back(token);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, ArchitectureGeneration,
+                         testing::Values("llama3", "llama-yarn", "llama-biased", "mistral", "qwen2", "qwen3"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace shardlora

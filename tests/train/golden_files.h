@@ -32,23 +32,29 @@ inline GoldenTensors read_golden_tensors(const std::filesystem::path& path) {
 
 using GoldenStep = std::vector<std::vector<Sample>>;  // samples of every micro-batch
 
-inline const std::vector<GoldenStep>& golden_steps() {
-  static const std::vector<GoldenStep> steps = [] {
-    const std::filesystem::path path = golden_path("batches.json");
-    const nlohmann::json json = parse_json(read_text(path, 1 << 20), path.string());
-    std::vector<GoldenStep> read;
-    std::int64_t line = 0;
-    for (const auto& step : json["steps"]) {
-      read.emplace_back();
-      for (const auto& micro_batch : step) {
-        read.back().emplace_back();
-        for (const auto& sample : micro_batch)
-          read.back().back().push_back({sample["tokens"].get<std::vector<std::int32_t>>(),
-                                        sample["trained"].get<std::vector<std::uint8_t>>(), "batches.json", ++line});
-      }
+// `source`: what the samples are said to come from.
+inline std::vector<GoldenStep> steps_of(const nlohmann::json& json, const std::string& source = "golden") {
+  std::vector<GoldenStep> read;
+  std::int64_t line = 0;
+  for (const auto& step : json) {
+    read.emplace_back();
+    for (const auto& micro_batch : step) {
+      read.back().emplace_back();
+      for (const auto& sample : micro_batch)
+        read.back().back().push_back({sample["tokens"].get<std::vector<std::int32_t>>(),
+                                      sample["trained"].get<std::vector<std::uint8_t>>(), source, ++line});
     }
-    return read;
-  }();
+  }
+  return read;
+}
+
+inline nlohmann::json read_json(const std::filesystem::path& path) {
+  return parse_json(read_text(path, 1 << 20), path.string());
+}
+
+inline const std::vector<GoldenStep>& golden_steps() {
+  static const std::vector<GoldenStep> steps =
+      steps_of(read_json(golden_path("batches.json"))["steps"], "batches.json");
   return steps;
 }
 

@@ -125,7 +125,7 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   }
   TrainStep step(device, *model, store, gathers, reductions, limits,
                  {.recompute = Recompute::kYes, .wave = 0, .streamer = streamer});
-  const LearningRate rates{.schedule = Schedule::kLinear, .peak = 1e-2, .warmup = 3, .total = 20};
+  const LearningRate rates{.schedule = Schedule::kLinear, .peak = job.peak_rate, .warmup = 3, .total = 20};
   for (int s = 0; s < job.steps; ++s) {
     const double rate = rates.at(s);
     const AdamWStep adamw =

@@ -96,7 +96,8 @@ void decode_q4_k(const std::byte* from, float* out) {
     const auto [scale, min] = scale_and_min(from + 4, j);
     const float d_scale = d * scale, d_min = dmin * min;
     for (std::size_t l = 0; l < 32; ++l)
-      out[32 * j + l] = d_scale * static_cast<float>(byte_at(from, 16 + 32 * (j / 2) + l) >> (4 * (j % 2)) & 15) - d_min;
+      out[32 * j + l] =
+          d_scale * static_cast<float>(byte_at(from, 16 + 32 * (j / 2) + l) >> (4 * (j % 2)) & 15) - d_min;
   }
 }
 

@@ -1,5 +1,5 @@
-// Decoding of ggml's larger blocks: 256 values with scales of 6 bits or 4 for each 16 or 32 of them, and the 5-bit blocks
-// of 32. Layouts: ggml's ggml-quants.h. All arithmetic is f32, in the order of the reference.
+// Decoding of ggml's larger blocks: 256 values with scales of 6 bits or 4 for each 16 or 32 of them, and the 5-bit
+// blocks of 32. Layouts: ggml's ggml-quants.h. All arithmetic is f32, in the order of the reference.
 #pragma once
 
 #include <cstddef>

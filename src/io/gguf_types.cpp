@@ -86,7 +86,7 @@ void decode_blocks(GgmlType type, std::span<const std::byte> bytes, std::span<fl
   const std::size_t blocks = out.size() / static_cast<std::size_t>(block.values);
   DCHECK(bytes.size() == blocks * block.bytes, "{} bytes for {} blocks of {}", bytes.size(), blocks, block.name);
   const auto each = [&](auto decode) {
-    for (std::size_t b = 0; b < blocks; ++b) 
+    for (std::size_t b = 0; b < blocks; ++b)
       decode(bytes.data() + b * block.bytes, out.data() + b * static_cast<std::size_t>(block.values));
   };
   switch (type) {

@@ -90,8 +90,8 @@ TEST(Gguf, DecodesLargerBlocksAsTheReferencePackageDoes) {
   }
 }
 
-// x[i] = ((37 i mod 256) - 128) / 64 (1 + i / 64), i < 256: evenly spread values, so that the error is a step / sqrt(12):
-// of 15 and 63 steps a sub-block, and f16 and 6 bits for scales.
+// x[i] = ((37 i mod 256) - 128) / 64 (1 + i / 64), i < 256: evenly spread values, so that the error is a step /
+// sqrt(12): of 15 and 63 steps a sub-block, and f16 and 6 bits for scales.
 TEST(Gguf, DecodesTheLargerBlocksOfTheFormatsReference) {
   const std::pair<std::uint32_t, std::pair<const char*, double>> cases[] = {
       {12,
@@ -108,8 +108,8 @@ TEST(Gguf, DecodesTheLargerBlocksOfTheFormatsReference) {
   };
   const TemporaryDirectory directory;
   for (const auto& [type, block] : cases) {
-    const GgufFile file(directory.write(
-        "block.gguf", GgufBytes().tensor("t", {256}, type, 0).data(from_hex(block.first)).bytes()));
+    const GgufFile file(
+        directory.write("block.gguf", GgufBytes().tensor("t", {256}, type, 0).data(from_hex(block.first)).bytes()));
     std::vector<float> values(256);
     file.read_f32(file.tensor("t"), values);
     double error = 0, size = 0;

@@ -93,7 +93,7 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   const Adapter start = read_adapter(job.adapter.empty() ? golden_path("adapter-" + job.variant) : job.adapter);
   const std::vector<GoldenStep>& data = job.data.empty() ? golden_steps() : job.data;
   const Format format = dense_format(job.dtype);
-  const auto model = 
+  const auto model =
       make_model(device, base.config(), {job.linears.value_or(format), format}, &start.config, job.dtype);
   base.check(*model);
   check_adapter(start, model->units());

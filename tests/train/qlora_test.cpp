@@ -1,5 +1,5 @@
-// Twelve steps of QLoRA on the real SmolLM2-135M-Instruct, in f32 over NF4 with double quantisation, against transformers
-// and PEFT on the weights that bitsandbytes' NF4 decodes to (scripts/goldens/qlora.py).
+// Twelve steps of QLoRA on the real SmolLM2-135M-Instruct, in f32 over NF4 with double quantisation, against
+// transformers and PEFT on the weights that bitsandbytes' NF4 decodes to (scripts/goldens/qlora.py).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,34 +1,65 @@
 #!/usr/bin/env python3
 """Writes tests/data/tokenizer/: token ids of odd lines as the `tokenizers` package gives them.
 
-Last made with tokenizers 0.23.3, gguf 0.19.0:
-    python scripts/goldens/tokenizer.py SmolLM2-135M-Instruct.Q4_1.gguf
+Last made with tokenizers 0.23.3, gguf 0.19.0: scripts/make_goldens tokenizer
+Needs the model that launch/quickstart fetches ($SHARDLORA_TEST_MODEL) and ../shared/data/tokenizers beside the repository.
 
-The oracle is built from the vocabulary and merges inside the GGUF file with the pre-tokenizer that `smollm` names.
-(transformers' own import of a GGUF file loses the digit split.)
-    smollm2.jsonl      lines for the real model's vocabulary
+The oracle for SmolLM2 is built from the vocabulary and merges inside the GGUF file with the pre-tokenizer that `smollm`
+names. (transformers' own import of a GGUF file loses the digit split.)
+    lines.jsonl        odd lines, a JSON string each
+    digests.json       for each real tokenizer, three characters of base64 of SHA-256 a line: over the ids, and over what
+                       they decode to with and without control tokens
     tiny.gguf          a vocabulary of some 600 tokens, trained here
-    tiny.jsonl         lines for it
+    tiny.jsonl         lines for it: [text, ids], or [text, ids, decoded, decoded without control tokens] where decoding
+                       does not give the text
     code_points.json   for each block of 4,096 code points below U+40000 a hash of where the pre-tokenizers cut
-A row is [text, ids], or [text, ids, decoded, decoded without control tokens] where decoding does not give the text.
 """
+import base64
 import hashlib
 import json
+import os
 import pathlib
 import random
-import sys
+import unicodedata
 
 import gguf
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests/data/tokenizer"
 CONTROL, USER_DEFINED = 3, 4
+
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+          r"\s+(?!\S)|\s+")
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+CASED = rf"[^\r\n\p{{L}}\p{{N}}]?{UPPER}*{LOWER}+%s|[^\r\n\p{{L}}\p{{N}}]?{UPPER}+{LOWER}*%s|"
+OTHERS = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+TEKKEN = CASED % ("", "") + r"\p{N}" + OTHERS
+GPT4O = CASED % (("(?i:'s|'t|'re|'ve|'m|'ll|'d)?",) * 2) + r"\p{N}{1,3}" + OTHERS
+DEEPSEEK_LETTERS = (
+    r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝ\u1F5F-\u1F7Dᾀ-ᾴᾶ-ᾼ\u1FBEῂ-ῄῆ-ῌ\u1FD0-\u1FD3\u1FD6-\u1FDBῠ-Ῥῲ-ῴῶ-ῼ"
+    r"ℂℇℊ-ℓℕℙ-ℝℤ\u2126ℨ\u212A-\u212Dℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+")
+DEEPSEEK_CJK = "[一-龥ࠀ-一가-퟿]+"
+DEEPSEEK_V3 = (r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|"""
+               r"\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+def splits(*patterns):
+    steps = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns]
+    return pre_tokenizers.Sequence(steps + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+
 
 PRE_TOKENIZERS = {
     "smollm": pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
     ),
     "gpt-2": pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+    "llama-bpe": splits(LLAMA3),
+    "qwen2": splits(LLAMA3.replace("{1,3}", "")),
+    "tekken": splits(TEKKEN),
+    "gpt-4o": splits(GPT4O),
+    "deepseek-llm": splits("[\r\n]", DEEPSEEK_LETTERS, r"\s?[!-/:-~！-／：-～‘-‟　-。]+", r"\s+$", DEEPSEEK_CJK, r"\p{N}+"),
+    "deepseek-coder": splits("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", DEEPSEEK_CJK, r"\p{N}"),
+    "deepseek-v3": splits(r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", DEEPSEEK_V3),
 }
 
 # One sentence of our own for many scripts.
@@ -114,6 +145,10 @@ def lines(count, controls, seed):
     return list(seen)[:count]
 
 
+CONTROLS_OF_ALL = ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<s>", "</s>", "<unk>", "<|begin_of_text|>", "<|eot_id|>",
+                   "<|start_header_id|>", "<|reserved_special_token_5|>", "<think>", "</think>", "<tool_call>", "<repo_name>"]
+
+
 def oracle(tokens, types, merges, pre):
     added = [(t, k) for t, k in zip(tokens, types) if k in (CONTROL, USER_DEFINED)]
     model = models.BPE({t: i for i, t in enumerate(tokens)}, [tuple(m.split(" ")) for m in merges])
@@ -135,6 +170,40 @@ def write_lines(name, tokenizer, controls, count, seed):
         rows.append([text, ids] if decoded == plain == text else [text, ids, decoded, plain])
     text = "\n".join(json.dumps(row, separators=(",", ":"), ensure_ascii=True) for row in rows)
     (OUT / name).write_text(text + "\n")
+
+
+def write_real(model):
+    shared = OUT.parents[3] / "shared/data/tokenizers"
+    c = contents(model)
+    real = {"smollm2": oracle(c["tokens"], c["token_type"], c["merges"], c["pre"])[0]}
+    for name in ("llama2", "llama3_1", "qwen3"):
+        real[name] = Tokenizer.from_file(str(shared / name / "tokenizer.json"))
+        real[name].no_truncation(), real[name].no_padding()
+    texts = lines(9600, CONTROLS_OF_ALL, seed=1)
+    draw = random.Random(2)
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        texts += [unicodedata.normalize(form, text) for text in SENTENCES[:25] + MARKS + EMOJI]
+    texts += [c * n for c in ("ab", "x ", "  \n", "1.", "é", "\u0301", "한글", "👩‍👩‍👧‍👦", "\t\t ", "<s>", "\u2581", "=-") for n in (5, 33, 90)]
+    while len(texts) < 10500:  # letters of one script, as a foreign text would have them
+        first = draw.choice((0x370, 0x400, 0x530, 0x5D0, 0x620, 0x905, 0x985, 0xB85, 0xE01, 0x10A0, 0x1200, 0x13A0, 0x1780, 0x3041,
+                             0x30A1, 0x4E00, 0xAC00, 0x1F300, 0x10330, 0x20000))
+        texts.append("".join(draw.choice([" ", chr(first + draw.randrange(64)), chr(first + draw.randrange(64))]) for _ in range(24)))
+    texts = list(dict.fromkeys(texts))
+    assert len(texts) >= 10000
+    (OUT / "lines.jsonl").write_text("".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts))
+
+    def digest(text):
+        return base64.b64encode(hashlib.sha256(text.encode()).digest())[:3].decode()
+
+    digests = {}
+    for name, tokenizer in real.items():
+        ids, decoded = "", ""
+        for text in texts:
+            of_text = tokenizer.encode(text, add_special_tokens=False).ids
+            ids += digest(",".join(map(str, of_text)))
+            decoded += digest(tokenizer.decode(of_text, skip_special_tokens=False) + "\0" + tokenizer.decode(of_text))
+        digests[name] = {"ids": ids, "decoded": decoded}
+    (OUT / "digests.json").write_text(json.dumps(digests, indent=0) + "\n")
 
 
 def contents(path):
@@ -189,13 +258,12 @@ def cuts(pre):
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
     OUT.mkdir(parents=True, exist_ok=True)
     write_tiny()
-    for path, name, count in ((sys.argv[1], "smollm2.jsonl", 2600), (OUT / "tiny.gguf", "tiny.jsonl", 900)):
-        c = contents(path)
-        write_lines(name, *oracle(c["tokens"], c["token_type"], c["merges"], c["pre"]), count, seed=count)
+    c = contents(OUT / "tiny.gguf")
+    write_lines("tiny.jsonl", *oracle(c["tokens"], c["token_type"], c["merges"], c["pre"]), 900, seed=900)
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    write_real(os.environ.get("SHARDLORA_TEST_MODEL", cache / "shardlora/SmolLM2-135M-Instruct.Q4_1.gguf"))
     (OUT / "code_points.json").write_text(json.dumps({name: cuts(pre) for name, pre in PRE_TOKENIZERS.items()}, indent=0) + "\n")
 
 

@@ -83,15 +83,6 @@ void expect_offsets(const Tokenizer& tokenizer, const std::vector<Row>& rows, bo
   }
 }
 
-TEST(Tokenizer, GivesTheIdsOfTheTokenizersPackage) {
-  NEEDS_TEST_MODEL();
-  const auto rows = golden("smollm2.jsonl");
-  ASSERT_GE(rows.size(), 2000U);
-  const Tokenizer tokenizer = Tokenizer::open(test_model());
-  expect_golden(tokenizer, rows);
-  expect_offsets(tokenizer, rows, false);
-}
-
 TEST(Tokenizer, KnowsTheModelsNames) {
   NEEDS_TEST_MODEL();
   const Tokenizer tokenizer = Tokenizer::open(test_model());

@@ -21,7 +21,7 @@ class Pattern {
   static Pattern one_of(const CodePoints& set);
 
   // Calls found(begin, end) for every match from left to right, none overlapping; an empty match is never where the
-  // last one ended. `text` must be UTF-8.
+  // last one ended, and an empty text has none. `text` must be UTF-8.
   void find_all(std::string_view text, const std::function<void(std::size_t, std::size_t)>& found) const;
 
  private:

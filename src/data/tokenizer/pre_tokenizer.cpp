@@ -34,15 +34,12 @@ struct Cut {
 void cut(std::string_view word, const Pattern& pattern, bool invert, std::vector<Cut>& cuts) {
   cuts.clear();
   std::size_t last = 0;
-  const auto add = [&](std::size_t begin, std::size_t end, bool is_match) {
-    if (begin < end) cuts.push_back({{begin, end}, is_match != invert});
-  };
   pattern.find_all(word, [&](std::size_t begin, std::size_t end) {
-    add(last, begin, false);
-    add(begin, end, true);
+    if (last < begin) cuts.push_back({{last, begin}, invert});
+    cuts.push_back({{begin, end}, !invert});  // also an empty one: it keeps its neighbours apart
     last = end;
   });
-  add(last, word.size(), false);
+  if (last < word.size()) cuts.push_back({{last, word.size()}, invert});
 }
 
 // A match joins what is beside it, unless that is a match too.
@@ -84,7 +81,7 @@ void split(Words& words, const Pattern& pattern, SplitBehavior behavior, bool in
       merge_matches(cuts, behavior == SplitBehavior::kMergedWithNext);
     if (behavior == SplitBehavior::kContiguous) merge_alike(cuts);
     for (const Cut& c : cuts)
-      if (!c.is_match || behavior != SplitBehavior::kRemoved)
+      if (c.range.begin < c.range.end && (!c.is_match || behavior != SplitBehavior::kRemoved))
         out.push_back({word.begin + c.range.begin, word.begin + c.range.end});
   }
   words.ranges = std::move(out);

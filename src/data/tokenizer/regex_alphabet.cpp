@@ -154,7 +154,7 @@ class Parser {
     else if (c == '.')
       parts_.one_of(flags.dot_is_all ? CodePoints(0, CodePoints::kCount - 1) : newline.complement());
     else if (c == '^')
-      around("(?:(?<=", newline, ")|\\A)");
+      around("(?:(?<=", newline, ")(?!\\z)|\\A)");
     else if (c == '$')
       around("(?:(?=", newline, ")|\\z)");
     else if (c == '\\')
@@ -298,6 +298,7 @@ class Parser {
         break;
     }
     if (digits < least || (braces && !takes('}')) || value >= CodePoints::kCount) refuse("not a hexadecimal character");
+    if (most == 2 && value >= 0x80) refuse("\\x of a byte that is no character by itself; write \\x{...}");
     return {value, value};
   }
 
@@ -330,6 +331,9 @@ class Parser {
     const std::uint32_t c = next();
     if (c == '\\') {
       const std::uint32_t escaped = next();
+      // Inside brackets Oniguruma's \w lacks the superscripts and fractions of Latin-1.
+      if (escaped == 'w') return CodePoints::word() & latin1_numbers().complement();
+      if (escaped == 'W') return CodePoints::word().complement() | latin1_numbers();
       if (named_set(escaped, low)) return low;
       low = escaped == 'b' ? CodePoints('\b', '\b') : literal(escaped);
     } else {
@@ -343,6 +347,11 @@ class Parser {
     const CodePoints high = d == '\\' ? literal(next()) : CodePoints(d, d);
     if (high.ranges()[0].first < low.ranges()[0].first) refuse("a range that ends before it begins");
     return {low.ranges()[0].first, high.ranges()[0].first};
+  }
+
+  static const CodePoints& latin1_numbers() {
+    static const CodePoints set = CodePoints(0xB2, 0xB3) | CodePoints(0xB9, 0xB9) | CodePoints(0xBC, 0xBE);
+    return set;
   }
 
   CodePoints posix() {

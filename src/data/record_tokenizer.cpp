@@ -94,7 +94,7 @@ std::vector<Sample> RecordTokenizer::samples_of(const Row& row, const Record& re
                                                 const SampleOptions& options) const {
   Sample whole;
   if (const auto* conversation = std::get_if<Conversation>(&record)) {
-    if (chat_ == nullptr) fail("{}:{}: {}", row.source, row.line, kNoChatTemplate);
+    if (chat_ == nullptr) fail("{}:{}: {}", row.source, row.line, no_chat_template(*tokenizer_));
     whole = chat_->sample_of({row.source, row.line, conversation->json}, options.train_on);
   } else {
     whole = std::visit(
@@ -122,7 +122,7 @@ Prompt RecordTokenizer::prompt_of(const Row& row, const Record& record) const {
   std::visit(
       Overloaded{
           [&](const Conversation& conversation) {
-            if (chat_ == nullptr) fail("{}:{}: {}", row.source, row.line, kNoChatTemplate);
+            if (chat_ == nullptr) fail("{}:{}: {}", row.source, row.line, no_chat_template(*tokenizer_));
             prompt = chat_->prompt_of({row.source, row.line, conversation.json});
           },
           [&](const TokenRow&) { throw RowError("a row of tokens says nowhere where the answer begins"); },

@@ -49,11 +49,6 @@ Rendered render(const ChatTemplate& chat, const TemplateInput& input) {
 
 }  // namespace
 
-ChatTemplate chat_template_of(const Tokenizer& tokenizer) {
-  if (tokenizer.chat_template().empty()) fail("{}", kNoChatTemplate);
-  return {tokenizer.chat_template(), "chat template"};
-}
-
 SampleMaker::SampleMaker(const Tokenizer& tokenizer, const ChatTemplate& chat) : tokenizer_(tokenizer), chat_(chat) {}
 
 TemplateInput SampleMaker::input_of(const Json& row) const {

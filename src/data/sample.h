@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "data/rows/row.h"
-#include "data/template/chat_template.h"
+#include "data/template_choice.h"
 #include "data/tokenizer.h"
 #include "data/turns.h"
 
@@ -73,11 +73,5 @@ class SampleMaker {
   const Tokenizer& tokenizer_;
   const ChatTemplate& chat_;
 };
-
-inline constexpr const char* kNoChatTemplate =
-    "the model has no chat template (tokenizer.chat_template); take the instruct version of the model";
-
-// The variables that a template may use besides the row's.
-ChatTemplate chat_template_of(const Tokenizer& tokenizer);
 
 }  // namespace shardlora

@@ -51,7 +51,7 @@ struct Recipe {
   std::vector<DatasetSource> datasets;
   std::vector<DatasetSource> test_datasets;
   double val_set_size = 0;  // below 1 a fraction of the rows, from 1 on a number of rows
-  std::string chat_template = "tokenizer_default";
+  TemplateChoice chat_template;  // chat_template and chat_template_jinja
   bool train_on_inputs = false;
   std::int64_t sequence_len = 2048;
   std::optional<ExcessLength> excess_length_strategy;  // not given: cut, as long as at most 1 % of the rows need it

@@ -166,17 +166,6 @@ std::vector<Field> data_fields() {
            expected(v, "a fraction below 1 or a whole number of rows");
        },
        [](const RecipeDraft& r) { return fmt::format("{}", r.val_set_size); }},
-      {"chat_template",
-       {"template"},
-       [](RecipeDraft& r, const ConfigValue& v) {
-         if (to_text(v) != "tokenizer_default")
-           fail(
-               "{}: {}: \"{}\" is not supported in this version; the model's own template is used with "
-               "tokenizer_default",
-               v.node.place, v.name, to_text(v));
-         r.chat_template = "tokenizer_default";
-       },
-       [](const RecipeDraft& r) { return r.chat_template; }},
       flag("train_on_inputs", &Recipe::train_on_inputs, {"train_on_prompt"}),
       whole("sequence_len", &Recipe::sequence_len, 8, 1 << 24, {"cutoff_len", "max_length", "max_seq_length"}),
       {"excess_length_strategy",
@@ -297,7 +286,7 @@ std::vector<Field> run_fields() {
 const std::vector<ConfigField<RecipeDraft>>& recipe_fields() {
   static const std::vector<Field> table = [] {
     std::vector<Field> all;
-    for (auto part : {base_fields(), adapter_fields(), data_fields(), step_fields(), schedule_fields(),
+    for (auto part : {base_fields(), adapter_fields(), data_fields(), template_fields(), step_fields(), schedule_fields(),
                       evaluation_fields(), run_fields()})
       all.insert(all.end(), part.begin(), part.end());
     return all;

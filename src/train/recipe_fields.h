@@ -22,6 +22,8 @@ void check_schedule(const RecipeDraft& draft, const GivenKeys& keys);
 // Its part about evaluation, in evaluation_fields.cpp.
 std::vector<ConfigField<RecipeDraft>> evaluation_fields();
 void check_evaluation(const RecipeDraft& draft, const GivenKeys& keys);
+// Its part about the chat template, in template_fields.cpp.
+std::vector<ConfigField<RecipeDraft>> template_fields();
 // Keys of other trainers that this version doesn't have.
 const std::vector<UnsupportedKey>& unsupported_recipe_keys();
 

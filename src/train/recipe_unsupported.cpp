@@ -27,7 +27,6 @@ const std::vector<UnsupportedKey>& unsupported_recipe_keys() {
       {"dataset_dir", {}, "name the files under datasets: - path: rows.jsonl"},
       {"dataset_prepared_path", {}},
       {"eval_dataset", {}, "name the files under test_datasets: - path: rows.jsonl"},
-      {"chat_template_jinja", {}},
       {"mask_history", {"false"}},
       {"shuffle_merged_datasets", {"true"}},
       {"overwrite_cache", {"false", "true"}},

@@ -14,9 +14,9 @@ namespace {
 
 // The chat template is looked at only where a dataset has conversations: a base model need not have one.
 struct RecipeTokenizer {
-  explicit RecipeTokenizer(const Tokenizer& tokenizer) : records(tokenizer, nullptr) {
-    if (tokenizer.chat_template().empty()) return;
-    chat.emplace(chat_template_of(tokenizer));
+  RecipeTokenizer(const Tokenizer& tokenizer, const TemplateChoice& choice) : records(tokenizer, nullptr) {
+    if (choice.is_models_own() && tokenizer.chat_template().empty()) return;
+    chat.emplace(chat_template_of(tokenizer, choice));
     maker.emplace(tokenizer, *chat);
     records = RecordTokenizer(tokenizer, &*maker);
   }
@@ -34,7 +34,7 @@ std::int64_t longest(const std::vector<Sample>& samples) {
 }
 
 TrainingData load_training_data(const Recipe& recipe, const Tokenizer& tokenizer) {
-  const RecipeTokenizer with(tokenizer);
+  const RecipeTokenizer with(tokenizer, recipe.chat_template);
   const SampleOptions options{recipe.sequence_len, {.inputs = recipe.train_on_inputs}, recipe.excess_length_strategy};
   TrainingData data;
   if (with.maker)
@@ -53,7 +53,7 @@ TrainingData load_training_data(const Recipe& recipe, const Tokenizer& tokenizer
 }
 
 std::vector<Prompt> load_test_prompts(const Recipe& recipe, const Tokenizer& tokenizer) {
-  const RecipeTokenizer with(tokenizer);
+  const RecipeTokenizer with(tokenizer, recipe.chat_template);
   return load_prompts(recipe.test_datasets, with.records);
 }
 

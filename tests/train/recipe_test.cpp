@@ -328,9 +328,8 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
        "r.yaml:6: optimizer: expected adamw (or adamw_torch, adamw_torch_fused), the only optimizer of this "
        "version, got \"lion\""},
       {"backend: cuda", "r.yaml:6: backend: this version has no CUDA backend; set it to auto or cpu"},
-      {"chat_template: chatml",
-       "r.yaml:6: chat_template: \"chatml\" is not supported in this version; the model's own template is "
-       "used with tokenizer_default"},
+      {"chat_template: chatlm", "r.yaml:6: chat_template: unknown chat template \"chatlm\"; did you mean \"chatml\"?"},
+      {"chat_template: jinja", "r.yaml:6: chat_template: chat_template: jinja needs chat_template_jinja"},
       {"sample_packing: true\ngroup_by_length: true",
        "r.yaml:7: group_by_length: not together with sample_packing, whose rows are all about as long"},
       {"max_tokens_per_micro_batch: 100",

@@ -73,7 +73,8 @@ void check_template_choice(const TemplateChoice& choice) {
 
 std::string no_chat_template(const Tokenizer& tokenizer) {
   return fmt::format(
-      "the model has no chat template (a base model seldom has): take its instruct version, or choose one whose tokens it "
+      "the model has no chat template (a base model seldom has): take its instruct version, or choose one whose tokens "
+      "it "
       "has with chat_template: {}, or a .jinja file",
       shown(usable_names(&tokenizer)));
 }

@@ -50,7 +50,7 @@ struct Recipe {
 
   std::vector<DatasetSource> datasets;
   std::vector<DatasetSource> test_datasets;
-  double val_set_size = 0;  // below 1 a fraction of the rows, from 1 on a number of rows
+  double val_set_size = 0;       // below 1 a fraction of the rows, from 1 on a number of rows
   TemplateChoice chat_template;  // chat_template and chat_template_jinja
   bool train_on_inputs = false;
   std::int64_t sequence_len = 2048;

@@ -286,8 +286,8 @@ std::vector<Field> run_fields() {
 const std::vector<ConfigField<RecipeDraft>>& recipe_fields() {
   static const std::vector<Field> table = [] {
     std::vector<Field> all;
-    for (auto part : {base_fields(), adapter_fields(), data_fields(), template_fields(), step_fields(), schedule_fields(),
-                      evaluation_fields(), run_fields()})
+    for (auto part : {base_fields(), adapter_fields(), data_fields(), template_fields(), step_fields(),
+                      schedule_fields(), evaluation_fields(), run_fields()})
       all.insert(all.end(), part.begin(), part.end());
     return all;
   }();

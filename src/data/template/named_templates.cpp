@@ -59,8 +59,10 @@ const std::vector<NamedTemplate> kTemplates = {
 {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}
 {%- if enable_thinking is defined and not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %})jinja"},
 
-    {"llama3", {"llama_3", "llama3_1", "llama3_2", "llama3_3"},
-     {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"}, R"jinja(
+    {"llama3",
+     {"llama_3", "llama3_1", "llama3_2", "llama3_3"},
+     {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
+     R"jinja(
 {%- macro header(role) %}{{ '<|start_header_id|>' + role + '<|end_header_id|>\n\n' }}{% endmacro %}
 {{ bos_token }}
 {%- if opening is not none %}{{ header('system') + opening | trim + '<|eot_id|>' }}{% endif %}
@@ -93,7 +95,10 @@ const std::vector<NamedTemplate> kTemplates = {
 {%- else %}{{ said(m) + eos_token }}{% endif %}
 {% endfor %})jinja"},
 
-    {"mistral_v7_tekken", {"mistral_small"}, {"[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"}, R"jinja({{ bos_token }}
+    {"mistral_v7_tekken",
+     {"mistral_small"},
+     {"[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"},
+     R"jinja({{ bos_token }}
 {%- if opening is not none %}{{ '[SYSTEM_PROMPT]' + opening + '[/SYSTEM_PROMPT]' }}{% endif %}
 {% for m in turns %}
 {% if m.role == 'user' %}{{ '[INST]' + said(m) + '[/INST]' }}
@@ -134,8 +139,10 @@ const std::vector<NamedTemplate> kTemplates = {
 {% endfor %}
 {% if add_generation_prompt %}{{ '<｜Assistant｜>' }}{% endif %})jinja"},
 
-    {"cohere", {"command_r"},
-     {"<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|SYSTEM_TOKEN|>", "<|USER_TOKEN|>", "<|CHATBOT_TOKEN|>"}, R"jinja(
+    {"cohere",
+     {"command_r"},
+     {"<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|SYSTEM_TOKEN|>", "<|USER_TOKEN|>", "<|CHATBOT_TOKEN|>"},
+     R"jinja(
 {%- set start = '<|START_OF_TURN_TOKEN|>' %}
 {{ bos_token }}
 {%- if opening is not none %}{{ start + '<|SYSTEM_TOKEN|>' + opening | trim + '<|END_OF_TURN_TOKEN|>' }}{% endif %}

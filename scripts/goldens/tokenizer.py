@@ -12,7 +12,8 @@ names. (transformers' own import of a GGUF file loses the digit split.)
     tiny.gguf          a vocabulary of some 600 tokens, trained here
     tiny.jsonl         lines for it: [text, ids], or [text, ids, decoded, decoded without control tokens] where decoding
                        does not give the text
-    code_points.json   for each block of 4,096 code points below U+40000 a hash of where the pre-tokenizers cut
+    code_points.json   for each block of 4,096 code points below U+40000 a hash of where the pre-tokenizers cut, and of what
+                       the normalisation forms make of a line around each code point
 """
 import base64
 import hashlib
@@ -23,7 +24,7 @@ import random
 import unicodedata
 
 import gguf
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests/data/tokenizer"
 CONTROL, USER_DEFINED = 3, 4
@@ -257,6 +258,18 @@ def cuts(pre):
     return hashes
 
 
+def forms(form):
+    """As cuts(), over the normalised text of a line with marks of several classes around each code point."""
+    hashes = []
+    for first in range(0, 0x40000, 4096):
+        block = hashlib.sha256()
+        for c in range(first, first + 4096):
+            if not 0xD800 <= c <= 0xDFFF:
+                block.update(form.normalize_str(f"a{chr(c)}\u0323\u0301{chr(c)}\u0334x{chr(c)}\u1161\u11a8 \u0345{chr(c)}\n").encode())
+        hashes.append(block.hexdigest()[:16])
+    return hashes
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     write_tiny()
@@ -264,7 +277,9 @@ def main():
     write_lines("tiny.jsonl", *oracle(c["tokens"], c["token_type"], c["merges"], c["pre"]), 900, seed=900)
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     write_real(os.environ.get("SHARDLORA_TEST_MODEL", cache / "shardlora/SmolLM2-135M-Instruct.Q4_1.gguf"))
-    (OUT / "code_points.json").write_text(json.dumps({name: cuts(pre) for name, pre in PRE_TOKENIZERS.items()}, indent=0) + "\n")
+    hashes = {name: cuts(pre) for name, pre in PRE_TOKENIZERS.items()}
+    hashes |= {name: forms(getattr(normalizers, name)()) for name in ("NFC", "NFD", "NFKC", "NFKD")}
+    (OUT / "code_points.json").write_text(json.dumps(hashes, indent=0) + "\n")
 
 
 if __name__ == "__main__":

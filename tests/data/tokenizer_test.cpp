@@ -6,6 +6,7 @@
 #include <ctime>
 #include <fstream>
 #include <random>
+#include <thread>
 
 #include "base/error.h"
 #include "io/gguf_bytes.h"
@@ -161,6 +162,19 @@ TEST(Tokenizer, RefusesTextThatIsNotUtf8) {
   for (const char* text : {"ab\xFF", "\xC0\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "\x80"})
     EXPECT_THROW(tokenizer.encode(text), Error) << text;
   EXPECT_THAT([&] { tokenizer.encode("ab\xFF"); }, ThrowsMessage<Error>(HasSubstr("not UTF-8 at byte 2")));
+}
+
+TEST(Tokenizer, GivesTheSameFromManyThreads) {
+  const Tokenizer tokenizer = tiny();
+  const auto rows = golden("tiny.jsonl");
+  std::vector<std::thread> threads;
+  std::array<std::size_t, 4> wrong{};
+  for (std::size_t& count : wrong)
+    threads.emplace_back([&] {
+      for (const Row& row : rows) count += ids_of(tokenizer.encode(row.text)) != row.ids;
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(wrong, ::testing::Each(0U));
 }
 
 // Quadratic merging would take hours.

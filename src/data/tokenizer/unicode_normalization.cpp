@@ -20,7 +20,11 @@ bool is_compatible(NormalizationForm form) {
 }
 bool is_composed(NormalizationForm form) { return form == NormalizationForm::kNFC || form == NormalizationForm::kNFKC; }
 
-int combining_class(utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; }
+// 0 also for marks that the package's tables do not know yet.
+int combining_class(utf8proc_int32_t c) {
+  const int of_utf8proc = utf8proc_get_property(c)->combining_class;
+  return of_utf8proc != 0 && CodePoints::normalised().contains(static_cast<std::uint32_t>(c)) ? of_utf8proc : 0;
+}
 
 void decompose(utf8proc_int32_t c, bool compatible, Codes& out) {
   std::array<utf8proc_int32_t, 32> buffer{};  // the longest decomposition has 18
@@ -36,8 +40,9 @@ void decompose(utf8proc_int32_t c, bool compatible, Codes& out) {
 // What a character may do in a form.
 enum Role : std::uint8_t {
   kInert = 0,
-  kChanges = 1,    // alone it becomes something else
-  kContinues = 2,  // it may be reordered with, or composed into, what is before it
+  kChanges = 1,     // alone it becomes something else
+  kContinues = 2,   // it may be reordered with, or composed into, what is before it
+  kTakenApart = 4,  // it has a decomposition, which marks after it may get into
 };
 
 std::vector<std::uint8_t> make_roles(NormalizationForm form) {
@@ -50,6 +55,7 @@ std::vector<std::uint8_t> make_roles(NormalizationForm form) {
     for (auto c = static_cast<utf8proc_int32_t>(range.first); c <= static_cast<utf8proc_int32_t>(range.last); ++c) {
       Codes codes;
       decompose(c, is_compatible(form), codes);
+      if (codes.size() != 1 || codes[0] != c) mark(c, kTakenApart);
       if (combining_class(c) != 0 || combining_class(codes[0]) != 0) mark(c, kContinues);
       if (codes.size() > 1 && is_composed(form) && known.contains(static_cast<std::uint32_t>(c))) {
         Codes canonical;
@@ -101,7 +107,7 @@ AlignedText normalized(const AlignedText& aligned, NormalizationForm form) {
   std::size_t at = 0, before = 0;
   for (; at < text.size();) {
     const Character c = character_at(text, at);
-    if (role(c.code_point) != kInert) break;
+    if ((role(c.code_point) & (kChanges | kContinues)) != 0) break;
     before = at;
     at += c.length;
   }
@@ -121,10 +127,11 @@ AlignedText normalized(const AlignedText& aligned, NormalizationForm form) {
       const Character c = character_at(text, at);
       if (count > 0 && (role(c.code_point) & kContinues) == 0) break;
       any |= role(c.code_point);
-      if (role(c.code_point) == kInert)
-        codes.push_back(static_cast<utf8proc_int32_t>(c.code_point));
+      const auto code_point = static_cast<utf8proc_int32_t>(c.code_point);
+      if ((role(c.code_point) & kTakenApart) != 0)
+        decompose(code_point, is_compatible(form), codes);
       else
-        decompose(static_cast<utf8proc_int32_t>(c.code_point), is_compatible(form), codes);
+        codes.push_back(code_point);
       at += c.length;
       ++count;
     } while (at < text.size());

@@ -39,6 +39,19 @@ Json tools_of(const Json& tools) {
   }
 }
 
+// What an assistant thought stands under three names; templates look for the first or the second, as transformers sees
+// to it.
+void name_thoughts(Json& message) {
+  for (const char* name : {"reasoning_content", "thinking", "reasoning"}) {
+    const auto found = message.find(name);
+    if (found == message.end() || found->is_null()) continue;
+    const Json thoughts = *found;
+    message["reasoning_content"] = thoughts;
+    if (!message.contains("thinking")) message["thinking"] = thoughts;
+    return;
+  }
+}
+
 Rendered render(const ChatTemplate& chat, const TemplateInput& input) {
   try {
     return chat.render(input);
@@ -54,6 +67,7 @@ SampleMaker::SampleMaker(const Tokenizer& tokenizer, const ChatTemplate& chat) :
 TemplateInput SampleMaker::input_of(const Json& row) const {
   TemplateInput input;
   input.messages = row.at("messages");
+  for (Json& message : input.messages) name_thoughts(message);
   if (const auto tools = row.find("tools"); tools != row.end()) input.tools = tools_of(*tools);
   if (const auto variables = row.find("chat_template_kwargs"); variables != row.end() && variables->is_object())
     input.variables = *variables;

@@ -61,7 +61,15 @@ std::vector<std::string> SampleMaker::template_warnings(const TrainOn& train_on)
           fmt::format("the chat template writes no end-of-turn token after the answer ({} follows it): the model will "
                       "not learn to stop",
                       shown(tokenizer_, sample.tokens, behind)));
-    } else if (train_on.eos != TrainOnEos::kNone) {
+    } else {
+      const std::vector<std::int32_t>& ends = tokenizer_.ends();
+      if (std::find(ends.begin(), ends.end(), *end) == ends.end())
+        warnings.push_back(fmt::format(
+            "the chat template ends an answer with {}, but the model's files say that {} does: name it as the "
+            "end (eos_token_id) wherever the trained model is used",
+            Json(tokenizer_.bytes_of(*end)).dump(), Json(tokenizer_.bytes_of(tokenizer_.eos())).dump()));
+    }
+    if (end && train_on.eos != TrainOnEos::kNone) {
       const auto found = std::find(sample.tokens.rbegin(), sample.tokens.rend(), *end);
       if (sample.trained[static_cast<std::size_t>(sample.tokens.rend() - found) - 1] == 0)
         warnings.push_back(fmt::format(

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "data/preview.h"
 #include "data/sample.h"
 #include "data/template/named_templates.h"
 #include "data/template/text.h"
@@ -149,6 +150,57 @@ std::string error_of(const Tokenizer& tokenizer, const TemplateChoice& choice) {
     return "no error";
   } catch (const Error& error) {
     return error.what();
+  }
+}
+
+std::string marked(const SampleMaker& maker, const Tokenizer& tokenizer, const Row& row) {
+  return preview_row(maker.sample_of(row), tokenizer, false);
+}
+
+// Three families as they come from their folders: what trains, and that a question is asked as it was trained.
+TEST(Templates, TrainRealFamiliesAsTheyAreAsked) {
+  const std::filesystem::path folder = std::filesystem::path(TEST_DATA) / "../../../shared/data/tokenizers";
+  if (!std::filesystem::exists(folder)) {
+    if (in_ci()) FAIL() << folder << " is missing";
+    GTEST_SKIP() << "no tokenizers at " << folder;
+  }
+  const Row row{"r", 1, ordered_json::parse(R"({"messages":[{"role":"user","content":"Hi </s><|im_end|>"},
+      {"role":"assistant","content":"Yes."},{"role":"user","content":"So?"},{"role":"assistant","content":"No <|eot_id|>"}]})")};
+  {
+    const Tokenizer tokenizer = Tokenizer::open(folder / "llama2");
+    EXPECT_THAT(error_of(tokenizer, {}), HasSubstr("the model has no chat template"));
+    const ChatTemplate chat = chat_template_of(tokenizer, {"llama2", ""});
+    const SampleMaker maker(tokenizer, chat);
+    EXPECT_THAT(maker.template_warnings(), ::testing::IsEmpty());
+    EXPECT_EQ(maker.prompt_mismatch(row), std::nullopt);
+    EXPECT_EQ(maker.end_of_turn(), tokenizer.eos());
+    EXPECT_EQ(marked(maker, tokenizer, row),
+              "<s> [INST] Hi </s><|im_end|> [/INST]⟦Yes. </s>⟧<s> [INST] So? [/INST]⟦No <|eot_id|> </s>⟧\n");
+  }
+  {
+    const Tokenizer tokenizer = Tokenizer::open(folder / "llama3_1");
+    const ChatTemplate chat = chat_template_of(tokenizer);
+    const SampleMaker maker(tokenizer, chat);
+    EXPECT_THAT(maker.template_warnings(), ::testing::IsEmpty());
+    EXPECT_EQ(maker.prompt_mismatch(row), std::nullopt);
+    EXPECT_EQ(maker.end_of_turn(), tokenizer.id_of("<|eot_id|>"));
+    EXPECT_THAT(marked(maker, tokenizer, row),
+                HasSubstr("<|start_header_id|>assistant<|end_header_id|>\n\n⟦Yes.<|eot_id|>⟧<|start_header_id|>user"));
+    EXPECT_THAT(marked(maker, tokenizer, row), HasSubstr("⟦No <|eot_id|><|eot_id|>⟧"));
+  }
+  {
+    // Its template writes an empty thought behind the last question, which the prompt leaves to the model and which is
+    // no word of the row: said as a warning. The named template marks it as the model's.
+    const Tokenizer tokenizer = Tokenizer::open(folder / "qwen3");
+    const ChatTemplate own = chat_template_of(tokenizer), named = chat_template_of(tokenizer, {"qwen3", ""});
+    const SampleMaker maker(tokenizer, own), other(tokenizer, named);
+    EXPECT_THAT(maker.template_warnings(),
+                ::testing::ElementsAre(HasSubstr("behind the prompt the row goes on with \"<think>\\n\\n</think>")));
+    EXPECT_THAT(marked(maker, tokenizer, row), HasSubstr("assistant\n⟦Yes.<|im_end|>⟧\n"));
+    EXPECT_THAT(other.template_warnings(), ::testing::IsEmpty());
+    EXPECT_EQ(other.prompt_mismatch(row), std::nullopt);
+    EXPECT_THAT(marked(other, tokenizer, row),
+                HasSubstr("assistant\n⟦<think>\n\n</think>\n\nNo <|eot_id|><|im_end|>⟧\n"));
   }
 }
 

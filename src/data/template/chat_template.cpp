@@ -33,7 +33,7 @@ Rendered rendered(const Text& text) {
 }  // namespace
 
 ChatTemplate::ChatTemplate(const std::string& source, std::string name)
-    : template_(std::make_unique<Template>(parse_template(source, name))), name_(std::move(name)) {}
+    : template_(std::make_unique<Template>(parse_template(source, name))), source_(source), name_(std::move(name)) {}
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate::~ChatTemplate() = default;
 

@@ -48,12 +48,14 @@ class ChatTemplate {
 
   // An Error names the template's line: what raise_exception says, a wrong type, too many steps.
   Rendered render(const TemplateInput& input) const;
+  // The text it was made of.
+  const std::string& source() const { return source_; }
   // Whether it marks with {% generation %} what the model says.
   bool has_generation() const;
 
  private:
   std::unique_ptr<Template> template_;
-  std::string name_;
+  std::string source_, name_;
 };
 
 }  // namespace shardlora

@@ -152,8 +152,7 @@ Rope rope_of(const Keys& keys, std::int64_t max_positions) {
 nlohmann::json read_config_json(const std::filesystem::path& path) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
-    fail("{}: is missing; base_model has to be a Hugging Face folder (config.json, safetensors) or a GGUF file",
-         path.string());
+    fail("{}: is missing; without it nothing is known of the model, fetch it into the folder", path.string());
   nlohmann::json json = parse_json(read_text(path, kMaxBytes), path.string());
   if (!json.is_object()) fail("{}: is not a JSON object; fetch it again", path.string());
   return json;

@@ -17,8 +17,8 @@ class FolderSource final : public TensorSource {
  public:
   explicit FolderSource(const std::filesystem::path& folder)
       : path_(folder),
-        facts_(read_config_json(folder / kConfig)),
         files_(folder),
+        facts_(read_config_json(folder / kConfig)),
         config_(config_of(facts_, (folder / kConfig).string(), files_.find(kHead) != nullptr)) {
     if (config_.layers > std::ssize(files_.tensors()))
       fail("{}: {} layers, but only {} tensors in the folder; it is incomplete, fetch it again",
@@ -73,8 +73,8 @@ class FolderSource final : public TensorSource {
 
  private:
   std::filesystem::path path_;
-  nlohmann::json facts_;
   SafetensorsFolder files_;
+  nlohmann::json facts_;
   ModelConfig config_;
 };
 

@@ -35,7 +35,10 @@ bool is_there(const std::filesystem::path& path) {
         "{}: has pytorch_model.bin (pickled Python, which is not opened) and no safetensors; convert it once in Python "
         "with transformers: AutoModelForCausalLM.from_pretrained(\"{}\").save_pretrained(\"NEW_FOLDER\")",
         folder.string(), folder.string());
-  fail("{}: has neither {} nor {}; it is no whole model folder, fetch it again", folder.string(), kSingle, kIndex);
+  fail(
+      "{}: is no model folder, it has neither {} nor {}; give a Hugging Face folder (config.json and safetensors, all of "
+      "it) or a .gguf file",
+      folder.string(), kSingle, kIndex);
 }
 
 // A plain name of a file beside the index: nothing in it may lead elsewhere.

@@ -50,10 +50,21 @@ TEST_P(RowOps, RmsNormBackwardIsTheDerivative) {
   ops_.rms_norm(y, inv_rms, x, w, 1e-5F);
   ops_.rms_norm_backward(dx, dy, x, inv_rms, w, Accumulate::kNo);
   EXPECT_LE(off(dx, want, 1.01, 40), 1.0);
+  const Held in_place(GetParam(), {3, 40}, 3);  // dy again
+  ops_.rms_norm_backward(in_place, in_place, x, inv_rms, w, Accumulate::kNo);
+  EXPECT_EQ(in_place.values(), dx.values());
   Doubles sum = more.values();
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += want[i];
   ops_.rms_norm_backward(more, dy, x, inv_rms, w, Accumulate::kYes);
   EXPECT_LE(off(more, sum, 1.01, 40), 1.0);
+}
+
+TEST_P(RowOps, AddBiasAddsItToEveryRow) {
+  const Held y(GetParam(), {200, 90}, 1), before(GetParam(), {200, 90}, 1), bias(DType::kF32, {90}, 2);
+  ops_.add_bias(y, bias);
+  Doubles want = before.values();
+  for (std::size_t i = 0; i < want.size(); ++i) want[i] += bias.values()[i % 90];
+  EXPECT_LE(off(y, want, 1.01), 1.0);
 }
 
 TEST_P(RowOps, RopeTurnsPairsByTheirPositionAndBack) {

@@ -132,7 +132,7 @@ TEST(BaseModel, RefusesNumbersThatMakeNoModel) {
 TEST(BaseModel, SaysWhatToGiveInsteadOfWhatIsThere) {
   const TemporaryDirectory directory;
   EXPECT_THAT(error_of([&] { BaseModel::open(directory.path()); }),
-              AllOf(HasSubstr("config.json: is missing"), HasSubstr("Hugging Face folder"), HasSubstr("GGUF file")));
+              AllOf(HasSubstr("is no model folder"), HasSubstr("Hugging Face folder"), HasSubstr(".gguf")));
   EXPECT_THAT(error_of([&] { BaseModel::open(directory.path() / "none.gguf"); }), HasSubstr("none.gguf: No such file"));
   EXPECT_THAT(error_of([&] { BaseModel::open(directory.write("model.safetensors", "")); }),
               HasSubstr("give the folder that it lies in"));

@@ -240,6 +240,10 @@ TEST(Folder, SaysWhatToDoWithOtherKindsOfModels) {
   EXPECT_THAT(error_of_folder(folder), HasSubstr("has neither model.safetensors nor model.safetensors.index.json"));
   folder.directory.write("pytorch_model.bin", "");
   EXPECT_THAT(error_of_folder(folder), AllOf(HasSubstr("pytorch_model.bin"), HasSubstr("save_pretrained")));
+  folder.write();
+  std::filesystem::remove(folder.directory.path() / "config.json");
+  EXPECT_THAT(error_of_folder(folder), HasSubstr("config.json: is missing"));
+  std::filesystem::remove(folder.directory.path() / "model.safetensors");
   folder.directory.write("model.Q4_K_M.gguf", "");
   EXPECT_THAT(error_of_folder(folder), HasSubstr("give its path"));
 }

@@ -1,4 +1,5 @@
 """Whatever is wrong with the input or the machine: one message that names it, from one rank; nothing half-written."""
+import json
 import shutil
 import struct
 
@@ -48,6 +49,30 @@ class BadInput(program.ProgramTest):
         self.write_recipe(**changes)
         self.check(["train", "recipe.yaml", *settings], wanted, ranks=ranks)
 
+    def check_folders(self):
+        """Folders in the manner of Hugging Face, each wrong in one way."""
+        config = {"architectures": ["LlamaForCausalLM"], "vocab_size": 8, "hidden_size": 16, "intermediate_size": 16,
+                  "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 64}
+        header = b'{"model.norm.weight":{"dtype":"F32","shape":[16],"data_offsets":[0,64]}}'
+        whole = struct.pack("<Q", len(header)) + header + bytes(64)
+        index = '{"weight_map": {"model.norm.weight": "%s"}}'
+        for name, files, wanted in [
+                ("index", {"model.safetensors.index.json": index % "../model.safetensors"}, ["../model.safetensors"]),
+                ("shard", {"model.safetensors.index.json": index % "a.safetensors"}, ["a.safetensors", "missing"]),
+                ("cut", {"model.safetensors": whole[:-1]}, ["model.safetensors", "damaged"]),
+                ("huge", {"model.safetensors": b"\xff" * 8 + whole}, ["model.safetensors", "header of"]),
+                ("pickle", {"pytorch_model.bin": b""}, ["pytorch_model.bin", "save_pretrained"]),
+                ("gptq", {"model.safetensors": whole, "config.json": config | {"quantization_config": {"quant_method": "gptq"}}},
+                 ["gptq", "not supported yet"]),
+                ("arch", {"model.safetensors": whole, "config.json": config | {"architectures": ["FrobForCausalLM"]}},
+                 ["FrobForCausalLM", "Qwen3ForCausalLM"])]:
+            folder = self.folder / name
+            folder.mkdir()
+            for file, content in ({"config.json": config} | files).items():
+                content = json.dumps(content) if isinstance(content, dict) else content
+                (folder / file).write_bytes(content.encode() if isinstance(content, str) else content)
+            self.check_train([str(folder), *wanted], base_model=folder)
+
     def test_usage(self):
         commands = ["train", "eval", "generate", "preview", "tokenize"]
         self.check([], ["command", *commands], code=2)
@@ -79,7 +104,8 @@ class BadInput(program.ProgramTest):
             self.write(name, content)
             self.check_train([name, *wanted], base_model=name)
         self.check_train(["absent.gguf", "No such file"], base_model="absent.gguf")
-        self.check_train([str(self.folder), "folder", ".gguf"], base_model=self.folder)
+        self.check_train([str(self.folder), "give its path", ".gguf"], base_model=self.folder)
+        self.check_folders()
 
     def test_pre_tokenizer(self):
         path = self.write("other.gguf", model_head("smollm", "smallm"))

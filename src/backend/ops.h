@@ -61,6 +61,8 @@ class Ops {
 
   // y (N, d) = table[token]. tokens (N) i32, table (V, d) of any float dtype.
   virtual void embed(Tensor y, ConstTensor tokens, ConstTensor table) = 0;
+  // dtable (V, d) f32 = for every token the sum of its rows of dy (N, d), added in the order of the rows.
+  virtual void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) = 0;
   // y (K, d) = x[rows], rows (K) i32.
   virtual void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) = 0;
   // y (N, d) = 0, then y[rows] = x; rows (K) are distinct.

@@ -40,8 +40,14 @@ std::filesystem::path tensor_file(const std::filesystem::path& directory) {
        kTensorFile);
 }
 
-// Our name of a tensor of the file; an Error if it is no A or B of a linear.
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+constexpr const char* kHead = "lm_head.weight";
+
+bool is_saved_module(const std::string& name) { return name == kEmbedding || name == kHead; }
+
+// Our name of a tensor of the file; an Error if it is neither A or B of a linear nor a saved module.
 std::string name_of_key(const std::string& key, const std::filesystem::path& path) {
+  if (key.starts_with(kPrefix) && is_saved_module(key.substr(kPrefix.size()))) return key.substr(kPrefix.size());
   if (!key.starts_with(kPrefix) || !(key.ends_with(kA) || key.ends_with(kB)))
     fail("{}: tensor {} is no part of plain LoRA on linears ({}<module>{} and {}); only such adapters can be read",
          path.string(), key, kPrefix, kA, kB);
@@ -50,6 +56,7 @@ std::string name_of_key(const std::string& key, const std::filesystem::path& pat
 
 void check_rank(const std::string& name, const AdapterTensor& tensor, std::int64_t rank,
                 const std::filesystem::path& path) {
+  if (is_saved_module(name)) return;
   const bool is_a = name.ends_with(kA);
   if (tensor.shape.rank() != 2 || tensor.shape[is_a ? 0 : 1] != rank)
     fail("{}: tensor {} is {}, but with r = {} of {} it has to be {}", path.string(), name, tensor.shape.text(), rank,
@@ -59,6 +66,7 @@ void check_rank(const std::string& name, const AdapterTensor& tensor, std::int64
 void check_pairs(const Adapter& adapter, const std::filesystem::path& path) {
   if (adapter.tensors.empty()) fail("{}: holds no tensors", path.string());
   for (const auto& [name, tensor] : adapter.tensors) {
+    if (is_saved_module(name)) continue;
     const bool is_a = name.ends_with(kA);
     const std::string partner = name.substr(0, name.size() - kA.size()) + std::string(is_a ? kB : kA);
     if (!adapter.tensors.contains(partner))
@@ -70,6 +78,7 @@ void check_pairs(const Adapter& adapter, const std::filesystem::path& path) {
 std::vector<std::string> adapted_modules(const Adapter& adapter) {
   std::set<std::string> modules;
   for (const auto& [name, tensor] : adapter.tensors) {
+    if (is_saved_module(name)) continue;
     const std::string module = name.substr(0, name.size() - kA.size());
     modules.insert(module.substr(module.rfind('.') + 1));
   }
@@ -102,8 +111,23 @@ Adapter read_adapter(const std::filesystem::path& directory) {
     adapter.tensors.emplace(name, std::move(tensor));
   }
   check_pairs(adapter, file.path());
+  // PEFT's list has names of its own where modules are tied; what is in the file is what was saved.
+  adapter.config.modules_to_save.clear();
+  if (adapter.tensors.contains(kEmbedding)) adapter.config.modules_to_save.push_back("embed_tokens");
+  if (adapter.tensors.contains(kHead)) adapter.config.modules_to_save.push_back("lm_head");
   if (adapter.config.target_modules.empty()) adapter.config.target_modules = adapted_modules(adapter);
   return adapter;
+}
+
+void tie_saved_modules(Adapter& adapter) {
+  const auto embedding = adapter.tensors.find(kEmbedding), head = adapter.tensors.find(kHead);
+  if (embedding == adapter.tensors.end() || head == adapter.tensors.end()) return;
+  if (!(embedding->second == head->second))
+    fail(
+        "the adapter has an embedding and a head that were trained apart, but in this model they are one matrix "
+        "(tie_word_embeddings); train it with PEFT's ensure_weight_tying=True, or take a base with a head of its own");
+  adapter.tensors.erase(head);
+  adapter.tied = true;
 }
 
 void check_adapter(const Adapter& adapter, std::span<const UnitSpec> units) {
@@ -142,12 +166,14 @@ void write_adapter(const std::filesystem::path& directory, const Adapter& adapte
     fail("{}: cannot make this directory for the adapter: {}; choose another output_dir or make it writable",
          directory.string(), error.message());
   std::vector<NamedTensor> tensors;
-  for (const auto& [name, tensor] : adapter.tensors) {
+  const auto add = [&](const std::string& name, const AdapterTensor& tensor) {
     DCHECK(tensor.shape.numel() == std::ssize(tensor.values), "{} {} with {} values", name, tensor.shape.text(),
            tensor.values.size());
     tensors.push_back({std::string(kPrefix) + name,
                        {reinterpret_cast<const std::byte*>(tensor.values.data()), DType::kF32, tensor.shape}});
-  }
+  };
+  for (const auto& [name, tensor] : adapter.tensors) add(name, tensor);
+  if (adapter.tied) add(kHead, adapter.tensors.at(kEmbedding));
   write_safetensors(directory / kTensorFile, tensors);
   write_file_atomically(directory / kConfigFile, adapter_config_json(adapter));
 }

@@ -24,12 +24,16 @@ struct Adapter {
   // In a file target_modules may be "all-linear" or a pattern; here they are always a list, read off the tensors then.
   LoraConfig config;
   std::string base_model_name;  // may be empty
+  bool tied = false;  // the saved modules are one matrix: its tensor is the embedding's; a file has it under both names
   // By our parameters' names, e.g. "model.layers.0.self_attn.q_proj.lora_A.weight".
   std::map<std::string, AdapterTensor> tensors;
 };
 
 // F32, F16 and BF16 files. Every A has its B and both are of the rank that the configuration says.
 Adapter read_adapter(const std::filesystem::path& directory);
+
+// For a model with tied embeddings: one tensor for both saved modules. An Error where they were trained apart.
+void tie_saved_modules(Adapter& adapter);
 
 // The adapter has exactly the trainable parameters of `units`, each in its shape; the Error lists what is missing, too
 // much or of another shape.

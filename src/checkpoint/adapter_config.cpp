@@ -25,7 +25,6 @@ struct Refusal {
 
 constexpr Refusal kRefusals[] = {
     {"use_dora", "DoRA"},
-    {"modules_to_save", "training of whole modules"},
     {"rank_pattern", "a rank of its own for some modules"},
     {"alpha_pattern", "an alpha of its own for some modules"},
     {"layers_to_transform", "an adapter on some layers only"},
@@ -50,6 +49,17 @@ void refuse_all_but_plain_lora(const json& config, std::string_view what) {
     if (found != config.end() && !is_off(*found))
       fail("{}: {} is {}: {} is not supported; only plain LoRA adapters can be read", what, refusal.key, found->dump(),
            refusal.what);
+  }
+}
+
+// PEFT names modules by their last part or in full.
+void check_saved_modules(const json& config, std::string_view what) {
+  const json list = config.value("modules_to_save", json());
+  for (const json& module : list.is_array() ? list : json::array()) {
+    const std::string name = module.is_string() ? module.get<std::string>() : module.dump();
+    const std::string last = name.substr(name.rfind('.') + 1);
+    if (last != "embed_tokens" && last != "lm_head")
+      fail("{}: modules_to_save has {}; only embed_tokens and lm_head can be read", what, name);
   }
 }
 
@@ -82,6 +92,7 @@ Adapter parse_adapter_config(std::string_view text, std::string_view what) {
   const json config = parse_json(text, what);
   if (!config.is_object()) fail("{}: is not a JSON object; it is no adapter configuration of PEFT", what);
   refuse_all_but_plain_lora(config, what);
+  check_saved_modules(config, what);
 
   Adapter adapter;
   const double rank = number(config, "r", 8, what);
@@ -122,7 +133,8 @@ std::string adapter_config_json(const Adapter& adapter) {
   config["lora_dropout"] = adapter.config.dropout;
   config["megatron_config"] = nullptr;
   config["megatron_core"] = "megatron.core";
-  config["modules_to_save"] = nullptr;
+  config["modules_to_save"] = adapter.config.modules_to_save.empty() ? json() : json(adapter.config.modules_to_save);
+  if (adapter.tied) config["ensure_weight_tying"] = true;
   config["peft_type"] = "LORA";
   config["r"] = adapter.config.rank;
   config["rank_pattern"] = json::object();

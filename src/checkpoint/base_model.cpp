@@ -41,7 +41,7 @@ void BaseModel::check(const Model& model) const {
   std::set<std::string> used;
   for (const UnitSpec& unit : model.units()) {
     for (const ParamSpec& param : unit.params) {
-      if (param.trainable) continue;
+      if (param.trainable && !trains_as_a_whole(param)) continue;
       const StoredName name = name_of(model, param);
       find(name, param);
       used.insert(name.name);

@@ -11,4 +11,8 @@ bool LoraConfig::targets(const std::string& module) const {
   });
 }
 
+bool LoraConfig::saves(const std::string& module) const {
+  return std::find(modules_to_save.begin(), modules_to_save.end(), module) != modules_to_save.end();
+}
+
 }  // namespace shardlora

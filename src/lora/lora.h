@@ -14,7 +14,9 @@ struct LoraConfig {
   std::int64_t rank = 8;
   double alpha = 8;
   // Module suffixes ("q_proj"), PEFT's rule for lists: a module matches if its name equals one or ends with "." + one.
-  std::vector<std::string> target_modules;
+  std::vector<std::string> target_modules = {};
+  // Whole modules that train beside the adapter: "embed_tokens", "lm_head". With tied embeddings they are one matrix.
+  std::vector<std::string> modules_to_save = {};
   double dropout = 0;  // of a linear's input on its way to A, while training only
   bool rslora = false;
   double scale() const {
@@ -22,6 +24,7 @@ struct LoraConfig {
     return alpha / (rslora ? std::sqrt(r) : r);
   }
   bool targets(const std::string& module) const;
+  bool saves(const std::string& module) const;  // by the module's last part
 };
 
 }  // namespace shardlora

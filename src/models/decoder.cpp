@@ -38,6 +38,10 @@ class Decoder final : public Model {
     ops_.embed(x, batch.tokens, unit.params[0].dense());
   }
 
+  void embed_backward(const UnitView& unit, const MicroBatch& batch, ConstTensor dx) override {
+    ops_.embed_backward(unit.grads[0], batch.tokens, dx);
+  }
+
   void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Workspace saved,
                Workspace scratch) override {
     const Activations a = up_to_product(unit, batch, x, saved, scratch);
@@ -104,7 +108,7 @@ class Decoder final : public Model {
 
   HeadWeights head(const UnitView& unit) const {
     // Tied: the unit is [embedding, final norm]; untied: [head, final norm]. Both start with the (V, d) table.
-    return {unit.params[1].dense(), unit.params[0].dense(), eps()};
+    return {unit.params[1].dense(), unit.params[0].dense(), eps(), unit.grads.empty() ? Tensor{} : unit.grads[0]};
   }
 
   LoraLinear linear(const UnitView& unit, std::size_t which, const MicroBatch& batch) const {

@@ -43,6 +43,20 @@ bool any_linear(const LoraConfig& adapter) {
                      [&](const char* module) { return adapter.targets(std::string("model.layers.0.") + module); });
 }
 
+// PEFT, told to save one of two tied modules, unties them; here they stay the one matrix that they are.
+void check_saved_modules(const ModelConfig& c, const LoraConfig& adapter) {
+  for (const std::string& module : adapter.modules_to_save)
+    if (module != "embed_tokens" && module != "lm_head")
+      fail(
+          "lora_modules_to_save: \"{}\" cannot be trained as a whole in this version; choose from embed_tokens, "
+          "lm_head",
+          module);
+  if (c.tied_embeddings && adapter.saves("embed_tokens") != adapter.saves("lm_head"))
+    fail(
+        "lora_modules_to_save: embedding and head of this model are one matrix (tie_word_embeddings); name both: "
+        "[embed_tokens, lm_head]");
+}
+
 }  // namespace
 
 DecoderUnits::DecoderUnits(const ModelConfig& config, const DecoderTraits& traits, const BaseFormats& base,
@@ -54,12 +68,15 @@ DecoderUnits::DecoderUnits(const ModelConfig& config, const DecoderTraits& trait
     if (has_bias(c, i)) bias_[i] = first_adapter_++;
   if (adapter != nullptr) choose_adapted(*adapter);
 
-  const ParamSpec table{"model.embed_tokens.weight", {c.vocab, c.hidden}, base.other};
+  if (adapter != nullptr) check_saved_modules(c, *adapter);
+  const auto saved = [&](const char* module) { return adapter != nullptr && adapter->saves(module); };
+  const ParamSpec table{"model.embed_tokens.weight", {c.vocab, c.hidden}, base.other, saved("embed_tokens")};
   const ParamSpec norm{"model.norm.weight", {c.hidden}, kFormatF32};
   units_.push_back({"model.embed_tokens", {table}});
   if (c.tied_embeddings) units_.back().params.push_back(norm);
   for (std::int64_t i = 0; i < c.layers; ++i) units_.push_back(layer(i, base, adapter != nullptr ? adapter->rank : 0));
-  if (!c.tied_embeddings) units_.push_back({"lm_head", {{"lm_head.weight", {c.vocab, c.hidden}, base.other}, norm}});
+  if (!c.tied_embeddings)
+    units_.push_back({"lm_head", {{"lm_head.weight", {c.vocab, c.hidden}, base.other, saved("lm_head")}, norm}});
 }
 
 void DecoderUnits::choose_adapted(const LoraConfig& adapter) {

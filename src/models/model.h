@@ -36,12 +36,17 @@ class Model {
   std::size_t embedding_unit() const { return 0; }
   std::size_t layer_unit(std::int64_t layer) const { return 1 + static_cast<std::size_t>(layer); }
   std::size_t head_unit() const { return config_.tied_embeddings ? 0 : units_.size() - 1; }
+  // Whether the embedding trains; the head does where its unit has something that trains.
+  bool embedding_trains() const { return units_[embedding_unit()].params[0].trainable; }
+  bool head_trains() const { return units_[head_unit()].params[0].trainable; }
   virtual StoredName gguf_name(const ParamSpec& param) const = 0;
 
   // Workspaces are passed by value: every call takes what it needs from their beginning.
 
   // x (N, hidden) = the embeddings of the micro-batch's tokens.
   virtual void embed(const UnitView& unit, const MicroBatch& batch, Tensor x) = 0;
+  // unit.grads get the embedding's gradient, of dx (N, hidden).
+  virtual void embed_backward(const UnitView& unit, const MicroBatch& batch, ConstTensor dx) = 0;
   // y = one decoder layer of x, both (N, hidden). What backward needs of it is left in `saved`.
   virtual void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Workspace saved,
                        Workspace scratch) = 0;
@@ -53,7 +58,7 @@ class Model {
   virtual void backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy,
                         InputGradient input_gradient, Workspace saved, Workspace scratch) = 0;
   // Losses (K) f32 of the labelled rows of the last layer's output x; dx (N, hidden) = gradient_scale times the
-  // gradient of their sum. dx may be empty: losses only.
+  // gradient of their sum. dx may be empty: losses only. unit.grads, where there are any, get the head's.
   virtual void loss(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor losses, Tensor dx,
                     float gradient_scale, Workspace scratch) = 0;
 

@@ -12,6 +12,7 @@ std::vector<std::size_t> forward_visits(const Model& model) {
 std::vector<std::size_t> training_visits(const Model& model) {
   std::vector<std::size_t> order = forward_visits(model);
   for (std::int64_t l = model.config().layers - 1; l >= 0; --l) order.push_back(model.layer_unit(l));
+  if (model.embedding_trains()) order.push_back(model.embedding_unit());
   return order;
 }
 

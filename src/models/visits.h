@@ -9,7 +9,7 @@ namespace shardlora {
 
 // Evaluation and generation: embedding, layers, head.
 std::vector<std::size_t> forward_visits(const Model& model);
-// Training: the same, then the layers backwards.
+// Training: the same, then the layers backwards, then the embedding where it trains.
 std::vector<std::size_t> training_visits(const Model& model);
 
 }  // namespace shardlora

@@ -32,6 +32,7 @@ void head_loss(Ops& ops, Tensor losses, Tensor dx, ConstTensor x, const MicroBat
   const std::int64_t labelled = batch.labelled.dim(0);
   if (labelled == 0) {
     if (dx) ops.zero(dx);
+    if (dx && head.dtable) ops.zero(head.dtable);
     return;
   }
   const HeadBuffers b(scratch, labelled, x.dim(1), head.table.dim(0), x.dtype);
@@ -43,6 +44,9 @@ void head_loss(Ops& ops, Tensor losses, Tensor dx, ConstTensor x, const MicroBat
     const Tensor dlogits = dx ? b.dlogits.rows(0, end - begin) : Tensor{};
     ops.matmul(logits, b.normed.rows(begin, end), Op::kNone, head.table, Op::kTranspose, Accumulate::kNo);
     ops.cross_entropy(losses.rows(begin, end), dlogits, logits, batch.targets.rows(begin, end), gradient_scale);
+    if (dx && head.dtable)
+      ops.matmul(head.dtable, dlogits, Op::kTranspose, b.normed.rows(begin, end), Op::kNone,
+                 begin == 0 ? Accumulate::kNo : Accumulate::kYes);
     if (dx) ops.matmul(b.dnormed.rows(begin, end), dlogits, Op::kNone, head.table, Op::kNone, Accumulate::kNo);
   }
   if (!dx) return;

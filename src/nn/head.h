@@ -12,10 +12,11 @@ struct HeadWeights {
   ConstTensor norm;   // (d) f32
   ConstTensor table;  // (V, d) in the compute dtype
   float norm_eps;
+  Tensor dtable = {};  // (V, d) f32: its gradient; empty where it does not train
 };
 
 // Losses (K) f32 of the batch's labelled rows of x (N, d). If dx is there it becomes gradient_scale times the gradient
-// of their sum, zero in the other rows.
+// of their sum, zero in the other rows; head.dtable, if it is there too, that of the table.
 void head_loss(Ops& ops, Tensor losses, Tensor dx, ConstTensor x, const MicroBatch& batch, const HeadWeights& head,
                float gradient_scale, Workspace scratch);
 // logits (K, V) f32 of the given rows of x.

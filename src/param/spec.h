@@ -17,6 +17,11 @@ struct ParamSpec {
   bool trainable = false;
 };
 
+// A parameter of the base that trains, not one that an adapter adds: it starts as the base has it.
+inline bool trains_as_a_whole(const ParamSpec& param) {
+  return param.trainable && param.name.find(".lora_") == std::string::npos;
+}
+
 struct UnitSpec {
   std::string name;  // "model.layers.0"
   std::vector<ParamSpec> params;

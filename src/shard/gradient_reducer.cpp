@@ -33,7 +33,7 @@ MostNodes most_nodes(std::int64_t leaves, int rank, int ranks) {
 }  // namespace
 
 GradientReducer::GradientReducer(Device& device, ParamStore& store, Communicator& comm, std::int64_t most_leaves,
-                                 Waves waves)
+                                 Waves waves, std::optional<std::size_t> two_parts)
     : device_(device), store_(store), comm_(comm), waves_(waves) {
   const MostNodes most = most_nodes(most_leaves, comm.rank(), comm.size());
   std::size_t largest = 0, largest_share = 0;
@@ -41,9 +41,14 @@ GradientReducer::GradientReducer(Device& device, ParamStore& store, Communicator
     largest = std::max(largest, static_cast<std::size_t>(elements(u)) * sizeof(float));
     largest_share = std::max(largest_share, store.trainable(u).master.bytes());
   }
-  for (std::size_t u = 0; u < (waves == Waves::kOne ? 1 : store.units()); ++u) {
-    const std::size_t bytes = waves == Waves::kOne ? largest : static_cast<std::size_t>(elements(u)) * sizeof(float);
+  const auto add_sums = [&](std::size_t bytes) {
     sums_.push_back({device.allocate(most.slots * bytes, Tier::kDevice, Purpose::kGradients), {}});
+  };
+  if (waves == Waves::kOne) {
+    add_sums(largest);
+  } else {
+    for (std::size_t u = 0; u < store.units(); ++u) add_sums(static_cast<std::size_t>(elements(u)) * sizeof(float));
+    if (two_parts) add_sums(static_cast<std::size_t>(elements(*two_parts)) * sizeof(float));
   }
   if (comm.size() == 1) return;
   send_ = device.allocate(most.own * largest, Tier::kDevice, Purpose::kCommunication);
@@ -62,8 +67,8 @@ void GradientReducer::begin_step(std::vector<std::int64_t> cuts) {
   for (Sums& s : sums_) s.tree.clear();
 }
 
-std::byte* GradientReducer::leaf(std::size_t unit) {
-  Sums& s = sums(unit);
+std::byte* GradientReducer::leaf(std::size_t unit, GradientPart part) {
+  Sums& s = sums(unit, part);
   return s.slots.data() + s.tree.depth() * static_cast<std::size_t>(elements(unit)) * sizeof(float);
 }
 
@@ -75,20 +80,20 @@ GradientTree::Add GradientReducer::adder(std::byte* slots, std::int64_t elements
   };
 }
 
-void GradientReducer::push(std::size_t unit, std::int64_t leaf) {
-  Sums& s = sums(unit);
+void GradientReducer::push(std::size_t unit, std::int64_t leaf, GradientPart part) {
+  Sums& s = sums(unit, part);
   s.tree.push({0, leaf}, adder(s.slots.data(), elements(unit)));
 }
 
-void GradientReducer::reduce(std::size_t unit) {
+void GradientReducer::reduce(std::size_t unit, GradientPart part) {
   finish();  // the send and receive buffers are free again
   if (elements(unit) == 0) return;
-  Sums& s = sums(unit);
+  Sums& s = sums(unit, part);
   const auto rank = static_cast<std::size_t>(comm_.rank()), ranks = static_cast<std::size_t>(comm_.size());
   DCHECK(s.tree.nodes() == complete_subtrees(cuts_[rank], cuts_[rank + 1]),
          "unit {} is reduced before all its leaves are in", unit);
 
-  if (ranks == 1) return finish_unit(unit);
+  if (ranks == 1) return finish_unit(unit, part);
   // To every owner its slice of each of our nodes; from every rank our slice of each of its nodes.
   const std::vector<std::size_t>& cuts = store_.element_cuts(unit);
   const std::size_t whole = static_cast<std::size_t>(elements(unit)) * sizeof(float);
@@ -102,20 +107,21 @@ void GradientReducer::reduce(std::size_t unit) {
     receive.push_back(receive.back() +
                       complete_subtrees(cuts_[r], cuts_[r + 1]).size() * store_.trainable(unit).master.bytes());
   }
-  pending_ = Pending{unit, comm_.all_to_all(receive_.data(), receive, send_.data(), send, device_.compute().record())};
+  pending_ =
+      Pending{unit, part, comm_.all_to_all(receive_.data(), receive, send_.data(), send, device_.compute().record())};
   s.tree.clear();
 }
 
 void GradientReducer::finish() {
   if (!pending_) return;
   device_.compute().wait(pending_->done);
-  finish_unit(pending_->unit);
+  finish_unit(pending_->unit, pending_->part);
   pending_.reset();
 }
 
-void GradientReducer::finish_unit(std::size_t unit) {
+void GradientReducer::finish_unit(std::size_t unit, GradientPart part) {
   const Tensor gradient = store_.trainable(unit).gradient;
-  std::byte* slots = comm_.size() == 1 ? sums(unit).slots.data() : receive_.data();
+  std::byte* slots = comm_.size() == 1 ? sums(unit, part).slots.data() : receive_.data();
   // Nodes arrive in slots of their own; the tree wants them packed to the left, so a node is moved down before it is
   // pushed.
   GradientTree tree;
@@ -131,8 +137,11 @@ void GradientReducer::finish_unit(std::size_t unit) {
     }
   }
   tree.fold(add);
-  device_.copy(gradient.data, slots, gradient.bytes(), device_.compute());
-  if (comm_.size() == 1) sums(unit).tree.clear();
+  if (part == GradientPart::kFirst)
+    device_.copy(gradient.data, slots, gradient.bytes(), device_.compute());
+  else if (gradient.numel() > 0)
+    device_.ops().add(gradient, gradient, Tensor{slots, DType::kF32, gradient.shape});
+  if (comm_.size() == 1) sums(unit, part).tree.clear();
 }
 
 }  // namespace shardlora

@@ -18,20 +18,25 @@ namespace shardlora {
 // be kept.
 enum class Waves : std::uint8_t { kOne, kSeveral };
 
+// A unit that a step visits backwards twice (tied embeddings: as the head, then as the embedding) has two parts of its
+// gradient, each with a tree of its own; the second is added to the first at the owners.
+enum class GradientPart : std::uint8_t { kFirst, kSecond };
+
 class GradientReducer {
  public:
-  // `most_leaves`: micro-batches of the largest step.
-  GradientReducer(Device& device, ParamStore& store, Communicator& comm, std::int64_t most_leaves, Waves waves);
+  // `most_leaves`: micro-batches of the largest step. `two_parts`: the unit whose gradient has two.
+  GradientReducer(Device& device, ParamStore& store, Communicator& comm, std::int64_t most_leaves, Waves waves,
+                  std::optional<std::size_t> two_parts = {});
   // Waits for what is still on its way; where an exception unwinds, ends it with `abort` first.
   ~GradientReducer();
 
   // The micro-batches of the step that begins: rank r has leaves [cuts[r], cuts[r + 1]).
   void begin_step(std::vector<std::int64_t> cuts);
   // Where the next leaf of `unit` is written: its trainable parameters' gradients as flat f32 elements.
-  std::byte* leaf(std::size_t unit);
-  void push(std::size_t unit, std::int64_t leaf);
+  std::byte* leaf(std::size_t unit, GradientPart part = GradientPart::kFirst);
+  void push(std::size_t unit, std::int64_t leaf, GradientPart part = GradientPart::kFirst);
   // All leaves of this rank are in. Collective, in the order of the visits.
-  void reduce(std::size_t unit);
+  void reduce(std::size_t unit, GradientPart part = GradientPart::kFirst);
   // Ends what is still on its way: from here on (in stream order) the store's gradients are complete.
   void finish();
 
@@ -40,10 +45,13 @@ class GradientReducer {
     Buffer slots;
     GradientTree tree;
   };
-  Sums& sums(std::size_t unit) { return sums_[waves_ == Waves::kOne ? 0 : unit]; }
+  // With several waves the second part's come after those of all units.
+  Sums& sums(std::size_t unit, GradientPart part) {
+    return sums_[waves_ == Waves::kOne ? 0 : part == GradientPart::kFirst ? unit : sums_.size() - 1];
+  }
   std::int64_t elements(std::size_t unit) const { return store_.layout(unit).trainable_elements(); }
   GradientTree::Add adder(std::byte* slots, std::int64_t elements);
-  void finish_unit(std::size_t unit);
+  void finish_unit(std::size_t unit, GradientPart part);
 
   const int unwinding_at_start_ = std::uncaught_exceptions();
   Device& device_;
@@ -55,6 +63,7 @@ class GradientReducer {
   Buffer send_, receive_;
   struct Pending {
     std::size_t unit;
+    GradientPart part;
     Event done;
   };
   std::optional<Pending> pending_;

@@ -31,13 +31,13 @@ Lease::~Lease() {
 
 UnitView Lease::view() const { return {unit_, streamer_->params_, {}}; }
 
-UnitView Lease::training_view() {
+UnitView Lease::training_view(GradientPart part) {
   LayerStreamer& s = *streamer_;
-  s.grads_ = s.store_.layout(unit_).trainable_views(s.reducer_->leaf(unit_));
+  s.grads_ = s.store_.layout(unit_).trainable_views(s.reducer_->leaf(unit_, part));
   return {unit_, s.params_, s.grads_};
 }
 
-void Lease::add_leaf(std::int64_t leaf) { streamer_->reducer_->push(unit_, leaf); }
+void Lease::add_leaf(std::int64_t leaf, GradientPart part) { streamer_->reducer_->push(unit_, leaf, part); }
 
 LayerStreamer::LayerStreamer(Device& device, ParamStore& store, Communicator& gathers, GradientReducer* reducer,
                              std::vector<std::vector<std::size_t>> schedules, const StreamerOptions& options)
@@ -166,7 +166,7 @@ void LayerStreamer::make_views(const Slot& slot) {
   if (offset > 0) decoded_ = unit;
 }
 
-void LayerStreamer::reduce(Lease lease) { reducer_->reduce(lease.unit()); }
+void LayerStreamer::reduce(Lease lease, GradientPart part) { reducer_->reduce(lease.unit(), part); }
 
 void LayerStreamer::release() {
   leased_ = false;

@@ -51,8 +51,8 @@ class Lease {
   // Valid until the lease ends.
   UnitView view() const;
   // As view, with where the gradients of micro-batch `leaf` go; ends with `add_leaf(leaf)`.
-  UnitView training_view();
-  void add_leaf(std::int64_t leaf);
+  UnitView training_view(GradientPart part = GradientPart::kFirst);
+  void add_leaf(std::int64_t leaf, GradientPart part = GradientPart::kFirst);
 
  private:
   friend class LayerStreamer;
@@ -73,7 +73,7 @@ class LayerStreamer {
   // The next unit of the schedule. Returns at once; the compute stream waits until it is there.
   Lease borrow(std::size_t unit);
   // Takes the lease back and sends its gradients to their owners.
-  void reduce(Lease lease);
+  void reduce(Lease lease, GradientPart part = GradientPart::kFirst);
 
  private:
   friend class Lease;

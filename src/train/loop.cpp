@@ -112,6 +112,7 @@ class Run {
   void open_model() {
     std::optional<Adapter> start;
     if (!recipe_.lora_model_dir.empty()) start = read_adapter(recipe_.lora_model_dir);
+    if (start && base_.config().tied_embeddings) tie_saved_modules(*start);
     lora_ = start ? start->config : lora_config(recipe_);
     lora_.dropout = recipe_.lora_dropout.value_or(lora_.dropout);
     session_.emplace(ranks_, recipe_, base_, &lora_);
@@ -119,7 +120,7 @@ class Run {
       check_adapter(*start, session_->model->units());
       set_adapter(*session_->store, *start);
     } else {
-      initialise_adapter(*session_->store, recipe_.seed);
+      initialise_adapter(*session_->store, *session_->model, base_, recipe_.seed);
     }
   }
 
@@ -236,6 +237,7 @@ LoraConfig lora_config(const Recipe& recipe) {
   if (recipe.lora_target_linear)
     config.target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
   config.rslora = recipe.peft_use_rslora;
+  config.modules_to_save = recipe.lora_modules_to_save;
   return config;
 }
 

@@ -42,11 +42,12 @@ struct Recipe {
   Quantization quantization;  // adapter: qlora brings nf4
   std::int64_t lora_r = 8;
   double lora_alpha = 8;
-  std::optional<double> lora_dropout;            // not given: that of lora_model_dir, else 0
-  bool peft_use_rslora = false;                  // scale alpha / sqrt(r)
-  std::vector<std::string> lora_target_modules;  // used unless lora_target_linear
-  bool lora_target_linear = true;                // all linears of the layers; false once lora_target_modules is given
-  std::string lora_model_dir;                    // a PEFT adapter to start from; empty: a new one
+  std::optional<double> lora_dropout;             // not given: that of lora_model_dir, else 0
+  std::vector<std::string> lora_modules_to_save;  // embed_tokens, lm_head: train as a whole, with the adapter
+  bool peft_use_rslora = false;                   // scale alpha / sqrt(r)
+  std::vector<std::string> lora_target_modules;   // used unless lora_target_linear
+  bool lora_target_linear = true;                 // all linears of the layers; false once lora_target_modules is given
+  std::string lora_model_dir;                     // a PEFT adapter to start from; empty: a new one
 
   std::vector<DatasetSource> datasets;
   std::vector<DatasetSource> test_datasets;

@@ -133,6 +133,27 @@ std::vector<Field> adapter_fields() {
          if (*r.lora_dropout > 0.999) expected(v, "a number from 0 to 0.999");
        },
        [](const RecipeDraft& r) { return r.lora_dropout ? fmt::format("{}", *r.lora_dropout) : std::string(); }},
+      {"lora_modules_to_save",
+       {"modules_to_save", "additional_target"},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         r.lora_modules_to_save.clear();
+         for (const std::string& words : to_words(v))  // LLaMA-Factory's list is one text with commas
+           for (std::size_t begin = 0; begin < words.size();) {
+             const std::size_t end = std::min(words.find(',', begin), words.size());
+             std::string word = words.substr(begin, end - begin);
+             word.erase(0, std::min(word.find_first_not_of(' '), word.size()));
+             word.erase(word.find_last_not_of(' ') + 1);
+             word.erase(0, word.rfind('.') + 1);  // "model.embed_tokens"
+             if (word != "embed_tokens" && word != "lm_head") expected(v, "embed_tokens and lm_head, or one of them");
+             r.lora_modules_to_save.push_back(word);
+             begin = end + 1;
+           }
+       },
+       [](const RecipeDraft& r) {
+         std::string list;
+         for (const std::string& word : r.lora_modules_to_save) list += (list.empty() ? "[" : ", ") + word;
+         return list.empty() ? list : list + "]";
+       }},
       flag("peft_use_rslora", &Recipe::peft_use_rslora, {"use_rslora"}),
       {"lora_target_modules",
        {"lora_target", "target_modules"},

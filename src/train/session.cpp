@@ -119,14 +119,15 @@ Tokenizer open_tokenizer(const BaseModel& base) {
 
 Session session_with_adapter(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const std::string& directory) {
   if (directory.empty()) return {ranks, recipe, base, nullptr};
-  const Adapter adapter = read_adapter(directory);
+  Adapter adapter = read_adapter(directory);
+  if (base.config().tied_embeddings) tie_saved_modules(adapter);
   Session session(ranks, recipe, base, &adapter.config);
   check_adapter(adapter, session.model->units());
   set_adapter(*session.store, adapter);
   return session;
 }
 
-void initialise_adapter(ParamStore& store, std::uint64_t seed) {
+void initialise_adapter(ParamStore& store, const Model& model, const BaseModel& base, std::uint64_t seed) {
   constexpr std::uint32_t kStream = 0x0ADA97E5;  // keeps these draws apart from other uses of the seed
   const PhiloxKey key{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};
   for (std::size_t u = 0; u < store.units(); ++u) {
@@ -134,6 +135,10 @@ void initialise_adapter(ParamStore& store, std::uint64_t seed) {
     std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()), 0.0F);
     const std::vector<ParamSpec>& params = layout.spec().params;
     for (std::size_t p = 0; p < params.size(); ++p) {
+      if (trains_as_a_whole(params[p]))
+        base.read(base.name_of(model, params[p]), params[p],
+                  std::span(elements).subspan(static_cast<std::size_t>(layout.element_offset(p)),
+                                              static_cast<std::size_t>(params[p].shape.numel())));
       if (!params[p].trainable || !params[p].name.ends_with("lora_A.weight")) continue;
       const float bound = 1.0F / std::sqrt(static_cast<float>(params[p].shape[1]));
       float* const a = elements.data() + layout.element_offset(p);
@@ -166,6 +171,7 @@ Adapter collect_adapter(const ParamStore& store, Communicator& comm, const LoraC
   Adapter adapter;
   adapter.config = config;
   adapter.base_model_name = base_model;
+  adapter.tied = config.modules_to_save.size() == 2 && store.layout(store.units() - 1).spec().name != "lm_head";
   for (std::size_t u = 0; u < store.units(); ++u) {
     const UnitLayout& layout = store.layout(u);
     std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()));

@@ -44,9 +44,9 @@ Tokenizer open_tokenizer(const BaseModel& base);
 // A session whose model carries the PEFT adapter in `directory`; the bare base where that is empty.
 Session session_with_adapter(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const std::string& directory);
 
-// The adapter that a recipe describes, untrained: A uniform in +-1/sqrt(in), B zero, as PEFT starts. The values depend
-// on the seed and the parameter's name only.
-void initialise_adapter(ParamStore& store, std::uint64_t seed);
+// The adapter that a recipe describes, untrained: A uniform in +-1/sqrt(in), B zero, as PEFT starts; whole modules that
+// train as the base has them. The values depend on the base, the seed and the parameter's name only.
+void initialise_adapter(ParamStore& store, const Model& model, const BaseModel& base, std::uint64_t seed);
 // The values of a PEFT adapter; an Error names what does not fit.
 void set_adapter(ParamStore& store, const Adapter& adapter);
 // All values of the adapter. Collective; every rank gets them.

@@ -26,6 +26,11 @@ std::size_t blocks_of(const ParamStore& store, std::size_t rank) {
   return count;
 }
 
+std::optional<std::size_t> unit_with_two_parts(const Model& model) {
+  if (!model.config().tied_embeddings || !model.embedding_trains()) return std::nullopt;
+  return model.embedding_unit();
+}
+
 double sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
 }  // namespace
@@ -41,7 +46,8 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
       neftune_alpha_(options.neftune_alpha),
       own_(most_owned(limits.micro_batches, reductions.size())),
       wave_(options.wave == 0 ? own_ : std::min(options.wave, own_)),
-      reducer_(device, store, reductions, limits.micro_batches, wave_ == own_ ? Waves::kOne : Waves::kSeveral),
+      reducer_(device, store, reductions, limits.micro_batches, wave_ == own_ ? Waves::kOne : Waves::kSeveral,
+               unit_with_two_parts(model)),
       streamer_(device, store, gathers, &reducer_, {training_visits(model), forward_visits(model)}, options.streamer),
       batches_(device, own_, limits.rows, limits.samples),
       inputs_(device, model.config().layers + 1, wave_, limits.rows, model.config().hidden, model.dtype()),
@@ -82,9 +88,10 @@ StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, c
   start(kTrain);
   reducer_.begin_step(share.cuts);
   for (std::size_t w = 0; w < share.waves.size(); ++w) {
+    const Reduce reduce = w + 1 == share.waves.size() ? Reduce::kNow : Reduce::kLater;
     forward(share.waves[w]);
-    head(share.waves[w], scale);
-    backward(share.waves[w], w + 1 == share.waves.size() ? Reduce::kNow : Reduce::kLater);
+    head(share.waves[w], scale, reduce);
+    backward(share.waves[w], reduce);
   }
   reducer_.finish();
 
@@ -106,7 +113,7 @@ StepResult TrainStep::evaluate(const std::vector<MicroBatchSamples>& micro_batch
     const Share share = load(part, {});
     for (const std::span<const Member> wave : share.waves) {
       forward(wave);
-      head(wave, kNoGradient);
+      head(wave, kNoGradient, Reduce::kLater);
     }
     result.loss += sum(losses(share));
     for (const MicroBatchSamples& samples : part) {
@@ -161,18 +168,22 @@ void TrainStep::forward(std::span<const Member> wave) {
   }
 }
 
-void TrainStep::head(std::span<const Member> wave, float gradient_scale) {
-  const Lease unit = streamer_.borrow(model_.head_unit());
+void TrainStep::head(std::span<const Member> wave, float gradient_scale, Reduce reduce) {
+  Lease unit = streamer_.borrow(model_.head_unit());
+  const bool trains = model_.head_trains() && gradient_scale != kNoGradient;
   for (const Member& m : wave) {
     const Tensor dx = gradient_scale == kNoGradient ? Tensor{} : gradient(m);
-    model_.loss(unit.view(), m.batch, input(model_.config().layers, m), m.losses, dx, gradient_scale, scratch());
+    model_.loss(trains ? unit.training_view() : unit.view(), m.batch, input(model_.config().layers, m), m.losses, dx,
+                gradient_scale, scratch());
+    if (trains) unit.add_leaf(m.batch.index);
   }
+  if (trains && reduce == Reduce::kNow) streamer_.reduce(std::move(unit));
 }
 
 void TrainStep::backward(std::span<const Member> wave, Reduce reduce) {
   for (std::int64_t l = model_.config().layers - 1; l >= 0; --l) {
     Lease unit = streamer_.borrow(model_.layer_unit(l));
-    const InputGradient below = l > 0 ? InputGradient::kYes : InputGradient::kNo;  // the embedding is frozen
+    const InputGradient below = l > 0 || model_.embedding_trains() ? InputGradient::kYes : InputGradient::kNo;
     for (const Member& m : wave) {
       if (recompute_ == Recompute::kYes) model_.recompute(unit.view(), m.batch, input(l, m), saved(l, m), scratch());
       model_.backward(unit.training_view(), m.batch, input(l, m), gradient(m), below, saved(l, m), scratch());
@@ -180,6 +191,18 @@ void TrainStep::backward(std::span<const Member> wave, Reduce reduce) {
     }
     if (reduce == Reduce::kNow) streamer_.reduce(std::move(unit));
   }
+  if (model_.embedding_trains()) embed_backward(wave, reduce);
+}
+
+// A tied embedding has been visited as the head already: this is the other part of its gradient.
+void TrainStep::embed_backward(std::span<const Member> wave, Reduce reduce) {
+  const GradientPart part = model_.config().tied_embeddings ? GradientPart::kSecond : GradientPart::kFirst;
+  Lease unit = streamer_.borrow(model_.embedding_unit());
+  for (const Member& m : wave) {
+    model_.embed_backward(unit.training_view(part), m.batch, gradient(m));
+    unit.add_leaf(m.batch.index, part);
+  }
+  if (reduce == Reduce::kNow) streamer_.reduce(std::move(unit), part);
 }
 
 void TrainStep::update(const AdamWStep& adamw, float gradient_scale) {

@@ -72,8 +72,9 @@ class TrainStep {
   Share load(const std::vector<MicroBatchSamples>& micro_batches, std::optional<PhiloxKey> noise);
   void start(Schedule schedule);
   void forward(std::span<const Member> wave);
-  void head(std::span<const Member> wave, float gradient_scale);
+  void head(std::span<const Member> wave, float gradient_scale, Reduce reduce);
   void backward(std::span<const Member> wave, Reduce reduce);
+  void embed_backward(std::span<const Member> wave, Reduce reduce);
   void update(const AdamWStep& adamw, float gradient_scale);
 
   Tensor input(std::int64_t layer, const Member& member) const;

@@ -136,6 +136,15 @@ TEST_P(RowOps, AnIndexBeyondTheTableIsRefused) {
   EXPECT_THROW(other.ops().gather_rows(y, table, ints({5, 0, -1, 2})), std::logic_error);
 }
 
+TEST(EmbedBackward, AddsTheRowsOfEveryTokenAndLeavesTheOthersZero) {
+  std::vector<float> dy{1, 2, 3, 4, 5, 6}, dtable(8, 7.0F);
+  const std::vector<std::int32_t> tokens{2, 0, 2};
+  const ConstTensor ids{reinterpret_cast<const std::byte*>(tokens.data()), DType::kI32, {3}};
+  cpu::embed_backward({reinterpret_cast<std::byte*>(dtable.data()), DType::kF32, {4, 2}}, ids,
+                      {reinterpret_cast<const std::byte*>(dy.data()), DType::kF32, {3, 2}});
+  EXPECT_EQ(dtable, (std::vector<float>{3, 4, 0, 0, 6, 8, 0, 0}));
+}
+
 TEST(Embed, DecodesATableOfAnotherType) {
   CpuDevice device({.threads = 1});
   const Held table(DType::kF32, {3, 20}, 1), y(DType::kBF16, {1, 20});

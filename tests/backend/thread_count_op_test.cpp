@@ -52,6 +52,21 @@ TEST_P(ThreadCount, DoesNotChangeProducts) {
   }
 }
 
+TEST_P(ThreadCount, DoesNotChangeTheGradientsOfEmbeddingAndHead) {
+  const Held dlogits(t_, {130, 33000}, 1), x(t_, {130, 64}, 2), table(DType::kF32, {33000, 64});
+  expect_same_bits(
+      [&](Ops& ops) {
+        ops.matmul(table, dlogits, Op::kTranspose, x, Op::kNone, Accumulate::kNo);
+        ops.matmul(table, dlogits, Op::kTranspose, x, Op::kNone, Accumulate::kYes);
+      },
+      {&table});
+  const Held dy(t_, {700, 200}, 3), rows(DType::kF32, {5, 200});
+  std::vector<std::int32_t> tokens;
+  for (std::int32_t i = 0; i < 700; ++i) tokens.push_back(i * i % 5);
+  const ConstTensor ids{reinterpret_cast<const std::byte*>(tokens.data()), DType::kI32, {700}};
+  expect_same_bits([&](Ops& ops) { ops.embed_backward(rows, ids, dy); }, {&rows});
+}
+
 // At the first of these sizes oneDNN 2.6.3 changes bits where it may split the sum over two threads.
 TEST_P(ThreadCount, DoesNotChangeWeightGradients) {
   const Held dy(t_, {2048, 1536}, 1), h(t_, {2048, 16}, 2), x(t_, {2048, 576}, 3);

@@ -24,6 +24,9 @@ class OpsDecorator : public Ops {
   void add_bias(Tensor y, ConstTensor bias) override { inner_.add_bias(y, bias); }
   void scale(Tensor y, float factor) override { inner_.scale(y, factor); }
   void embed(Tensor y, ConstTensor tokens, ConstTensor table) override { inner_.embed(y, tokens, table); }
+  void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) override {
+    inner_.embed_backward(dtable, tokens, dy);
+  }
   void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) override { inner_.gather_rows(y, x, rows); }
   void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows) override { inner_.scatter_rows(y, x, rows); }
   void dropout(Tensor y, ConstTensor x, const Noise& noise, float p, Accumulate accumulate) override {

@@ -90,8 +90,9 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   Communicator& reductions = planted.reductions ? *planted.reductions : *real_reductions;
 
   const BaseModel base = BaseModel::open(job.base.empty() ? golden_path("tiny-" + job.variant + ".gguf") : job.base);
-  const Adapter start = read_adapter(job.adapter.empty() ? golden_path("adapter-" + job.variant) : job.adapter);
+  Adapter start = read_adapter(job.adapter.empty() ? golden_path("adapter-" + job.variant) : job.adapter);
   const std::vector<GoldenStep>& data = job.data.empty() ? golden_steps() : job.data;
+  if (base.config().tied_embeddings) tie_saved_modules(start);
   const Format format = dense_format(job.dtype);
   const auto model =
       make_model(device, base.config(), {job.linears.value_or(format), format}, &start.config, job.dtype);

@@ -224,6 +224,11 @@ TEST_F(RecipeTest, ReadsWhatIsDoneToAdapterAndEmbeddings) {
   const Recipe recipe = load(kMinimal + "lora_dropout: 0.05\nuse_rslora: true\nnoisy_embedding_alpha: 5\n");
   EXPECT_EQ(recipe.lora_dropout, 0.05);
   EXPECT_TRUE(recipe.peft_use_rslora);
+  EXPECT_THAT(load(kMinimal + "additional_target: embed_tokens, lm_head\n").lora_modules_to_save,
+              ElementsAre("embed_tokens", "lm_head"));
+  const Recipe head = load(kMinimal + "lora_modules_to_save: [model.lm_head]\n");
+  EXPECT_THAT(head.lora_modules_to_save, ElementsAre("lm_head"));
+  EXPECT_EQ(resolved_yaml(load(resolved_yaml(head))), resolved_yaml(head));
   EXPECT_EQ(recipe.neftune_noise_alpha, 5);
   EXPECT_EQ(resolved_yaml(load(resolved_yaml(recipe))), resolved_yaml(recipe));
 }
@@ -330,6 +335,7 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
       {"backend: cuda", "r.yaml:6: backend: this version has no CUDA backend; set it to auto or cpu"},
       {"chat_template: chatlm", "r.yaml:6: chat_template: unknown chat template \"chatlm\"; did you mean \"chatml\"?"},
       {"chat_template: jinja", "r.yaml:6: chat_template: chat_template: jinja needs chat_template_jinja"},
+      {"lora_modules_to_save: [norm]", "r.yaml:6: lora_modules_to_save: expected embed_tokens and lm_head, or one of"},
       {"sample_packing: true\ngroup_by_length: true",
        "r.yaml:7: group_by_length: not together with sample_packing, whose rows are all about as long"},
       {"max_tokens_per_micro_batch: 100",

@@ -26,7 +26,8 @@ struct TinyJob {
   StreamMode mode = StreamMode::kInline;
   Poison poison = Poison::kYes;
   Prefetch prefetch = Prefetch::kYes;
-  std::uint64_t seed = 7;  // of the delays
+  std::uint64_t seed = 7;               // of the delays
+  std::vector<std::string> saved = {};  // modules that train as a whole
   double dropout = 0;
   float neftune_alpha = 0;
   std::vector<std::vector<float>> start = {};                  // trainable values of every unit; empty: random ones
@@ -125,6 +126,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   const LoraConfig lora{.rank = 4,
                         .alpha = 8,
                         .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
+                        .modules_to_save = job.saved,
                         .dropout = job.dropout};
   const auto model =
       make_model(*device, config, {{job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)}, &lora, dtype);

@@ -163,6 +163,15 @@ void CpuOps::embed(Tensor y, ConstTensor tokens, ConstTensor table) {
   compute_.submit([=] { cpu::embed(y, tokens, table); });
 }
 
+void CpuOps::embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) {
+  check_matrix("dy", dy);
+  check_float("dy", dy);
+  check_matrix("dtable", dtable);
+  check("dtable", dtable, DType::kF32, {dtable.dim(0), dy.dim(1)});
+  check("tokens", tokens, DType::kI32, {dy.dim(0)});
+  compute_.submit([=] { cpu::embed_backward(dtable, tokens, dy); });
+}
+
 void CpuOps::gather_rows(Tensor y, ConstTensor x, ConstTensor rows) {
   check_matrix("x", x);
   check("y", y, x.dtype, {rows.numel(), x.dim(1)});

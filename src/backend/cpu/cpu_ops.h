@@ -23,6 +23,7 @@ class CpuOps final : public Ops {
   void add_bias(Tensor y, ConstTensor bias) override;
   void scale(Tensor y, float factor) override;
   void embed(Tensor y, ConstTensor tokens, ConstTensor table) override;
+  void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) override;
   void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) override;
   void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows) override;
   void dropout(Tensor y, ConstTensor x, const Noise& noise, float p, Accumulate accumulate) override;

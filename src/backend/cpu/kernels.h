@@ -17,6 +17,7 @@ void add_bias(Tensor y, ConstTensor bias);
 void scale(Tensor y, float factor);
 
 void embed(Tensor y, ConstTensor tokens, ConstTensor table);
+void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy);
 void gather_rows(Tensor y, ConstTensor x, ConstTensor rows);
 void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows);
 

@@ -12,7 +12,8 @@ namespace shardlora::cpu {
 namespace {
 
 // A block of y: tall enough to pay for repacking b, small enough that its operands stay in the cache.
-constexpr std::int64_t kFewestRows = 64, kMostRows = 256, kRowStep = 16, kMostColumns = 2048, kColumns = 1024;
+constexpr std::int64_t kFewestRows = 64, kMostRows = 256, kRowStep = 16, kMostColumns = 2048, kColumns = 1024,
+                       kMostGradientRows = 32768;
 constexpr std::size_t kScratchAlignment = 4096;
 
 // Two blocks for every thread, where the matrix is large enough.
@@ -53,7 +54,10 @@ void Matmul::cut(MatmulPlan& plan, const Product& p) {
                    .accumulate = p.accumulate};
   const std::int64_t columns = a_across || n <= kMostColumns ? n : kColumns,
                      column_blocks = (n + columns - 1) / columns;
-  const std::int64_t rows = a_across ? m : rows_of_block(m, column_blocks, threads_);
+  // Of a head's gradient, where y has a row for every token of the vocabulary, the shape alone cuts the rows too.
+  const std::int64_t rows = !a_across                ? rows_of_block(m, column_blocks, threads_)
+                            : m <= kMostGradientRows ? m
+                                                     : kMostColumns;
   const auto offset = [](std::int64_t values, DType dtype) {
     return static_cast<std::size_t>(values) * size_of(dtype);
   };

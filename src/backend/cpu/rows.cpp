@@ -1,4 +1,5 @@
-// Rows found by index: embed, gather_rows, scatter_rows.
+// Rows found by index: embed and its backward, gather_rows, scatter_rows.
+#include <algorithm>
 #include <cstring>
 
 #include "backend/cpu/float_type.h"
@@ -34,6 +35,28 @@ void embed(Tensor y, ConstTensor tokens, ConstTensor table) {
         for (std::int64_t k = 0; k < d; ++k) to[k] = from_float<To>(to_float(from[k]));
       }
     });
+  });
+}
+
+void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) {
+  check_indices(tokens, dtable.dim(0), "embed_backward");
+  zero(dtable);
+  const std::int64_t n = dy.dim(0), d = dy.dim(1);
+  constexpr std::int64_t kColumns = 64;  // a thread's: every sum is one thread's, in the order of the rows
+  const auto* token = tokens.as<std::int32_t>();
+  with_float_type(dy.dtype, [&]<typename T>(std::type_identity<T>) {
+    float* out = dtable.as<float>();
+    const T* values = dy.as<T>();
+#pragma omp parallel for schedule(static) if (n * d > kParallelValues)
+    for (std::int64_t begin = 0; begin < d; begin += kColumns) {
+      const std::int64_t end = std::min(begin + kColumns, d);
+      for (std::int64_t i = 0; i < n; ++i) {
+        float* to = out + token[i] * d;
+        const T* from = values + i * d;
+#pragma omp simd
+        for (std::int64_t k = begin; k < end; ++k) to[k] += to_float(from[k]);
+      }
+    }
   });
 }
 

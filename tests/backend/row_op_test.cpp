@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/cpu/cpu_device.h"
+#include "backend/cpu/kernels.h"
 #include "backend/naive.h"
 
 namespace shardlora {

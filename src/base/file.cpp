@@ -137,51 +137,41 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
   write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 
-namespace {
+Sha256::Sha256() : context_(EVP_MD_CTX_new(), [](void* c) { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(c)); }) {
+  if (context_ == nullptr || EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_.get()), EVP_sha256(), nullptr) != 1)
+    fail("OpenSSL cannot compute SHA-256 on this machine");
+}
 
-// OpenSSL's, fed in pieces.
-class Sha256 {
- public:
-  explicit Sha256(const std::string& what) : what_(what), context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
-  }
-  void add(std::span<const std::byte> bytes) {
-    check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1);
-  }
-  std::string text() {
-    std::array<unsigned char, 32> digest{};
-    check(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1);
-    std::string text;
-    for (const unsigned char byte : digest) text += fmt::format("{:02x}", byte);
-    return text;
-  }
+void Sha256::add(std::span<const std::byte> bytes) {
+  if (EVP_DigestUpdate(static_cast<EVP_MD_CTX*>(context_.get()), bytes.data(), bytes.size()) != 1)
+    fail("OpenSSL cannot compute SHA-256 on this machine");
+}
 
- private:
-  void check(bool done) const {
-    if (!done) fail("{}: OpenSSL cannot compute SHA-256 on this machine", what_);
-  }
-  std::string what_;
-  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
-};
-
-}  // namespace
+std::string Sha256::hex() {
+  std::array<unsigned char, 32> digest{};
+  if (EVP_DigestFinal_ex(static_cast<EVP_MD_CTX*>(context_.get()), digest.data(), nullptr) != 1)
+    fail("OpenSSL cannot compute SHA-256 on this machine");
+  std::string text;
+  for (const unsigned char byte : digest) text += fmt::format("{:02x}", byte);
+  return text;
+}
 
 std::string sha256_of_file(const std::filesystem::path& path) {
   const File file(path);
-  Sha256 digest(path.string());
+  Sha256 digest;
   std::vector<std::byte> chunk(std::size_t{1} << 20);
   for (std::uint64_t at = 0; at < file.size(); at += chunk.size()) {
     const std::span<std::byte> part(chunk.data(), std::min<std::uint64_t>(chunk.size(), file.size() - at));
     file.read_at(at, part);
     digest.add(part);
   }
-  return digest.text();
+  return digest.hex();
 }
 
 std::string sha256_of(std::string_view text) {
-  Sha256 digest("a digest");
-  digest.add(std::as_bytes(std::span(text)));
-  return digest.text();
+  Sha256 digest;
+  digest.add(text);
+  return digest.hex();
 }
 
 }  // namespace shardlora

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,7 +41,18 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 // The pieces one after the other.
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::span<const std::byte>> pieces);
 
-// 64 lower-case hexadecimal digits.
+// SHA-256 of what was added so far.
+class Sha256 {
+ public:
+  Sha256();
+  void add(std::span<const std::byte> bytes);
+  void add(std::string_view text) { add(std::as_bytes(std::span(text))); }
+  std::string hex();  // 64 lower-case hexadecimal digits; call once, at the end
+
+ private:
+  std::unique_ptr<void, void (*)(void*)> context_;
+};
+
 std::string sha256_of_file(const std::filesystem::path& path);
 std::string sha256_of(std::string_view text);
 

@@ -33,7 +33,7 @@ Verb add_preview(CLI::App& app) {
                  preview_row(sample, tokenizer, colours_wanted(STDOUT_FILENO)));
       if (*ids) fmt::print("{}\n", preview_ids(sample, tokenizer));
     }
-    fmt::print("{}\n", data.train.summary.text());
+    fmt::print("{}", audit_of(data, recipe, tokenizer).text());
   };
 }
 

@@ -45,6 +45,17 @@ std::string preview_row(const Sample& sample, const Tokenizer& tokenizer, bool c
   return out;
 }
 
+std::string preview_excerpt(const Sample& sample, const Tokenizer& tokenizer) {
+  constexpr std::size_t kLines = 16, kBytes = 1500;
+  const std::string all = preview_row(sample, tokenizer, false);
+  std::size_t end = 0;
+  for (std::size_t lines = 0; lines < kLines && end < std::min(all.size(), kBytes); ++end)
+    if (all[end] == '\n') ++lines;
+  if (end == all.size()) return all;
+  while (end > 0 && (static_cast<unsigned char>(all[end]) & 0xC0) == 0x80) --end;  // no half character
+  return all.substr(0, end) + " … (the rest: shardlora preview)\n";
+}
+
 std::string preview_ids(const Sample& sample, const Tokenizer& tokenizer) {
   std::string out;
   for (std::size_t i = 0; i < sample.tokens.size(); ++i) {

@@ -79,6 +79,11 @@ std::string roles_yaml(const DatasetSource& d) {
   return list.empty() ? "" : "{" + list + "}";
 }
 
+const Choices<TrainOnEos> kTrainOnEos{{"turn", TrainOnEos::kTurn},
+                                      {"all", TrainOnEos::kAll},
+                                      {"last", TrainOnEos::kLast},
+                                      {"none", TrainOnEos::kNone}};
+
 const std::vector<Field>& fields() {
   static const std::vector<Field> table = {
       text("path", &DatasetSource::path),
@@ -98,6 +103,14 @@ const std::vector<Field>& fields() {
       text("field_system", &DatasetSource::field_system),
       text("field_tools", &DatasetSource::field_tools),
       {"roles", {}, read_roles, roles_yaml},
+      {"roles_to_train",
+       {},
+       [](DatasetSource& d, const ConfigValue& v) { d.roles_to_train = to_words(v); },
+       [](const DatasetSource& d) { return d.roles_to_train.empty() ? "" : words_yaml(d.roles_to_train); }},
+      {"train_on_eos",
+       {},
+       [](DatasetSource& d, const ConfigValue& v) { d.train_on_eos = to_choice(v, kTrainOnEos); },
+       [](const DatasetSource& d) { return d.train_on_eos ? choice_name(*d.train_on_eos, kTrainOnEos) : ""; }},
   };
   return table;
 }

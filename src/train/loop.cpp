@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "train/evaluation.h"
+#include "data/preview.h"
 #include "train/progress.h"
 #include "train/run_directory.h"
 #include "train/stop_signal.h"
@@ -139,7 +140,11 @@ class Run {
   }
 
   void announce() {
-    spdlog::info("{}", data_.train.summary.text());
+    if (ranks_.first()) {
+      spdlog::info("{}", audit_of(data_, recipe_, tokenizer_).text());
+      const Sample& first = data_.train.samples.front();
+      spdlog::info("what is trained of {}:{}\n{}", first.source, first.line, preview_excerpt(first, tokenizer_));
+    }
     const std::int64_t longest_sample = std::max(longest(data_.train.samples), longest(data_.held_out.samples));
     if (longest_sample > base_.config().max_positions)
       spdlog::warn("rows of up to {} tokens, but the model was made for {}", longest_sample,

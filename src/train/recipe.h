@@ -51,6 +51,9 @@ struct Recipe {
 
   std::vector<DatasetSource> datasets;
   std::vector<DatasetSource> test_datasets;
+  // A folder for prepared samples; not given: a folder of the user's own, for what is worth keeping; "": none.
+  std::optional<std::string> dataset_prepared_path;
+  bool dataset_exact_deduplication = false;
   double val_set_size = 0;       // below 1 a fraction of the rows, from 1 on a number of rows
   TemplateChoice chat_template;  // chat_template and chat_template_jinja
   bool train_on_inputs = false;

@@ -179,6 +179,17 @@ std::vector<Field> data_fields() {
   return {
       sources("datasets", &Recipe::datasets),
       sources("test_datasets", &Recipe::test_datasets),
+      {"dataset_prepared_path",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         const std::string path = to_text(v);
+         r.dataset_prepared_path = path == "none" || path == "false" ? "" : path;
+       },
+       [](const RecipeDraft& r) -> std::string {
+         if (!r.dataset_prepared_path) return "";
+         return r.dataset_prepared_path->empty() ? "none" : yaml_text(*r.dataset_prepared_path);
+       }},
+      flag("dataset_exact_deduplication", &Recipe::dataset_exact_deduplication),
       {"val_set_size",
        {"val_size"},
        [](RecipeDraft& r, const ConfigValue& v) {

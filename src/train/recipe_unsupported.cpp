@@ -22,7 +22,6 @@ const std::vector<UnsupportedKey>& unsupported_recipe_keys() {
       {"pad_to_sequence_len", {"false", "true"}},  // nothing is padded here, and memory is planned for the largest step
       {"dataset", {}, "name the files under datasets: - path: rows.jsonl"},
       {"dataset_dir", {}, "name the files under datasets: - path: rows.jsonl"},
-      {"dataset_prepared_path", {}},
       {"eval_dataset", {}, "name the files under test_datasets: - path: rows.jsonl"},
       {"mask_history", {"false"}},
       {"shuffle_merged_datasets", {"true"}},

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "data/sample_set.h"
+#include "data/audit.h"
 #include "train/recipe.h"
 
 namespace shardlora {
@@ -14,6 +14,8 @@ struct TrainingData {
 };
 
 TrainingData load_training_data(const Recipe& recipe, const Tokenizer& tokenizer);
+// What is odd about it; for people.
+Audit audit_of(const TrainingData& data, const Recipe& recipe, const Tokenizer& tokenizer);
 // What the rows of test_datasets ask.
 std::vector<Prompt> load_test_prompts(const Recipe& recipe, const Tokenizer& tokenizer);
 std::int64_t longest(const std::vector<Sample>& samples);

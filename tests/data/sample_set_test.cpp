@@ -42,6 +42,14 @@ std::string marked(const Sample& sample) {
   return text + (open ? "⟧" : "");
 }
 
+SampleSet load_samples(const std::vector<DatasetSource>& sources, const RecordTokenizer& records,
+                       const SampleOptions& options, int threads) {
+  BadRows bad;
+  std::vector<Dataset> datasets;
+  for (const DatasetSource& source : sources) datasets.push_back(load_dataset(source, records, options, bad, threads));
+  return join(std::move(datasets), options);
+}
+
 class SampleSetTest : public ::testing::Test {
  protected:
   std::string write(const std::string& text, const std::string& name = "rows.jsonl") {
@@ -70,11 +78,13 @@ TEST_F(SampleSetTest, ReadsFilesInOrderAndSaysWhatItRead) {
   EXPECT_EQ(set.samples[0].line, 1);
   EXPECT_EQ(set.samples[1].line, 5);
   EXPECT_EQ(set.samples[1].tokens.size(), set.samples[0].tokens.size() + 4);
-  EXPECT_EQ(set.summary.rows, 3);
-  EXPECT_EQ(set.summary.bad, 1);
-  EXPECT_EQ(set.summary.trained, 1 + 1 + 5 + 1);
-  EXPECT_THAT(set.summary.text(), HasSubstr("3 rows: 2 kept, 1 bad\ntokens of a sample: "));
-  EXPECT_THAT(set.summary.text(), HasSubstr("8 of them trained"));
+  EXPECT_EQ(set.total().rows, 3);
+  EXPECT_EQ(set.total().samples, 2);
+  EXPECT_EQ(set.total().bad, 1);
+  EXPECT_EQ(set.total().trained, 1 + 1 + 5 + 1);
+  ASSERT_EQ(set.datasets[0].bad_rows.size(), 1U);
+  EXPECT_EQ(set.datasets[0].bad_rows[0].line, 4);
+  EXPECT_EQ(set.datasets[0].format, "chat_template");
 }
 
 TEST_F(SampleSetTest, TrainsTheAnswerOfAnAlpacaRowAndItsEnd) {
@@ -97,13 +107,13 @@ TEST_F(SampleSetTest, TrainsAWholeTextAndSplitsItAtSequenceLen) {
   const SampleSet whole = load(row);
   ASSERT_EQ(whole.samples.size(), 1U);
   EXPECT_EQ(whole.samples[0].tokens, ids);
-  EXPECT_EQ(whole.summary.trained, 10);  // the first has nothing before it
+  EXPECT_EQ(whole.total().trained, 10);  // the first has nothing before it
   const SampleSet parts = load(row, {.sequence_len = 8, .train_on = {}, .excess = {}});
   ASSERT_EQ(parts.samples.size(), 2U);
   EXPECT_EQ(parts.samples[0].tokens, std::vector<std::int32_t>(ids.begin(), ids.begin() + 8));
   EXPECT_EQ(parts.samples[1].tokens, std::vector<std::int32_t>(ids.begin() + 8, ids.end()));
-  EXPECT_EQ(parts.summary.trained, 7 + 2);
-  EXPECT_EQ(parts.summary.cut, 0);
+  EXPECT_EQ(parts.total().trained, 7 + 2);
+  EXPECT_EQ(parts.total().cut, 0);
   EXPECT_EQ(load(row, {.sequence_len = 10, .train_on = {}, .excess = {}}).samples.size(),
             1U);  // the EOS alone would train nothing
   EXPECT_EQ(marked(load("One.\nTwo.\n", {}, "rows.txt").samples[0]), "One⟦.\nTwo.\n<|im_end|>⟧");
@@ -179,7 +189,8 @@ TEST_F(SampleSetTest, GivesTheSameFromEveryNumberOfThreads) {
       EXPECT_EQ(more.samples[i].trained, one.samples[i].trained);
       EXPECT_EQ(more.samples[i].line, one.samples[i].line);
     }
-    EXPECT_EQ(more.summary.text(), one.summary.text());
+    EXPECT_EQ(more.total().trained, one.total().trained);
+    EXPECT_EQ(more.total().bad, one.total().bad);
   }
 }
 
@@ -194,11 +205,10 @@ TEST_F(SampleSetTest, ABaseModelNeedsNoChatTemplateForTexts) {
 TEST_F(SampleSetTest, CutsAFewLongRowsUnasked) {
   NEEDS_TEST_MODEL();
   const SampleSet set = load(rows(99) + row(100), {.sequence_len = 64, .train_on = {}, .excess = {}});
-  EXPECT_EQ(set.summary.cut, 1);
+  EXPECT_EQ(set.total().cut, 1);
   EXPECT_EQ(set.samples.size(), 100U);
   EXPECT_EQ(set.samples.back().tokens.size(), 64U);
   EXPECT_EQ(set.samples.back().trained.size(), 64U);
-  EXPECT_THAT(set.summary.text(), HasSubstr("100 kept, of them 1 cut to sequence_len"));
 }
 
 TEST_F(SampleSetTest, WantsAWordAboutManyLongRows) {
@@ -207,9 +217,9 @@ TEST_F(SampleSetTest, WantsAWordAboutManyLongRows) {
   EXPECT_THAT(
       [&] { load(text, {.sequence_len = 64, .train_on = {}, .excess = {}}); },
       ThrowsMessage<Error>(HasSubstr("2 of 100 rows are longer than sequence_len (64 tokens; the longest has")));
-  EXPECT_EQ(load(text, {.sequence_len = 64, .train_on = {}, .excess = ExcessLength::kTruncate}).summary.cut, 2);
+  EXPECT_EQ(load(text, {.sequence_len = 64, .train_on = {}, .excess = ExcessLength::kTruncate}).total().cut, 2);
   const SampleSet dropped = load(text, {.sequence_len = 64, .train_on = {}, .excess = ExcessLength::kDrop});
-  EXPECT_EQ(dropped.summary.dropped, 2);
+  EXPECT_EQ(dropped.total().dropped, 2);
   EXPECT_EQ(dropped.samples.size(), 98U);
   EXPECT_THAT([&] { load(text, {.sequence_len = 64, .train_on = {}, .excess = ExcessLength::kError}); },
               ThrowsMessage<Error>(HasSubstr("rows.jsonl:99: ")));
@@ -236,6 +246,13 @@ TEST_F(SampleSetTest, RefusesFilesThatAreNoRows) {
   EXPECT_THAT([&] { load("{\n"); }, ThrowsMessage<Error>(HasSubstr("not one row of 1 can be trained on (1 bad")));
   EXPECT_THAT([&] { load_samples({{.path = "/nonexistent/rows.jsonl"}}, smollm2().records, {}, 1); },
               ThrowsMessage<Error>(HasSubstr("No such file")));
+}
+
+TEST_F(SampleSetTest, TrainsTheRolesThatADatasetNames) {
+  NEEDS_TEST_MODEL();
+  DatasetSource source{.path = write(row(1)), .roles_to_train = {"user"}, .train_on_eos = TrainOnEos::kNone};
+  const SampleSet set = load_samples({source}, smollm2().records, {}, 1);
+  EXPECT_THAT(marked(set.samples.at(0)), HasSubstr("<|im_start|>user\n⟦U⟧<|im_end|>\n<|im_start|>assistant\n word<"));
 }
 
 TEST_F(SampleSetTest, LoadsPrompts) {

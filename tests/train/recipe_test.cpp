@@ -75,9 +75,12 @@ datasets:
   - {path: a.jsonl, type: messages}
   - path: b.jsonl
   - {path: talks, data_files: [a.json, b.json], type: sharegpt, field_messages: talk, field_system: s, field_tools: t,
-     message_property_mappings: {role: who, content: says}, roles: {assistant: [gpt, model], user: human}}
+     message_property_mappings: {role: who, content: says}, roles: {assistant: [gpt, model], user: human},
+     roles_to_train: [user], train_on_eos: last}
   - {path: c.txt, type: completion, field: body, ds_type: text, split: train, roles: null}
 test_datasets: [{path: c.jsonl}]
+dataset_prepared_path: kept
+dataset_exact_deduplication: true
 chat_template: tokenizer_default
 train_on_inputs: true
 sequence_len: 512
@@ -123,6 +126,10 @@ memory: {device_limit: 24GiB, host_limit: 1.5 GB}
   EXPECT_EQ(recipe.datasets[2].message_field_content, "says");
   EXPECT_THAT(recipe.datasets[2].roles.at("assistant"), ElementsAre("gpt", "model"));
   EXPECT_EQ(recipe.datasets[3].field, "body");
+  EXPECT_THAT(recipe.datasets[2].roles_to_train, ElementsAre("user"));
+  EXPECT_EQ(recipe.datasets[2].train_on_eos, TrainOnEos::kLast);
+  EXPECT_EQ(recipe.dataset_prepared_path, "kept");
+  EXPECT_TRUE(recipe.dataset_exact_deduplication);
   EXPECT_EQ(recipe.datasets[0].type, "chat_template");
   EXPECT_EQ(recipe.test_datasets.size(), 1U);
   EXPECT_TRUE(recipe.train_on_inputs);

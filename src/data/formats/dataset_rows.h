@@ -19,6 +19,7 @@ class DatasetRows {
   Row row(const RawRow& raw) const;
   Record record(const Row& row) const;
   const std::string& file() const { return name_; }
+  std::string format() const { return std::string(format_->name); }
 
  private:
   void settle_format();

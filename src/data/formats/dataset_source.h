@@ -2,8 +2,11 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "data/turns.h"
 
 namespace shardlora {
 
@@ -18,6 +21,10 @@ struct DatasetSource {
   std::string message_field_role{}, message_field_content{};
   std::string field_system{}, field_tools{};
   std::map<std::string, std::vector<std::string>> roles{};  // the template's name of a role -> names in the file
+
+  // What of a conversation trains; nothing: the answers of the assistant and their ends.
+  std::vector<std::string> roles_to_train{};
+  std::optional<TrainOnEos> train_on_eos{};
 };
 
 }  // namespace shardlora

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 
@@ -31,12 +32,18 @@ template <typename... Args>
 // Logs bad rows; the 10th ends the reading with an Error.
 class BadRows {
  public:
+  struct Reason {
+    std::string source;
+    std::int64_t line;
+    std::string reason;
+  };
   static constexpr std::int64_t kLimit = 10;
   void add(const std::string& source, std::int64_t line, const std::string& reason);
-  std::int64_t count() const { return count_; }
+  std::int64_t count() const { return static_cast<std::int64_t>(rows_.size()); }
+  const std::vector<Reason>& rows() const { return rows_; }
 
  private:
-  std::int64_t count_ = 0;
+  std::vector<Reason> rows_;
 };
 
 }  // namespace shardlora

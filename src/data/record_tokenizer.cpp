@@ -65,7 +65,7 @@ Sample RecordTokenizer::sample_of(const Text& text) const {
   }
   auto piece = ends.begin();
   for (const Token& token : tokenizer_->encode(all, is_control)) {
-    while (token.begin >= piece->first) ++piece;
+    while (piece + 1 != ends.end() && token.begin >= piece->first) ++piece;
     sample.tokens.push_back(token.id);
     sample.trained.push_back(piece->second);
   }

@@ -62,8 +62,8 @@ class Spellings {
   std::vector<std::size_t> lengths_[256];  // by first byte
 };
 
-// Finds held-out samples inside others by a rolling hash over a window from their middles, since beginnings and ends are
-// the template's and much alike. Ones shorter than the window are found only where they are all of the other.
+// Finds held-out samples inside others by a rolling hash over a window from their middles, since beginnings and ends
+// are the template's and much alike. Ones shorter than the window are found only where they are all of the other.
 class HeldOut {
  public:
   static constexpr std::size_t kWindow = 16;
@@ -175,8 +175,8 @@ std::vector<std::uint8_t> repeats_of(const std::vector<Sample>& samples) {
   return repeats;
 }
 
-Audit audit(const SampleSet& train, const SampleSet& held_out, const Tokenizer& tokenizer,
-            std::int64_t sequence_len, int threads) {
+Audit audit(const SampleSet& train, const SampleSet& held_out, const Tokenizer& tokenizer, std::int64_t sequence_len,
+            int threads) {
   Audit a;
   a.datasets = train.datasets;
   a.total = train.total();
@@ -242,8 +242,7 @@ std::string Audit::text() const {
   const auto warn = [&](const std::string& line) { out += "! " + line + "\n"; };
   if (repeats > 0)
     warn(fmt::format("{} samples are exact repeats of others{}", number(repeats),
-                     repeats_removed ? " and were removed"
-                                     : ";\n  dataset_exact_deduplication: true removes them"));
+                     repeats_removed ? " and were removed" : ";\n  dataset_exact_deduplication: true removes them"));
   if (leaks > 0)
     warn(fmt::format("{} samples hold a whole held-out one, so the eval loss flatters:\n  {}", number(leaks), leak));
   if (double_bos > 0)
@@ -252,9 +251,10 @@ std::string Audit::text() const {
     warn(fmt::format("{} samples train no token that ends an answer: the model won't learn to\n  stop from them",
                      number(endless)));
   if (spelt_control > 0)
-    warn(fmt::format("{} samples spell a control token in their text ({}); its letters\n  are taken as text. Rows that "
-                     "are rendered already want type: input_output",
-                     number(spelt_control), spelt));
+    warn(
+        fmt::format("{} samples spell a control token in their text ({}); its letters\n  are taken as text. Rows that "
+                    "are rendered already want type: input_output",
+                    number(spelt_control), spelt));
   return out;
 }
 

@@ -36,7 +36,7 @@ struct Audit {
 };
 
 // `tokenizer` as the samples were made with.
-Audit audit(const SampleSet& train, const SampleSet& held_out, const Tokenizer& tokenizer,
-            std::int64_t sequence_len, int threads);
+Audit audit(const SampleSet& train, const SampleSet& held_out, const Tokenizer& tokenizer, std::int64_t sequence_len,
+            int threads);
 
 }  // namespace shardlora

@@ -47,8 +47,17 @@ class Lock {
 Json words_of(const DatasetSource& source) {
   const auto& [path, data_files, type, field, field_messages, message_field_role, message_field_content, field_system,
                field_tools, roles, roles_to_train, train_on_eos] = source;
-  return {path,         data_files,  type,  field,          field_messages,
-          message_field_role, message_field_content, field_system, field_tools, roles, roles_to_train,
+  return {path,
+          data_files,
+          type,
+          field,
+          field_messages,
+          message_field_role,
+          message_field_content,
+          field_system,
+          field_tools,
+          roles,
+          roles_to_train,
           train_on_eos ? static_cast<int>(*train_on_eos) : -1};
 }
 Json words_of(const SampleOptions& options) {
@@ -65,9 +74,9 @@ std::span<const std::byte> bytes_of(const std::vector<T>& values) {
 Json json_of(const DatasetSummary& s) {
   Json bad = Json::array();
   for (const BadRows::Reason& r : s.bad_rows) bad.push_back({r.source, r.line, r.reason});
-  return {{"path", s.path},         {"format", s.format}, {"rows", s.rows},       {"bad", s.bad},
-          {"cut", s.cut},           {"dropped", s.dropped}, {"too_long", s.too_long}, {"longest", s.longest},
-          {"samples", s.samples},   {"tokens", s.tokens}, {"trained", s.trained}, {"bad_rows", bad}};
+  return {{"path", s.path},       {"format", s.format},   {"rows", s.rows},         {"bad", s.bad},
+          {"cut", s.cut},         {"dropped", s.dropped}, {"too_long", s.too_long}, {"longest", s.longest},
+          {"samples", s.samples}, {"tokens", s.tokens},   {"trained", s.trained},   {"bad_rows", bad}};
 }
 
 DatasetSummary summary_of(const Json& j) {
@@ -102,11 +111,12 @@ void write(const fs::path& path, const Dataset& dataset) {
     files.push_back(entry->second);
     lines.push_back(sample.line);
   }
-  const std::string json = Json{{"summary", json_of(dataset.summary)}, {"files", names}}.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string json = Json{{"summary", json_of(dataset.summary)}, {"files", names}}.dump(
+      -1, ' ', false, Json::error_handler_t::replace);
   const std::vector<std::uint64_t> length{json.size()};
   pieces.push_back(std::as_bytes(std::span(kVersion, std::strlen(kVersion))));
-  for (const auto piece : {bytes_of(length), std::as_bytes(std::span(json)), bytes_of(lengths), bytes_of(files),
-                           bytes_of(lines)})
+  for (const auto piece :
+       {bytes_of(length), std::as_bytes(std::span(json)), bytes_of(lengths), bytes_of(files), bytes_of(lines)})
     pieces.push_back(piece);
   for (const Sample& sample : dataset.samples) pieces.push_back(bytes_of(sample.tokens));
   for (const Sample& sample : dataset.samples) pieces.push_back(bytes_of(sample.trained));
@@ -192,9 +202,8 @@ void keep_to_limit(const fs::path& folder) {
   std::vector<fs::directory_entry> entries;
   for (const auto& entry : fs::directory_iterator(folder, none))
     if (entry.path().extension() == ".samples") entries.push_back(entry);
-  std::sort(entries.begin(), entries.end(), [&](const auto& a, const auto& b) {
-    return fs::last_write_time(a, none) > fs::last_write_time(b, none);
-  });
+  std::sort(entries.begin(), entries.end(),
+            [&](const auto& a, const auto& b) { return fs::last_write_time(a, none) > fs::last_write_time(b, none); });
   std::uintmax_t bytes = 0;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     bytes += fs::file_size(entries[i], none);
@@ -210,8 +219,8 @@ fs::path PreparedSamples::path_of(const DatasetSource& source, const SampleOptio
     files.push_back({file.string(), sha256_of_file(file)});
   Sha256 digest;
   digest.add(kVersion);
-  digest.add(Json{tokenizer_, words_of(source), words_of(options), files}.dump(
-      -1, ' ', false, Json::error_handler_t::replace));
+  digest.add(Json{tokenizer_, words_of(source), words_of(options), files}.dump(-1, ' ', false,
+                                                                               Json::error_handler_t::replace));
   return folder_ / (digest.hex().substr(0, 32) + ".samples");
 }
 

@@ -79,10 +79,8 @@ std::string roles_yaml(const DatasetSource& d) {
   return list.empty() ? "" : "{" + list + "}";
 }
 
-const Choices<TrainOnEos> kTrainOnEos{{"turn", TrainOnEos::kTurn},
-                                      {"all", TrainOnEos::kAll},
-                                      {"last", TrainOnEos::kLast},
-                                      {"none", TrainOnEos::kNone}};
+const Choices<TrainOnEos> kTrainOnEos{
+    {"turn", TrainOnEos::kTurn}, {"all", TrainOnEos::kAll}, {"last", TrainOnEos::kLast}, {"none", TrainOnEos::kNone}};
 
 const std::vector<Field>& fields() {
   static const std::vector<Field> table = {

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <optional>
 
-#include "train/evaluation.h"
 #include "data/preview.h"
+#include "train/evaluation.h"
 #include "train/progress.h"
 #include "train/run_directory.h"
 #include "train/stop_signal.h"

@@ -63,7 +63,8 @@ TEST(Audit, FindsHeldOutSamplesInsideOthers) {
                             test, threads);
     EXPECT_EQ(a.leaks, 4);
     EXPECT_EQ(a.leak, "rows.jsonl:2 holds rows.jsonl:5");
-    EXPECT_THAT(a.text(), HasSubstr("! 4 samples hold a whole held-out one, so the eval loss flatters:\n  rows.jsonl:2"));
+    EXPECT_THAT(a.text(),
+                HasSubstr("! 4 samples hold a whole held-out one, so the eval loss flatters:\n  rows.jsonl:2"));
   }
   EXPECT_EQ(look_at({sample_of(1, 30)}).leaks, 0);
 }
@@ -99,8 +100,18 @@ TEST(Audit, IsTextOfAtMost80Columns) {
   NEEDS_TEST_MODEL();
   SampleSet train;
   for (std::size_t i = 0; i < 2000; ++i) train.samples.push_back(sample_of(0, 1 + i % 700));
-  train.datasets = {{"data/a-folder-with-a-rather-long-name/ünd/rows.jsonl", "alpaca", 123'456'789, 7, 1'234'567,
-                     89'012'345, 1'300'000, 123'456, 98'765'432, 1'000'000'000, 345'678'901, {}}};
+  train.datasets = {{"data/a-folder-with-a-rather-long-name/ünd/rows.jsonl",
+                     "alpaca",
+                     123'456'789,
+                     7,
+                     1'234'567,
+                     89'012'345,
+                     1'300'000,
+                     123'456,
+                     98'765'432,
+                     1'000'000'000,
+                     345'678'901,
+                     {}}};
   train.repeats = 12;
   SampleSet held_out{train.samples, train.datasets};
   const std::string text = audit(train, held_out, tokenizer(), 1024, 1).text();

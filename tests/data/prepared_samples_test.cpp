@@ -20,7 +20,8 @@ class PreparedSamplesTest : public ::testing::Test {
 
   static Dataset dataset() {
     Dataset made;
-    made.samples = {{{1, 2, 3}, {0, 1, 1}, "rows.jsonl", 1}, {{}, {}, "é.jsonl", 7}, {{-1, 70000}, {0, 1}, "rows.jsonl", 9}};
+    made.samples = {
+        {{1, 2, 3}, {0, 1, 1}, "rows.jsonl", 1}, {{}, {}, "é.jsonl", 7}, {{-1, 70000}, {0, 1}, "rows.jsonl", 9}};
     made.summary = {"rows.jsonl", "alpaca", 5, 1, 1, 1, 2, 99, 3, 5, 3, {{"rows.jsonl", 4, "why \"so\""}}};
     return made;
   }

@@ -7,7 +7,8 @@ namespace shardlora {
 void BadRows::add(const std::string& source, std::int64_t line, const std::string& reason) {
   rows_.push_back({source, line, reason});
   spdlog::warn("{}:{}: row left out: {}", source, line, reason);
-  if (count() >= kLimit) fail("{}:{}: {} bad rows; correct or remove them (the last: {})", source, line, count(), reason);
+  if (count() >= kLimit)
+    fail("{}:{}: {} bad rows; correct or remove them (the last: {})", source, line, count(), reason);
 }
 
 }  // namespace shardlora

@@ -128,7 +128,7 @@ TEST(Audit, IsTextOfAtMost80Columns) {
   EXPECT_THAT(text, HasSubstr("  up to       188 "));
   EXPECT_THAT(text, HasSubstr("  up to       700        911 ################################################\n"));
   EXPECT_THAT(text, HasSubstr("12 samples are exact repeats of others;\n  dataset_exact_deduplication: true removes"));
-  EXPECT_THAT(text, HasSubstr("1,300,000 rows (1.1 %) are longer than sequence_len; the longest has 123,456 tokens"));
+  EXPECT_THAT(text, HasSubstr("1,300,000 rows (1.1 %) exceed sequence_len; the longest has 123,456 tokens"));
 }
 
 TEST(Audit, AnExcerptEndsAtAWholeCharacter) {

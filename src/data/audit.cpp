@@ -227,8 +227,8 @@ std::string Audit::text() const {
   for (const DatasetSummary& d : datasets) add(d, shortened(d.path, 22));
   for (const DatasetSummary& d : held_out_datasets) add(d, "(test) " + shortened(d.path, 15));
   if (total.too_long > 0)
-    out += fmt::format("{} rows ({:.2g} %) exceed sequence_len; the longest has {} tokens\n",
-                       number(total.too_long), percent(total.too_long, total.rows), number(total.longest));
+    out += fmt::format("{} rows ({:.2g} %) exceed sequence_len; the longest has {} tokens\n", number(total.too_long),
+                       percent(total.too_long, total.rows), number(total.longest));
   out += fmt::format("to train on: {} samples, {} tokens, {:.1f} % of them trained\n", number(samples), number(tokens),
                      percent(trained, tokens));
   if (held_out > 0) out += fmt::format("held out: {} samples\n", number(held_out));

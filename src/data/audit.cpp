@@ -224,8 +224,8 @@ std::string Audit::text() const {
     out += fmt::format("{:>10} {:>10} {:>8} {:>8} {:>5} {:>6.1f} %  {}\n", number(d.rows), number(d.samples),
                        number(d.cut), number(d.dropped), number(d.bad), percent(d.trained, d.tokens), name);
   };
-  for (const DatasetSummary& d : datasets) add(d, shortened(d.path, 22));
-  for (const DatasetSummary& d : held_out_datasets) add(d, "(test) " + shortened(d.path, 15));
+  for (const DatasetSummary& d : datasets) add(d, shortened(d.path, 20));
+  for (const DatasetSummary& d : held_out_datasets) add(d, "(test) " + shortened(d.path, 13));
   if (total.too_long > 0)
     out += fmt::format("{} rows ({:.2g} %) exceed sequence_len; the longest has {} tokens\n", number(total.too_long),
                        percent(total.too_long, total.rows), number(total.longest));
@@ -248,7 +248,7 @@ std::string Audit::text() const {
   if (double_bos > 0)
     warn(fmt::format("{} samples open with BOS twice: one is in the text or the template", number(double_bos)));
   if (endless > 0)
-    warn(fmt::format("{} samples train no token that ends an answer: the model won't learn to\n  stop from them",
+    warn(fmt::format("{} samples train no token that ends an answer: the model won't\n  learn to stop from them",
                      number(endless)));
   if (spelt_control > 0)
     warn(

@@ -1,7 +1,6 @@
 """Datasets as a user meets them: every format of configs/data-formats.yaml, what preview shows, what is kept."""
 import json
 import pathlib
-import re
 
 import program
 
@@ -20,8 +19,9 @@ class Data(program.ProgramTest):
         out, err = self.preview("formats.yaml", f"base_model={program.MODEL}", "--rows", "20")
         for shown in ("⟦Air scatters blue light more than red.<|im_end|>⟧", "⟦13.<|im_end|>⟧", "⟦Guten Morgen.<|im_end|>⟧",
                       "### Response:⟦apple, fig, pear<|im_end|>⟧", "⟦one two three<|im_end|>⟧\n", "⟦ cold<|im_end|>⟧",
-                      "⟦Down.<|im_end|>⟧", "gets old before it arrives.\n<|im_end|>⟧", "\n! 1 samples train no token"):
-            self.assertIn(shown, out) if not shown.startswith("\n!") else self.assertNotIn(shown, out)
+                      "⟦Down.<|im_end|>⟧", "gets old before it arrives.\n<|im_end|>⟧"):
+            self.assertIn(shown, out)
+        self.assertNotIn("\n! ", out)
         self.assertEqual(out.count("\n--- ") + out.startswith("--- "), 13)
         self.assertRegex(out, r"to train on: 13 samples, [\d,]+ tokens, [\d.]+ % of them trained")
         self.assertNotIn("\x1b", out)
@@ -55,8 +55,6 @@ class Data(program.ProgramTest):
         self.assertRegex(err, r"(?m)^! 3 samples are exact repeats of others;$")
         self.assertRegex(err, r"(?m)^held out: 2 samples$")
         self.assertIn("⟦", err)
-        for line in err.splitlines():
-            self.assertLessEqual(len(re.sub(r"/\S+", "", line)), 100, line)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ bool is_there(const std::filesystem::path& path) {
         "with transformers: AutoModelForCausalLM.from_pretrained(\"{}\").save_pretrained(\"NEW_FOLDER\")",
         folder.string(), folder.string());
   fail(
-      "{}: is no model folder, it has neither {} nor {}; give a Hugging Face folder (config.json and safetensors, all of "
+      "{}: is no model folder, it has neither {} nor {}; give a Hugging Face folder (config.json and safetensors, all "
+      "of "
       "it) or a .gguf file",
       folder.string(), kSingle, kIndex);
 }

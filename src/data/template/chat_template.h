@@ -52,7 +52,6 @@ class ChatTemplate {
   const std::string& source() const { return source_; }
   // Whether it marks with {% generation %} what the model says.
   bool has_generation() const;
-  const std::string& source() const { return source_; }
 
  private:
   std::unique_ptr<Template> template_;

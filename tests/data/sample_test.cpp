@@ -272,8 +272,8 @@ TEST(SampleMaker, WarnsOfTemplatesThatDontTeachToStopOrAskInAnotherWay) {
   EXPECT_THAT(warnings(head + " {{ m.content }}<|im_end|>{% endif %}{% endfor %}{% if add_generation_prompt %}B:{% "
                               "endif %}"),
               HasSubstr("the prompt goes on with \"B:\", the row with \"A: Yes<|im_end|>\""));
-  EXPECT_THAT(warnings(head + " {{ m.content }}<|endoftext|>\n" + tail),
-              HasSubstr("ends an answer with \"<|endoftext|>\", but the model's files say that \"<|im_end|>\" does"));
+  EXPECT_THAT(warnings(head + " {{ m.content }}<|im_start|>\n" + tail),
+              HasSubstr("ends an answer with \"<|im_start|>\", but the model's files say that \"<|im_end|>\" does"));
   EXPECT_EQ(warnings("{{ raise_exception('no') }}"), "");
 }
 

@@ -6,8 +6,9 @@
 
 namespace shardlora {
 
-Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const std::vector<TokenIds>& prompts,
-               std::int64_t new_tokens, const std::function<void(std::size_t done)>& progress) {
+Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const TokenIds& ends,
+               const std::vector<TokenIds>& prompts, std::int64_t new_tokens,
+               const std::function<void(std::size_t done)>& progress) {
   constexpr std::int64_t kTogether = 64;
   const std::vector<std::int64_t> cuts = deal_micro_batches(static_cast<std::int64_t>(prompts.size()), ranks.size());
   const auto rank = static_cast<std::size_t>(ranks.rank());
@@ -16,7 +17,7 @@ Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const
   for (const TokenIds& prompt : prompts) longest = std::max(longest, static_cast<std::int64_t>(prompt.size()));
 
   const std::int64_t together = std::clamp(most, std::int64_t{1}, kTogether);
-  Generator generator(*ranks.device, *session.model, *session.store, *ranks.gathers, tokenizer.ends(),
+  Generator generator(*ranks.device, *session.model, *session.store, *ranks.gathers, ends,
                       {.prompts = together, .prompt_tokens = longest, .new_tokens = new_tokens}, Sampling{},
                       {.dtype = session.model->dtype()});
   Answers answers{static_cast<std::size_t>(cuts[rank]), static_cast<std::size_t>(cuts[rank + 1]), {}};

@@ -18,7 +18,9 @@ struct Answers {
 };
 
 // `done`: called on the way with the number of prompts that all ranks have behind them.
-Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const std::vector<TokenIds>& prompts,
-               std::int64_t new_tokens, const std::function<void(std::size_t done)>& progress);
+// `ends`: the ids that end an answer.
+Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const TokenIds& ends,
+               const std::vector<TokenIds>& prompts, std::int64_t new_tokens,
+               const std::function<void(std::size_t done)>& progress);
 
 }  // namespace shardlora

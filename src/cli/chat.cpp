@@ -88,12 +88,13 @@ void chat(Rendezvous& rendezvous, const GenerationOptions& o, std::int64_t conte
   start_log(ranks.rank());
   const BaseModel base = BaseModel::open(o.model);
   const Tokenizer tokenizer = open_tokenizer(base);
-  const ChatTemplate chat = chat_template_of(tokenizer);
+  const ChatTemplate chat = chat_template_of(tokenizer, o.template_choice());
   const SampleMaker maker(tokenizer, chat);
 
   Session session = session_with_adapter(ranks, recipe, base, o.adapter);
   context = std::min(context, base.config().max_positions);
-  Responder responder(ranks, session, tokenizer, {.prompt_tokens = context, .new_tokens = o.new_tokens}, o.sampling);
+  Responder responder(ranks, session, tokenizer, maker.ends(), {.prompt_tokens = context, .new_tokens = o.new_tokens},
+                      o.sampling);
   Conversation conversation(maker, o.system, context);
   if (ranks.first() && isatty(STDIN_FILENO) != 0) fmt::print("{}\n", kHelp);
   for (;;) {

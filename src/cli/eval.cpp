@@ -30,11 +30,11 @@ struct Score {
   std::size_t exact = 0, answered = 0;
 };
 
-Score score_answers(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const std::vector<Prompt>& prompts,
-                    std::size_t show) {
+Score score_answers(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const TokenIds& ends,
+                    const std::vector<Prompt>& prompts, std::size_t show) {
   std::vector<TokenIds> tokens;
   for (const Prompt& p : prompts) tokens.push_back(p.tokens);
-  const Answers answers = answer(ranks, session, tokenizer, tokens, kAnswerTokens, [&](std::size_t done) {
+  const Answers answers = answer(ranks, session, tokenizer, ends, tokens, kAnswerTokens, [&](std::size_t done) {
     if (ranks.first()) spdlog::info("answered {} of {}", done, prompts.size());
   });
   Score mine;
@@ -76,7 +76,7 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
   }
   if (o.answers) {
     const std::vector<Prompt> prompts = load_test_prompts(recipe, tokenizer);
-    const Score score = score_answers(ranks, session, tokenizer, prompts, o.show);
+    const Score score = score_answers(ranks, session, tokenizer, ends_of_answers(recipe, tokenizer), prompts, o.show);
     result["exact"] = score.exact;
     result["answered"] = score.answered;
   }

@@ -16,19 +16,26 @@ struct PromptOptions {
   bool raw = false;
 };
 
-TokenIds prompt_tokens(const Tokenizer& tokenizer, const GenerationOptions& o, const PromptOptions& p) {
-  TokenIds ids;
+// What the model is asked, and what ends its answer.
+struct Question {
+  TokenIds prompt, ends;
+};
+
+Question question(const Tokenizer& tokenizer, const GenerationOptions& o, const PromptOptions& p) {
+  Question question{{}, tokenizer.ends()};
   if (p.raw) {
-    for (const Token& token : tokenizer.encode(p.prompt)) ids.push_back(token.id);
+    if (const auto bos = tokenizer.bos_to_add()) question.prompt.push_back(*bos);
+    for (const Token& token : tokenizer.encode(p.prompt)) question.prompt.push_back(token.id);
   } else {
     nlohmann::ordered_json messages = nlohmann::ordered_json::array();
     if (!o.system.empty()) messages.push_back({{"role", "system"}, {"content", o.system}});
     messages.push_back({{"role", "user"}, {"content", p.prompt}});
-    const ChatTemplate chat = chat_template_of(tokenizer);
-    ids = SampleMaker(tokenizer, chat).tokens_of(messages);
+    const ChatTemplate chat = chat_template_of(tokenizer, o.template_choice());
+    const SampleMaker maker(tokenizer, chat);
+    question = {maker.tokens_of(messages), maker.ends()};
   }
-  if (ids.empty()) throw UsageError("--prompt is empty; give the text to go on from");
-  return ids;
+  if (question.prompt.empty()) throw UsageError("--prompt is empty; give the text to go on from");
+  return question;
 }
 
 void generate(Rendezvous& rendezvous, const GenerationOptions& o, const PromptOptions& p) {
@@ -37,11 +44,11 @@ void generate(Rendezvous& rendezvous, const GenerationOptions& o, const PromptOp
   start_log(ranks.rank());
   const BaseModel base = BaseModel::open(o.model);
   const Tokenizer tokenizer = open_tokenizer(base);
-  const TokenIds prompt = prompt_tokens(tokenizer, o, p);
+  const auto [prompt, ends] = question(tokenizer, o, p);
 
   Session session = session_with_adapter(ranks, recipe, base, o.adapter);
-  Responder responder(ranks, session, tokenizer, {.prompt_tokens = std::ssize(prompt), .new_tokens = o.new_tokens},
-                      o.sampling);
+  Responder responder(ranks, session, tokenizer, ends,
+                      {.prompt_tokens = std::ssize(prompt), .new_tokens = o.new_tokens}, o.sampling);
   responder.respond(ranks.first() ? prompt : TokenIds{}, [](std::string_view piece) {
     fmt::print("{}", piece);
     std::fflush(stdout);

@@ -1,5 +1,9 @@
 #include "cli/generation_options.h"
 
+#include <filesystem>
+
+#include "train/run_directory.h"
+
 namespace shardlora {
 
 std::shared_ptr<GenerationOptions> GenerationOptions::add_to(CLI::App& verb, const Sampling& defaults) {
@@ -7,6 +11,9 @@ std::shared_ptr<GenerationOptions> GenerationOptions::add_to(CLI::App& verb, con
   o->sampling = defaults;
   verb.add_option("--model", o->model, "a Hugging Face folder or a GGUF file")->required()->type_name("PATH");
   verb.add_option("--adapter", o->adapter, "a PEFT adapter")->type_name("DIR");
+  verb.add_option("--chat-template", o->chat_template,
+                  "a name such as chatml, or a .jinja file; else the adapter's, else the model's own")
+      ->type_name("NAME");
   verb.add_option("--system", o->system, "what the system says first")->type_name("TEXT");
   verb.add_option("--max-new-tokens", o->new_tokens, "of an answer, at most")
       ->check(CLI::PositiveNumber)
@@ -29,6 +36,13 @@ Recipe GenerationOptions::recipe() const {
   recipe.base_model = model;
   recipe.quantization.format = format == "nf4" ? BaseFormat::kNF4 : BaseFormat::kNone;
   return recipe;
+}
+
+TemplateChoice GenerationOptions::template_choice() const {
+  if (!chat_template.empty()) return {.name = chat_template};
+  const std::filesystem::path trained = std::filesystem::path(adapter) / kChatTemplateFile;
+  if (!adapter.empty() && std::filesystem::exists(trained)) return {.name = trained.string()};
+  return {};
 }
 
 }  // namespace shardlora

@@ -5,13 +5,14 @@
 #include <memory>
 #include <string>
 
+#include "data/template_choice.h"
 #include "generate/sampling.h"
 #include "train/recipe.h"
 
 namespace shardlora {
 
 struct GenerationOptions {
-  std::string model, adapter, system, format = "nf4";
+  std::string model, adapter, chat_template, system, format = "nf4";
   std::int64_t new_tokens = 256;
   Sampling sampling;
 
@@ -19,6 +20,8 @@ struct GenerationOptions {
   static std::shared_ptr<GenerationOptions> add_to(CLI::App& verb, const Sampling& defaults);
   // The few keys of a recipe that a session needs.
   Recipe recipe() const;
+  // What was asked for; else the one that the adapter was trained with; else the model's own.
+  TemplateChoice template_choice() const;
 };
 
 }  // namespace shardlora

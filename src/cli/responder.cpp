@@ -2,10 +2,10 @@
 
 namespace shardlora {
 
-Responder::Responder(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const GenerateLimits& limits,
-                     const Sampling& sampling)
+Responder::Responder(Ranks& ranks, Session& session, const Tokenizer& tokenizer, TokenIds ends,
+                     const GenerateLimits& limits, const Sampling& sampling)
     : tokenizer_(tokenizer),
-      generator_(*ranks.device, *session.model, *session.store, *ranks.gathers, tokenizer.ends(), limits, sampling,
+      generator_(*ranks.device, *session.model, *session.store, *ranks.gathers, std::move(ends), limits, sampling,
                  {.dtype = session.model->dtype()}) {}
 
 std::string Responder::respond(const TokenIds& prompt, const std::function<void(std::string_view)>& on_text) {

@@ -15,7 +15,8 @@ namespace shardlora {
 class Responder {
  public:
   // All must outlive it. `limits.prompts` is 1.
-  Responder(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const GenerateLimits& limits,
+  // `ends`: the ids that end an answer.
+  Responder(Ranks& ranks, Session& session, const Tokenizer& tokenizer, TokenIds ends, const GenerateLimits& limits,
             const Sampling& sampling);
 
   // The whole answer to rank 0's prompt; on_text hears its pieces on the way. Collective: the other ranks bring an

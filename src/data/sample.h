@@ -57,6 +57,8 @@ class SampleMaker {
   std::vector<std::string> template_warnings(const TrainOn& train_on = {}) const;
   // What the template ends an answer with. Nothing: it writes no control token behind it.
   std::optional<std::int32_t> end_of_turn() const;
+  // What ends an answer: the model's tokens for that, and the template's.
+  std::vector<std::int32_t> ends() const;
   // Where the prompt of a row's last answer is not how the row's tokens begin, or more than the answer is left to write
   // behind it: what the two say at that place. A model trained on such a row is asked in another way than it learnt.
   std::optional<std::string> prompt_mismatch(const Row& row) const;

@@ -48,6 +48,17 @@ std::optional<std::int32_t> SampleMaker::end_of_turn() const {
   return {};
 }
 
+std::vector<std::int32_t> SampleMaker::ends() const {
+  std::vector<std::int32_t> ends = tokenizer_.ends();
+  try {
+    const std::optional<std::int32_t> end = end_of_turn();
+    if (end && std::find(ends.begin(), ends.end(), *end) == ends.end()) ends.push_back(*end);
+  } catch (const RowError&) {
+    // A template that refuses the probe: its rows will tell.
+  }
+  return ends;
+}
+
 std::vector<std::string> SampleMaker::template_warnings(const TrainOn& train_on) const {
   std::vector<std::string> warnings;
   const Row row = probe();

@@ -15,7 +15,7 @@ struct TemplateChoice {
   // my.jinja                           a file
   // jinja                              what `jinja` says
   std::string name = "tokenizer_default";
-  std::string jinja;  // a file or the template itself; given alone it is the choice
+  std::string jinja{};  // a file or the template itself; given alone it is the choice
   bool is_models_own() const { return name == "tokenizer_default" && jinja.empty(); }
 };
 

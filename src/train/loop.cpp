@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "base/file.h"
 #include "data/preview.h"
 #include "train/evaluation.h"
 #include "train/progress.h"
@@ -215,7 +216,12 @@ class Run {
   void save() {
     step_.reset();
     const Adapter adapter = collect_adapter(*session_->store, *ranks_.reductions, lora_, recipe_.base_model);
-    if (directory_) write_adapter(directory_->path(), adapter);
+    if (directory_) {
+      write_adapter(directory_->path(), adapter);
+      if (!recipe_.chat_template.is_models_own())
+        write_file_atomically(directory_->path() / kChatTemplateFile,
+                              chat_template_of(tokenizer_, recipe_.chat_template).source());
+    }
     ranks_.reductions->barrier();  // no rank says that it is written before it is
   }
 

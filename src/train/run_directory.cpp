@@ -15,12 +15,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFiles[] = {"config.resolved.yaml", "metrics.jsonl", "run.log", "adapter_config.json",
-                                  "adapter_model.safetensors"};
+constexpr const char* kFiles[] = {"config.resolved.yaml",      "metrics.jsonl",  "run.log", "adapter_config.json",
+                                  "adapter_model.safetensors", kChatTemplateFile};
 
 void move_earlier_run(const fs::path& directory) {
   bool found = false;
-  for (const char* name : kFiles) found = found || fs::exists(directory / name);
+  for (const char* name : kFiles)  // a template alone may be a model's
+    found = found || (std::string_view(name) != kChatTemplateFile && fs::exists(directory / name));
   if (!found) return;
   int n = 1;
   while (fs::exists(directory / fmt::format("previous-{}", n))) ++n;

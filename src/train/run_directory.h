@@ -9,6 +9,9 @@
 
 namespace shardlora {
 
+// The chat template beside an adapter that was trained with another one than the model's own.
+inline constexpr const char* kChatTemplateFile = "chat_template.jinja";
+
 class RunDirectory {
  public:
   // Makes the directory, moves an earlier run's files to previous-<n>/, writes config.resolved.yaml, starts run.log.

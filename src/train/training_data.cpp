@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <utility>
 
 #include "base/file.h"
 #include "base/parallel.h"
@@ -72,15 +73,15 @@ class Loader {
   Loader(const Recipe& recipe, const Tokenizer& tokenizer)
       : recipe_(recipe),
         with_(tokenizer, recipe.chat_template),
-        options_{recipe.sequence_len, {.inputs = recipe.train_on_inputs}, recipe.excess_length_strategy} {
-    if (with_.maker)
-      for (const std::string& warning : with_.maker->template_warnings(options_.train_on)) spdlog::warn("{}", warning);
-  }
+        options_{recipe.sequence_len, {.inputs = recipe.train_on_inputs}, recipe.excess_length_strategy} {}
 
   SampleSet load(const std::vector<DatasetSource>& sources) {
     std::vector<Dataset> datasets;
     BadRows bad;
-    for (const DatasetSource& source : sources) datasets.push_back(load_one(source, bad));
+    for (const DatasetSource& source : sources) {
+      datasets.push_back(load_one(source, bad));
+      if (datasets.back().summary.format == "chat_template") warn_of_template();
+    }
     return join(std::move(datasets), options_);
   }
 
@@ -109,6 +110,12 @@ class Loader {
     return dataset;
   }
 
+  // Once, and not where no row goes through the template.
+  void warn_of_template() {
+    if (!with_.maker || std::exchange(warned_, true)) return;
+    for (const std::string& warning : with_.maker->template_warnings(options_.train_on)) spdlog::warn("{}", warning);
+  }
+
   // Unless the recipe names a folder, only what is worth it is kept.
   const PreparedSamples* prepared_for(std::uintmax_t bytes) {
     constexpr std::uintmax_t kWorthKeeping = 8 << 20;
@@ -124,6 +131,7 @@ class Loader {
   RecipeTokenizer with_;
   SampleOptions options_;
   std::optional<PreparedSamples> prepared_;
+  bool warned_ = false;
 };
 
 void count_repeats(SampleSet& set, bool remove) {
@@ -169,6 +177,11 @@ Audit audit_of(const TrainingData& data, const Recipe& recipe, const Tokenizer& 
 std::vector<Prompt> load_test_prompts(const Recipe& recipe, const Tokenizer& tokenizer) {
   const RecipeTokenizer with(tokenizer, recipe.chat_template);
   return load_prompts(recipe.test_datasets, with.records);
+}
+
+std::vector<std::int32_t> ends_of_answers(const Recipe& recipe, const Tokenizer& tokenizer) {
+  const RecipeTokenizer with(tokenizer, recipe.chat_template);
+  return with.maker ? with.maker->ends() : tokenizer.ends();
 }
 
 }  // namespace shardlora

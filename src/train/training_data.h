@@ -18,6 +18,8 @@ TrainingData load_training_data(const Recipe& recipe, const Tokenizer& tokenizer
 Audit audit_of(const TrainingData& data, const Recipe& recipe, const Tokenizer& tokenizer);
 // What the rows of test_datasets ask.
 std::vector<Prompt> load_test_prompts(const Recipe& recipe, const Tokenizer& tokenizer);
+// The ids that end an answer to one of them.
+std::vector<std::int32_t> ends_of_answers(const Recipe& recipe, const Tokenizer& tokenizer);
 std::int64_t longest(const std::vector<Sample>& samples);
 
 }  // namespace shardlora

@@ -95,6 +95,9 @@ class Ops {
   virtual void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
                                   ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                                   float scale) = 0;
+  // Takes the memory that attention_backward uses for k of this shape (N, G, D) or a smaller one, so that a wide
+  // micro-batch late in a run allocates nothing.
+  virtual void reserve_attention_backward(const Shape& k) = 0;
   // Writes k, v (S, G, D) to the cache at lengths[s], then o (S, H, D) = attention of q over lengths[s] + 1 positions.
   virtual void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v,
                                 ConstTensor lengths, float scale) = 0;

@@ -24,6 +24,7 @@ class Keys {
     return found == json_.end() || found->is_null() ? nullptr : &*found;
   }
   bool has(const char* key) const { return find(key) != nullptr; }
+  bool says(const char* key) const { return json_.contains(key); }  // null, too
   std::int64_t integer(const char* key) const {
     const nlohmann::json& value = required(key);
     if (!value.is_number_integer() || value.get<std::int64_t>() < 1 || value.get<std::int64_t>() > kLargest)
@@ -118,7 +119,8 @@ void read_yarn(const Keys& keys, Rope& rope) {
 
 // transformers 5 has all in rope_parameters; transformers 4 rope_theta beside rope_scaling, if any.
 Rope rope_of(const Keys& keys, std::int64_t max_positions) {
-  const Keys parameters = keys.object(keys.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
+  const nlohmann::json* const scaling = keys.find("rope_scaling");
+  const Keys parameters = keys.object(scaling != nullptr && !scaling->empty() ? "rope_scaling" : "rope_parameters");
   for (const char* key : {"full_attention", "sliding_attention"})
     if (parameters.has(key)) keys.refuse("rope_parameters", "a rotary embedding per kind of layer");
   Rope rope;
@@ -175,9 +177,11 @@ ModelConfig config_of(const nlohmann::json& json, const std::string& what, bool 
          config.hidden, config.heads);
   config.head_dim = keys.integer("head_dim", config.hidden / config.heads);
   config.max_positions = keys.integer("max_position_embeddings", 2048);
-  // Mistral's window holds wherever it is given, the others' where it is used.
-  if (keys.boolean("use_sliding_window", config.architecture == "mistral"))
-    config.sliding_window = keys.integer("sliding_window", 0);
+  // Mistral's window holds unless it is null (4096 where nothing is said, as in transformers), the others' where it is
+  // used.
+  const bool mistral = config.architecture == "mistral";
+  if (keys.boolean("use_sliding_window", mistral))
+    config.sliding_window = keys.integer("sliding_window", mistral && !keys.says("sliding_window") ? 4096 : 0);
   config.norm_eps = keys.positive("rms_norm_eps", 1e-6);
   config.tied_embeddings = keys.boolean("tie_word_embeddings", !has_own_head);
   config.qkv_bias = config.o_bias = keys.boolean("attention_bias", false);

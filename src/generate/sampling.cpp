@@ -32,6 +32,12 @@ std::int32_t sample(std::span<const float> logits, const Sampling& sampling, dou
     total += weight;
     candidates.push_back({weight, static_cast<std::int32_t>(i)});
   }
+  double left = draw * total;
+  if (sampling.top_p == 1) {
+    auto chosen = candidates.begin();
+    for (; chosen + 1 != candidates.end() && left >= chosen->weight; ++chosen) left -= chosen->weight;
+    return chosen->id;
+  }
   // A heap gives the nucleus without sorting the rest, which is nearly all of a vocabulary.
   std::make_heap(candidates.begin(), candidates.end(), below);
   auto rest = candidates.end();
@@ -39,7 +45,7 @@ std::int32_t sample(std::span<const float> logits, const Sampling& sampling, dou
     std::pop_heap(candidates.begin(), rest--, below);
   double nucleus = 0;
   for (auto c = rest; c != candidates.end(); ++c) nucleus += c->weight;
-  double left = draw * nucleus;
+  left = draw * nucleus;
   auto chosen = candidates.end() - 1;  // the most likely one; then downwards
   for (; chosen != rest && left >= chosen->weight; --chosen) left -= chosen->weight;
   return chosen->id;

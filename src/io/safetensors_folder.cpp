@@ -105,6 +105,9 @@ void SafetensorsFolder::open_shards(const std::filesystem::path& folder) {
            file.path().string(), tensor, kIndex);
     tensors_[tensor] = {&file, entry};
   }
+  // What the index forgets is there all the same: a bias that nobody sees would be another model.
+  for (const SafetensorsFile& file : files_)
+    for (const SafetensorsEntry& entry : file.tensors()) tensors_.try_emplace(entry.name, Place{&file, &entry});
 }
 
 const SafetensorsFolder::Place* SafetensorsFolder::find(const std::string& name) const {

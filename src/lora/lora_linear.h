@@ -13,7 +13,7 @@ struct LoraLinear {
   ConstTensor bias;    // (out) f32, frozen; empty where the model has none
   ConstTensor a, b;    // (r, in), (out, r); empty without an adapter
   Tensor da, db;       // f32 gradients; empty unless training
-  float scale = 0;     // alpha / r
+  float scale = 0;     // alpha / r, or alpha / sqrt(r)
 
   float dropout = 0;
   std::optional<Noise> noise;  // of the mask; without it nothing is dropped

@@ -85,6 +85,12 @@ void DecoderUnits::choose_adapted(const LoraConfig& adapter) {
     if (adapter.targets(std::string("model.layers.0.") + kModules[i]))
       adapter_[i] = std::exchange(trainable, trainable + 2);
   for (const std::string& target : adapter.target_modules) {
+    const LoraConfig alone{.rank = 1, .alpha = 1, .target_modules = {target}};
+    for (const char* module : kModules)
+      if (config_.layers > 1 && alone.targets(std::string("model.layers.0.") + module) !=
+                                    alone.targets(fmt::format("model.layers.{}.{}", config_.layers - 1, module)))
+        fail("lora_target_modules: \"{}\" names one layer; here a module is adapted in all layers: write {}", target,
+             std::string_view(module).substr(std::string_view(module).find('.') + 1));
     if (!any_linear({.rank = 1, .alpha = 1, .target_modules = {target}}))
       fail("lora_target_modules: this model has no \"{}\"; its linears are {}", target, kLinearNames);
   }

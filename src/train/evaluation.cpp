@@ -12,6 +12,10 @@ std::int64_t evaluation_interval(const Recipe& recipe, std::int64_t total, std::
 }
 
 bool EarlyStopping::add(std::int64_t step, double loss) {
+  if (!std::isfinite(loss)) {  // never the best, and no number is better than it
+    ++without_progress_;
+    return false;
+  }
   const bool enough = best_step_ == 0 || best_loss_ - loss > threshold_;
   without_progress_ = enough ? 0 : without_progress_ + 1;
   if (best_step_ > 0 && !(loss < best_loss_)) return false;

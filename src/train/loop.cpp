@@ -61,6 +61,9 @@ class Run {
       : ranks_(ranks), recipe_(recipe), base_(BaseModel::open(recipe.base_model)), tokenizer_(open_tokenizer(base_)) {
     check_window(base_.config(), recipe.sequence_len, "sequence_len");
     data_ = load_training_data(recipe, tokenizer_);
+    check_same_rows();
+    if (!recipe.chat_template.is_models_own())
+      chat_template_ = chat_template_of(tokenizer_, recipe.chat_template).source();
     open_model();
     plan();
     // Touches an earlier run's files, so only when all that can fail is done, and every rank has read the adapter to
@@ -124,6 +127,21 @@ class Run {
     } else {
       initialise_adapter(*session_->store, *session_->model, base_, recipe_.seed);
     }
+  }
+
+  // Steps and collectives follow from the rows: ranks with others would wait for ever, or train on a mixture.
+  void check_same_rows() {
+    Sha256 digest;
+    for (const auto* samples : {&data_.train.samples, &data_.held_out.samples})
+      for (const Sample& s : *samples) {
+        digest.add(std::as_bytes(std::span(s.tokens)));
+        digest.add(std::as_bytes(std::span(s.trained)));
+      }
+    const double mine = static_cast<double>(std::stoull(digest.hex().substr(0, 12), nullptr, 16));  // 48 bits: exact
+    const std::vector<std::vector<double>> all = ranks_.exchange({mine});
+    for (std::size_t r = 0; r < all.size(); ++r)
+      if (all[r] != all[0])
+        fail("rank {} has other rows than rank 0; give every host the same dataset files, model and version", r);
   }
 
   void plan() {
@@ -193,6 +211,8 @@ class Run {
     if (directory_)
       directory_->add_metrics(
           {{"step", step}, {"eval_loss", result.loss}, {"eval_target_tokens", result.target_tokens}});
+    if (!std::isfinite(result.loss))
+      spdlog::warn("step {}: the eval loss is no number; look at the held-out rows, or lower learning_rate", step);
     if (early_stopping_.add(step, result.loss) && kept_) kept_->keep();
     if (early_stopping_.stop() && step < total_steps_)
       spdlog::info("stopping early after step {} of {}: no better eval loss since step {} ({:.4f})", step, total_steps_,
@@ -200,7 +220,7 @@ class Run {
   }
 
   void finish() {
-    if (kept_) {
+    if (kept_ && early_stopping_.best_step() > 0) {
       kept_->restore();
       spdlog::info("the adapter is that of step {}, which had the lowest eval loss ({:.4f})",
                    early_stopping_.best_step(), early_stopping_.best_loss());
@@ -218,9 +238,7 @@ class Run {
     const Adapter adapter = collect_adapter(*session_->store, *ranks_.reductions, lora_, recipe_.base_model);
     if (directory_) {
       write_adapter(directory_->path(), adapter);
-      if (!recipe_.chat_template.is_models_own())
-        write_file_atomically(directory_->path() / kChatTemplateFile,
-                              chat_template_of(tokenizer_, recipe_.chat_template).source());
+      if (!chat_template_.empty()) write_file_atomically(directory_->path() / kChatTemplateFile, chat_template_);
     }
     ranks_.reductions->barrier();  // no rank says that it is written before it is
   }
@@ -230,6 +248,7 @@ class Run {
   const BaseModel base_;
   const Tokenizer tokenizer_;
   std::optional<RunDirectory> directory_;  // of rank 0
+  std::string chat_template_;              // the one it is trained with, where that is not the model's own
   TrainingData data_;
   LoraConfig lora_;
   std::optional<Session> session_;

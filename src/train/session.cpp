@@ -171,7 +171,8 @@ Adapter collect_adapter(const ParamStore& store, Communicator& comm, const LoraC
   Adapter adapter;
   adapter.config = config;
   adapter.base_model_name = base_model;
-  adapter.tied = config.modules_to_save.size() == 2 && store.layout(store.units() - 1).spec().name != "lm_head";
+  adapter.tied = config.saves("embed_tokens") && config.saves("lm_head") &&
+                 store.layout(store.units() - 1).spec().name != "lm_head";
   for (std::size_t u = 0; u < store.units(); ++u) {
     const UnitLayout& layout = store.layout(u);
     std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()));

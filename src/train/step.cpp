@@ -61,6 +61,8 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
   scratch_ = device.allocate(std::max(model.scratch_bytes(limits.rows), model.head_bytes(limits.rows)), Tier::kDevice,
                              Purpose::kLive);
 
+  device.ops().reserve_attention_backward({limits.rows, model.config().kv_heads, model.config().head_dim});
+
   const auto own = static_cast<std::size_t>(own_);
   const std::size_t squares = blocks_of(store, static_cast<std::size_t>(reductions.rank())) * sizeof(float);
   std::size_t all_squares = 0;

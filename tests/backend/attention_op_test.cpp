@@ -41,6 +41,16 @@ double off(const Held& got, const Doubles& want, const naive::AttentionShape& s)
                [&](std::size_t i) { return roundoff(got.tensor.dtype) * std::abs(want[i]) + walk; });
 }
 
+TEST(AttentionBackward, AllocatesNothingWhereItsRoomIsReserved) {
+  CpuDevice device({.threads = 1});
+  Case run(DType::kF32, {{0, 100}, 4, 2, 16, 0.25});
+  run.forward(device.ops());
+  device.ops().reserve_attention_backward(run.k.tensor.shape);
+  const std::uint64_t before = device.memory(Tier::kDevice).allocations;
+  run.backward(device.ops());
+  EXPECT_EQ(device.memory(Tier::kDevice).allocations, before);
+}
+
 class Attention : public testing::TestWithParam<std::tuple<DType, int, int, int>> {
  protected:
   naive::AttentionShape shape() const {

@@ -104,12 +104,17 @@ TEST(Folder, ReadsBothSpellingsOfRotaryScaling) {
   EXPECT_EQ(five.rope.scaling, RopeScaling::kLinear);
   EXPECT_EQ(five.rope.theta, 7000.0);
   EXPECT_EQ(config_with({{"rope_scaling", nullptr}}).rope.scaling, RopeScaling::kNone);
+  const ModelConfig both = config_with(
+      {{"rope_scaling", nlohmann::json::object()}, {"rope_parameters", {{"rope_type", "linear"}, {"factor", 2}}}});
+  EXPECT_EQ(both.rope.scaling, RopeScaling::kLinear);
 }
 
 TEST(Folder, KnowsWhereASlidingWindowHolds) {
   EXPECT_EQ(config_with({{"sliding_window", 64}}).sliding_window, 0);  // Llama has none
   const nlohmann::json mistral = {{"architectures", {"MistralForCausalLM"}}, {"sliding_window", 64}};
   EXPECT_EQ(config_with(mistral).sliding_window, 64);
+  EXPECT_EQ(config_with({{"architectures", {"MistralForCausalLM"}}}).sliding_window, 4096);
+  EXPECT_EQ(config_with({{"architectures", {"MistralForCausalLM"}}, {"sliding_window", nullptr}}).sliding_window, 0);
   nlohmann::json qwen = {{"architectures", {"Qwen3ForCausalLM"}}, {"sliding_window", 64}};
   EXPECT_EQ(config_with(qwen).sliding_window, 0);
   qwen["use_sliding_window"] = true;
@@ -227,6 +232,11 @@ TEST(Folder, IsRefusedForAGarbledIndexOrMissingShards) {
   index["weight_map"]["model.embed_tokens.weight"] = "model-00002-of-00002.safetensors";
   folder.directory.write("model.safetensors.index.json", index.dump());
   EXPECT_THAT(error_of_folder(folder), HasSubstr("promises there"));
+
+  folder.write();
+  folder.shards.erase("model.norm.weight");
+  folder.directory.write("model.safetensors.index.json", nlohmann::json{{"weight_map", folder.shards}}.dump());
+  EXPECT_EQ(error_of_folder(folder), "") << "a tensor is there although the index forgets it";
 
   for (const char* text : {"{}", "[]", "{\"weight_map\": {}}", "{\"weight_map\": {\"a\": 1}}", "{\"weight_map\""}) {
     folder.directory.write("model.safetensors.index.json", text);

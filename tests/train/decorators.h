@@ -49,6 +49,7 @@ class OpsDecorator : public Ops {
                  float scale) override {
     inner_.attention(o, lse, q, k, v, bounds, scale);
   }
+  void reserve_attention_backward(const Shape& k) override { inner_.reserve_attention_backward(k); }
   void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
                           ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                           float scale) override {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace shardlora {
 namespace {
 
@@ -32,6 +34,16 @@ TEST(EarlyStopping, CountsEvaluationsWithoutEnoughProgress) {
   EXPECT_TRUE(stopping.stop());
   EXPECT_EQ(stopping.best_step(), 30);
   EXPECT_EQ(stopping.best_loss(), 0.8);
+}
+
+TEST(EarlyStopping, NeverTakesALossThatIsNoNumberForTheBest) {
+  EarlyStopping stopping(2, 0);
+  EXPECT_FALSE(stopping.add(1, std::nan("")));
+  EXPECT_TRUE(stopping.add(2, 2.0));
+  EXPECT_FALSE(stopping.add(3, INFINITY));
+  EXPECT_TRUE(stopping.add(4, 1.0));
+  EXPECT_FALSE(stopping.stop());
+  EXPECT_EQ(stopping.best_step(), 4);
 }
 
 TEST(EarlyStopping, WithoutPatienceNeverStops) {

@@ -242,6 +242,8 @@ void CpuOps::attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, Const
   compute_.submit([=] { cpu::attention(o, lse, q, k, v, bounds, scale); });
 }
 
+void CpuOps::reserve_attention_backward(const Shape& k) { scratch(cpu::attention_backward_scratch(k)); }
+
 void CpuOps::attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
                                 ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                                 float scale) {

@@ -34,6 +34,7 @@ class CpuOps final : public Ops {
   void rope(Tensor x, ConstTensor positions, ConstTensor inv_freq, float sign) override;
   void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                  float scale) override;
+  void reserve_attention_backward(const Shape& k) override;
   void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
                           ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                           float scale) override;

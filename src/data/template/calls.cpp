@@ -144,10 +144,11 @@ Value Interpreter::call_global(const std::string& name, const Arguments& argumen
   }
   if (step == 0) fault("range() needs a step that is not zero");
   std::vector<Value> items;
-  for (std::int64_t i = begin; step > 0 ? i < end : i > end; i += step) {
+  for (std::int64_t i = begin; step > 0 ? i < end : i > end;) {
     if (items.size() == 100000) fault("range() of more than 100000 numbers");
     spend();
     items.emplace_back(i);
+    if (__builtin_add_overflow(i, step, &i)) break;
   }
   return Value::list(std::move(items));
 }

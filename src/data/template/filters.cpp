@@ -116,8 +116,9 @@ V centred(const Text& text, std::int64_t width) {
 V cut_short(const Text& text, const A& a) {
   const std::int64_t most = a.whole(0, "length", 255), leeway = a.whole(3, "leeway", 5);
   const Text end = a.get(2, "end") == nullptr ? Text("...", {}) : a.text(2, "end");
-  if (length(text) <= most + leeway) return text;
   if (most < length(end)) fault("truncate to ", std::to_string(most), " characters leaves no room for its end");
+  if (leeway < 0) fault("truncate with a leeway of ", std::to_string(leeway), "; it must not be negative");
+  if (length(text) - most <= leeway) return text;
   const std::vector<TextCharacter> all = characters(text.bytes());
   Text kept = text.slice(0, all[static_cast<std::size_t>(most - length(end))].begin);
   if (!a.flag(1, "killwords", false)) {

@@ -368,7 +368,9 @@ Value Interpreter::evaluate_slice(const Expression& e, Scope& scope) {
   line_ = e.line;
   if (object.as<Text>() == nullptr && object.as<List>() == nullptr)
     fault("a ", object.type_name(), " cannot be sliced");
-  const std::int64_t size = length(object), step = parts[2].value_or(1);
+  const std::int64_t size = length(object);
+  // A step beyond the end is a step beyond the end; so `i += step` below can't overflow.
+  const std::int64_t step = std::clamp<std::int64_t>(parts[2].value_or(1), -size - 1, size + 1);
   if (step == 0) fault("a slice's step must not be zero");
   // Python's rules: negative places count from the end, and everything is cut to what is there.
   const auto place = [&](std::optional<std::int64_t> part, std::int64_t otherwise) {

@@ -212,6 +212,22 @@ TEST(ChatTemplate, EndsHoweverTheTemplateIsWritten) {
               HasSubstr("nested deeper"));
   EXPECT_THAT(error_of("{{ '%100000d' % 1 }}"), HasSubstr("wider than"));
   EXPECT_THAT(error_of("{{ 'a'.ljust(1000000000) }}"), HasSubstr("ljust to more than"));
+  EXPECT_THAT(error_of("{{ 'abc' | truncate(1, leeway=-9) }}"), HasSubstr("leaves no room"));
+  EXPECT_THAT(error_of("{{ 'abcd' | truncate(3, leeway=-9) }}"), HasSubstr("must not be negative"));
+  EXPECT_EQ(render("{{ 'abcd' | truncate(3, leeway=9223372036854775807) }}", {}), "abcd");
+  EXPECT_EQ(render("{{ 'abc'[1::9223372036854775807] }}{{ [1, 2, 3][1::-9223372036854775807] }}", {}), "b[2]");
+  EXPECT_EQ(render("{{ range(1, 9223372036854775807, 9223372036854775806) | list }}", {}), "[1]");
+  EXPECT_EQ(render("{{ range(2, 9223372036854775807, 9223372036854775806) | list }}", {}), "[2]");
+  // Two empty contents doubled sixty times are two marks; marks of other messages in turn are too many.
+  const std::string doubled =
+      "{% set ns = namespace(s=messages[0].content ~ messages[1].content) %}{% for a in range(60) %}{% set ns.s = "
+      "ns.s ~ ns.s %}{% endfor %}{{ ns.s }}";
+  const Rendered marks = ChatTemplate(doubled, "t").render(chat(R"([{"content":""},{"content":""}])"));
+  EXPECT_EQ(marks.ranges.size(), 2U);
+  EXPECT_THAT(error_of("{% set ns = namespace(s='x' ~ messages[0].content) %}{% for a in range(20) %}{% set ns.s = "
+                       "ns.s ~ ns.s %}{% endfor %}",
+                       chat(R"([{"content":"y"}])")),
+              HasSubstr("a text of more than 1000000 pieces"));
   // What could come to hold itself, or to be called after its loop.
   EXPECT_THAT(error_of("{% set n = namespace() %}{% for x in [1] %}{% macro m() %}{% endmacro %}{% set n.m = m %}{% "
                        "endfor %}"),

@@ -11,9 +11,18 @@ void Text::grow_run(std::size_t end, Origin origin) {
   const std::size_t begin = runs_.empty() ? 0 : runs_.back().end;
   if (!runs_.empty() && runs_.back().origin == origin) {
     runs_.back().end = end;
-  } else if (end > begin || origin.kind == Origin::Kind::kContent) {
-    runs_.push_back({end, origin});
+    return;
   }
+  if (end == begin) {
+    if (origin.kind != Origin::Kind::kContent) return;
+    // One mark of a message at a place is enough, so that empty texts don't grow by being joined.
+    const std::size_t last = runs_.size(), first = last - std::min(last, kMarksCompared);
+    for (std::size_t i = last; i > first && runs_[i - 1].end == begin; --i) {
+      if (runs_[i - 1].origin == origin) return;
+    }
+  }
+  if (runs_.size() == kMaxRuns) fault("a text of more than ", std::to_string(kMaxRuns), " pieces");
+  runs_.push_back({end, origin});
 }
 
 void Text::append(std::string_view bytes, Origin origin) {

@@ -58,6 +58,8 @@ class Text {
 
  private:
   static constexpr std::size_t kMaxBytes = std::size_t{128} << 20;  // what grows beyond is a fault
+  static constexpr std::size_t kMaxRuns = 1'000'000;                // and so is this
+  static constexpr std::size_t kMarksCompared = 100;                // at one place; what is beyond ends at kMaxRuns
   void grow_run(std::size_t end, Origin origin);
   std::string bytes_;
   std::vector<Run> runs_;  // ends ascend; an empty run marks where a message's content was

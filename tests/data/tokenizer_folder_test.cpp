@@ -179,6 +179,8 @@ TEST(Pattern, OfAFileThatCannotBeUsedSaysWhy) {
   EXPECT_THAT(error("\\p{Klingon}"), HasSubstr("\\p{Klingon} is not supported"));
   EXPECT_THAT(error("(a)\\1"), HasSubstr("\\1 is not supported"));
   EXPECT_THAT(error("(?(1)a)"), HasSubstr("only the groups"));
+  EXPECT_EQ(error("(?i)a"), "no error");
+  EXPECT_THAT(error("a(?i)b"), HasSubstr("only the groups"));
   EXPECT_THAT(error("a{5000}"), HasSubstr("more than 1000 times"));
   EXPECT_THAT(error(std::string(100, '(') + std::string(100, ')')), HasSubstr("nested deeper"));
   EXPECT_THAT(error(std::string(40000, 'a')), HasSubstr("40000 bytes"));

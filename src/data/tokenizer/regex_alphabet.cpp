@@ -78,7 +78,7 @@ class Parser {
     while (!at_end() && !sees(')')) {
       if (takes('|'))
         parts_.text("|");
-      else if (takes("(?i)") && first)
+      else if (first && takes("(?i)"))
         flags.ignore_case = true;
       else
         repeated(flags);

@@ -139,6 +139,15 @@ TEST_F(RowFileTest, FindsTheFilesOfAPath) {
   EXPECT_THAT([&] { names("more.json", {}); },
               ThrowsMessage<Error>(HasSubstr("more.json: no file of rows in this folder (.jsonl, .json, .csv, .tsv, "
                                              ".txt); there are: rows.parquet; convert Parquet: python3")));
+  directory_.write("README.txt", "");
+  EXPECT_THAT(names("", {}), ElementsAre("a.json", "b.jsonl", "c.csv"));
+  directory_.write("test-0.jsonl", "");
+  EXPECT_THAT([&] { names("", {}); },
+              ThrowsMessage<Error>(HasSubstr(" holds test-0.jsonl beside others; name the files to train on in")));
+  EXPECT_THAT(names("", {"b.jsonl"}), ElementsAre("b.jsonl"));
+  EXPECT_THAT([&] { names("nowhere", {"b.jsonl"}); }, ThrowsMessage<Error>(HasSubstr("nowhere: no such folder")));
+  EXPECT_THAT(find_row_files("json", {(directory_.path() / "b.jsonl").string()}),
+              ElementsAre(directory_.path() / "b.jsonl"));
 }
 
 }  // namespace

@@ -15,6 +15,17 @@ namespace fs = std::filesystem;
 
 // What tools lay beside a dataset's files.
 constexpr std::array kNoRows{"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"};
+// How the names of files begin that are there to measure with, not to train on.
+constexpr std::array kHeldOut{"test", "val", "dev", "eval"};
+// A recipe that gives data_files has one of these as its path where the files are not in a folder of their own.
+constexpr std::array kNoFolder{".", "json", "csv", "text"};
+
+bool is_held_out(const fs::path& file) {
+  const std::string stem = file.stem().string();
+  return std::any_of(kHeldOut.begin(), kHeldOut.end(), [&](const char* word) { return stem.starts_with(word); });
+}
+
+bool is_text(const fs::path& file) { return file.extension() == ".txt"; }
 
 bool is_pattern(const std::string& path) { return path.find_first_of("*?[") != std::string::npos; }
 
@@ -42,6 +53,8 @@ std::vector<fs::path> files_in(const fs::path& folder) {
     else if (others.size() < 200)
       others += (others.empty() ? "" : ", ") + name;
   }
+  // Beside rows of another kind a text is what tells about them: a README or a licence.
+  if (!std::all_of(files.begin(), files.end(), is_text)) std::erase_if(files, is_text);
   std::sort(files.begin(), files.end());
   if (!files.empty()) return files;
   fail("{}: no file of rows in this folder (.jsonl, .json, .csv, .tsv, .txt){}{}", folder.string(),
@@ -62,11 +75,20 @@ std::vector<fs::path> files_of(const std::string& path) {
 }  // namespace
 
 std::vector<fs::path> find_row_files(const std::string& path, const std::vector<std::string>& data_files) {
-  if (data_files.empty()) return files_of(path);
   std::error_code none;
+  const bool folder = fs::is_directory(path, none);
   std::vector<fs::path> files;
+  if (data_files.empty()) {
+    files = files_of(path);
+    const auto held_out = std::find_if(files.begin(), files.end(), is_held_out);
+    if (folder && held_out != files.end() && !std::all_of(files.begin(), files.end(), is_held_out))
+      fail("{} holds {} beside others; name the files to train on in data_files", path, held_out->filename().string());
+    return files;
+  }
+  if (!folder && std::find(kNoFolder.begin(), kNoFolder.end(), path) == kNoFolder.end())
+    fail("{}: no such folder", path);
   for (const std::string& name : data_files) {
-    const std::string file = fs::is_directory(path, none) ? (fs::path(path) / name).string() : name;
+    const std::string file = folder ? (fs::path(path) / name).string() : name;
     for (fs::path& found : files_of(file)) files.push_back(std::move(found));
   }
   return files;

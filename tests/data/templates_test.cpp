@@ -144,6 +144,21 @@ TEST(Templates, TrainExactlyTheAnswersWithTheirEnds) {
   }
 }
 
+TEST(Templates, RefuseASystemMessageThatNoTurnCanHold) {
+  TemplateInput input;
+  input.bos_token = "<s>";
+  input.eos_token = "</s>";
+  for (const char* name : {"llama2", "mistral_v1", "mistral_v2v3", "mistral_v3_tekken", "gemma"}) {
+    const ChatTemplate chat(find_named_template(name)->source(), name);
+    for (const char* turns : {"", R"(,{"role":"assistant","content":"A"},{"role":"user","content":"U"})"}) {
+      input.messages = ordered_json::parse(R"([{"role":"system","content":"S"})" + std::string(turns) + "]");
+      EXPECT_THAT([&] { chat.render(input); }, ThrowsMessage<Error>(HasSubstr("that turn must be next"))) << name;
+    }
+    input.messages = ordered_json::parse(R"([{"role":"assistant","content":"A"}])");
+    EXPECT_THAT(chat.render(input).text, HasSubstr("A")) << name;
+  }
+}
+
 std::string error_of(const Tokenizer& tokenizer, const TemplateChoice& choice) {
   try {
     chat_template_of(tokenizer, choice);

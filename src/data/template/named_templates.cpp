@@ -9,6 +9,7 @@ namespace {
 //  said(m)    what a message says, its parts one after the other
 //  opening    what a leading system message says; none: there is no such message
 //  turns      the messages behind it: user and assistant
+//  no_question  what to raise where a system message has no user's turn behind it that could hold it; else none
 constexpr std::string_view kPrelude = R"jinja({% macro said(m) %}
 {% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}
 {% endmacro %}
@@ -18,6 +19,10 @@ constexpr std::string_view kPrelude = R"jinja({% macro said(m) %}
 {% if messages and messages[0].role == 'system' %}
 {% set opening = said(messages[0]) %}
 {% set turns = messages[1:] %}
+{% endif %}
+{% set no_question = none %}
+{% if opening and (not turns or turns[0].role != 'user') %}
+{% set no_question = "this template writes a system message into the user's first turn, so that turn must be next" %}
 {% endif %}
 {% for m in turns %}
 {% if m.role not in ['user', 'assistant'] or m.content is not defined or m.content is none or m.tool_calls %}
@@ -70,6 +75,7 @@ const std::vector<NamedTemplate> kTemplates = {
 {% if add_generation_prompt %}{{ header('assistant') }}{% endif %})jinja"},
 
     {"llama2", {"llama_2"}, {}, R"jinja(
+{%- if no_question %}{{ raise_exception(no_question) }}{% endif %}
 {%- for m in turns %}
 {% if m.role == 'user' %}{{ bos_token + '[INST] ' }}
 {%- if loop.first and opening is not none %}{{ '<<SYS>>\n' + opening + '\n<</SYS>>\n\n' }}{% endif %}
@@ -78,18 +84,21 @@ const std::vector<NamedTemplate> kTemplates = {
 {% endfor %})jinja"},
 
     {"mistral_v1", {}, {}, R"jinja({{ bos_token }}
+{%- if no_question %}{{ raise_exception(no_question) }}{% endif %}
 {%- for m in turns %}
 {% if m.role == 'user' %}{{ ' [INST] ' + (opening + '\n\n' if loop.first and opening is not none else '') + said(m) + ' [/INST]' }}
 {%- else %}{{ ' ' + said(m) | trim + eos_token }}{% endif %}
 {% endfor %})jinja"},
 
     {"mistral_v2v3", {"mistral", "mistral_v2", "mistral_v3"}, {"[INST]", "[/INST]"}, R"jinja({{ bos_token }}
+{%- if no_question %}{{ raise_exception(no_question) }}{% endif %}
 {%- for m in turns %}
 {% if m.role == 'user' %}{{ '[INST] ' + (opening + '\n\n' if loop.first and opening is not none else '') + said(m) + '[/INST]' }}
 {%- else %}{{ ' ' + said(m) | trim + eos_token }}{% endif %}
 {% endfor %})jinja"},
 
     {"mistral_v3_tekken", {"mistral_nemo"}, {"[INST]", "[/INST]"}, R"jinja({{ bos_token }}
+{%- if no_question %}{{ raise_exception(no_question) }}{% endif %}
 {%- for m in turns %}
 {% if m.role == 'user' %}{{ '[INST]' + (opening + '\n\n' if loop.first and opening is not none else '') + said(m) + '[/INST]' }}
 {%- else %}{{ said(m) + eos_token }}{% endif %}
@@ -106,6 +115,7 @@ const std::vector<NamedTemplate> kTemplates = {
 {% endfor %})jinja"},
 
     {"gemma", {"gemma2", "gemma3", "gemma_2", "gemma_3"}, {"<start_of_turn>", "<end_of_turn>"}, R"jinja({{ bos_token }}
+{%- if no_question %}{{ raise_exception(no_question) }}{% endif %}
 {%- for m in turns %}
 {{ '<start_of_turn>' + ('model' if m.role == 'assistant' else 'user') + '\n' }}
 {%- if loop.first and opening is not none %}{{ opening | trim + '\n\n' }}{% endif %}

@@ -34,6 +34,16 @@ bool has_target(const Sample& sample) {
   return std::find(sample.trained.begin(), sample.trained.end(), 1) != sample.trained.end();
 }
 
+// A text that the tokenizer gives up on is its row's fault.
+std::vector<Token> encode(const Tokenizer& tokenizer, const std::string& text,
+                          const std::vector<std::uint8_t>& is_control = {}) {
+  try {
+    return tokenizer.encode(text, is_control);
+  } catch (const Error& error) {
+    throw RowError(error.what());
+  }
+}
+
 // Everything before the last piece that trains.
 template <typename Pieces>
 Pieces before_answer(const Pieces& record, std::string& answer) {
@@ -64,7 +74,7 @@ Sample RecordTokenizer::sample_of(const Text& text) const {
     sample.trained.push_back(0);
   }
   auto piece = ends.begin();
-  for (const Token& token : tokenizer_->encode(all, is_control)) {
+  for (const Token& token : encode(*tokenizer_, all, is_control)) {
     while (piece + 1 != ends.end() && token.begin >= piece->first) ++piece;
     sample.tokens.push_back(token.id);
     sample.trained.push_back(piece->second);
@@ -75,7 +85,7 @@ Sample RecordTokenizer::sample_of(const Text& text) const {
 Sample RecordTokenizer::sample_of(const Segments& segments) const {
   Sample sample;
   for (const Piece& piece : segments.pieces) {
-    for (const Token& token : tokenizer_->encode(piece.text)) sample.tokens.push_back(token.id);
+    for (const Token& token : encode(*tokenizer_, piece.text)) sample.tokens.push_back(token.id);
     sample.trained.resize(sample.tokens.size(), piece.trained);
   }
   return sample;

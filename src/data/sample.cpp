@@ -60,6 +60,16 @@ Rendered render(const ChatTemplate& chat, const TemplateInput& input) {
   }
 }
 
+// A text that the tokenizer gives up on is its row's fault.
+std::vector<Token> tokens_of_text(const Tokenizer& tokenizer, const Rendered& rendered,
+                                  const std::vector<std::uint8_t>& from_template) {
+  try {
+    return tokenizer.encode(rendered.text, from_template);
+  } catch (const Error& error) {
+    throw RowError(error.what());
+  }
+}
+
 }  // namespace
 
 SampleMaker::SampleMaker(const Tokenizer& tokenizer, const ChatTemplate& chat) : tokenizer_(tokenizer), chat_(chat) {}
@@ -85,7 +95,7 @@ std::vector<std::int32_t> SampleMaker::Encoded::ids() const {
 SampleMaker::Encoded SampleMaker::encode(const TemplateInput& input) const {
   Encoded row{render(chat_, input), {}, {}};
   row.from_template = template_bytes(row.rendered);
-  row.tokens = tokenizer_.encode(row.rendered.text, row.from_template);
+  row.tokens = tokens_of_text(tokenizer_, row.rendered, row.from_template);
   return row;
 }
 

@@ -149,6 +149,13 @@ TEST(SampleMaker, CallsARowWithGarbledToolsABadRow) {
   EXPECT_EQ(trained_text(smollm2().maker.sample_of(row)), "A<|im_end|>");
 }
 
+TEST(SampleMaker, CallsARowThatTheTokenizerRefusesABadRow) {
+  NEEDS_TEST_MODEL();
+  Row row = row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"}])");
+  row.json["messages"][1]["content"] = "A\xFF";
+  EXPECT_THAT([&] { smollm2().maker.sample_of(row); }, ThrowsMessage<RowError>(HasSubstr("not UTF-8")));
+}
+
 TEST(SampleMaker, FindsTheEndOfATurnInOtherTemplates) {
   NEEDS_TEST_MODEL();
   const auto trained_by = [](const std::string& source, const char* messages) {

@@ -11,6 +11,7 @@
 #include <map>
 #include <numeric>
 #include <optional>
+#include <tuple>
 
 #include "base/file.h"
 #include "data/rows/find_files.h"
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 // Goes up whenever the same input gives other samples, or the file another layout.
-constexpr const char* kVersion = "shardlora samples 1\n";
+constexpr const char* kVersion = "shardlora samples 2\n";
 constexpr std::size_t kDigest = 64;
 constexpr std::uintmax_t kFolderLimit = std::uintmax_t{16} << 30;
 
@@ -57,7 +58,7 @@ Json words_of(const DatasetSource& source) {
           field_system,
           field_tools,
           roles,
-          roles_to_train,
+          roles_to_train ? Json(*roles_to_train) : Json(),
           train_on_eos ? static_cast<int>(*train_on_eos) : -1};
 }
 Json words_of(const SampleOptions& options) {
@@ -199,15 +200,21 @@ std::optional<Dataset> read_if_good(const fs::path& path) {
 // The files that were not used for the longest time go first.
 void keep_to_limit(const fs::path& folder) {
   std::error_code none;
-  std::vector<fs::directory_entry> entries;
-  for (const auto& entry : fs::directory_iterator(folder, none))
-    if (entry.path().extension() == ".samples") entries.push_back(entry);
-  std::sort(entries.begin(), entries.end(),
-            [&](const auto& a, const auto& b) { return fs::last_write_time(a, none) > fs::last_write_time(b, none); });
+  // Read first, because another process may touch or remove a file while we sort.
+  std::vector<std::tuple<fs::file_time_type, fs::path, std::uintmax_t>> files;
+  for (const auto& entry : fs::directory_iterator(folder, none)) {
+    if (entry.path().extension() != ".samples") continue;
+    std::error_code no_time, no_size;
+    const auto time = fs::last_write_time(entry.path(), no_time);
+    const std::uintmax_t size = fs::file_size(entry.path(), no_size);
+    if (!no_time && !no_size) files.emplace_back(time, entry.path(), size);
+  }
+  std::sort(files.rbegin(), files.rend());
   std::uintmax_t bytes = 0;
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    bytes += fs::file_size(entries[i], none);
-    if (i > 0 && bytes > kFolderLimit) fs::remove(entries[i], none);
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const auto& [time, path, size] = files[i];
+    bytes += size;
+    if (i > 0 && bytes > kFolderLimit) fs::remove(path, none);
   }
 }
 

@@ -65,7 +65,7 @@ std::int64_t for_each_row(DatasetRows& dataset, int threads, BadRows& bad, const
 
 SampleOptions options_of(const DatasetSource& source, const SampleOptions& options) {
   SampleOptions own = options;
-  if (!source.roles_to_train.empty()) own.train_on.roles = source.roles_to_train;
+  if (source.roles_to_train) own.train_on.roles = *source.roles_to_train;
   if (source.train_on_eos) own.train_on.eos = *source.train_on_eos;
   return own;
 }

@@ -104,7 +104,7 @@ const std::vector<Field>& fields() {
       {"roles_to_train",
        {},
        [](DatasetSource& d, const ConfigValue& v) { d.roles_to_train = to_words(v); },
-       [](const DatasetSource& d) { return d.roles_to_train.empty() ? "" : words_yaml(d.roles_to_train); }},
+       [](const DatasetSource& d) { return d.roles_to_train ? words_yaml(*d.roles_to_train) : ""; }},
       {"train_on_eos",
        {},
        [](DatasetSource& d, const ConfigValue& v) { d.train_on_eos = to_choice(v, kTrainOnEos); },

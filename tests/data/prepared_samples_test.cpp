@@ -75,7 +75,8 @@ TEST_F(PreparedSamplesTest, EverythingThatSamplesFollowFromIsInTheName) {
   changed_source([](DatasetSource& s) { s.field_system = "x"; });
   changed_source([](DatasetSource& s) { s.field_tools = "x"; });
   changed_source([](DatasetSource& s) { s.roles["user"] = {"x"}; });
-  changed_source([](DatasetSource& s) { s.roles_to_train = {"x"}; });
+  changed_source([](DatasetSource& s) { s.roles_to_train = std::vector<std::string>{"x"}; });
+  changed_source([](DatasetSource& s) { s.roles_to_train.emplace(); });
   changed_source([](DatasetSource& s) { s.train_on_eos = TrainOnEos::kTurn; });
   changed_source([&](DatasetSource& s) { s.path = directory_.write("other.jsonl", "{}\n").string(); });
   const auto changed_options = [&](const SampleOptions& options) {

@@ -139,6 +139,13 @@ TEST_F(SampleSetTest, TakesSegmentsAsGiven) {
   EXPECT_EQ(sample.tokens.front(), smollm2().tokenizer.id_of("<|im_start|>"));
 }
 
+TEST_F(SampleSetTest, ATextThatTheTokenizerRefusesIsABadRow) {
+  NEEDS_TEST_MODEL();
+  const Record record = Segments{{Piece{"\xFF", true, false}}};
+  EXPECT_THAT([&] { smollm2().records.samples_of({"r", 1, {}}, record, {}); },
+              ThrowsMessage<RowError>(HasSubstr("not UTF-8")));
+}
+
 TEST_F(SampleSetTest, TakesTokensAndPromptsWithCompletions) {
   NEEDS_TEST_MODEL();
   const Sample tokens = load(R"({"input_ids":[1,2,3],"labels":[1,-100,3]})").samples.at(0);
@@ -250,9 +257,14 @@ TEST_F(SampleSetTest, RefusesFilesThatAreNoRows) {
 
 TEST_F(SampleSetTest, TrainsTheRolesThatADatasetNames) {
   NEEDS_TEST_MODEL();
-  DatasetSource source{.path = write(row(1)), .roles_to_train = {"user"}, .train_on_eos = TrainOnEos::kNone};
+  DatasetSource source{
+      .path = write(row(1)), .roles_to_train = std::vector<std::string>{"user"}, .train_on_eos = TrainOnEos::kNone};
   const SampleSet set = load_samples({source}, smollm2().records, {}, 1);
   EXPECT_THAT(marked(set.samples.at(0)), HasSubstr("<|im_start|>user\n⟦U⟧<|im_end|>\n<|im_start|>assistant\n word<"));
+  // An empty list trains nobody but the messages that say so.
+  source = {.path = write(row(1)), .roles_to_train = std::vector<std::string>{}};
+  EXPECT_THAT([&] { load_samples({source}, smollm2().records, {}, 1); },
+              ThrowsMessage<Error>(HasSubstr("not one row of 1 can be trained on")));
 }
 
 TEST_F(SampleSetTest, LoadsPrompts) {

@@ -126,7 +126,8 @@ memory: {device_limit: 24GiB, host_limit: 1.5 GB}
   EXPECT_EQ(recipe.datasets[2].message_field_content, "says");
   EXPECT_THAT(recipe.datasets[2].roles.at("assistant"), ElementsAre("gpt", "model"));
   EXPECT_EQ(recipe.datasets[3].field, "body");
-  EXPECT_THAT(recipe.datasets[2].roles_to_train, ElementsAre("user"));
+  EXPECT_THAT(recipe.datasets[2].roles_to_train, ::testing::Optional(ElementsAre("user")));
+  EXPECT_FALSE(recipe.datasets[1].roles_to_train);
   EXPECT_EQ(recipe.datasets[2].train_on_eos, TrainOnEos::kLast);
   EXPECT_EQ(recipe.dataset_prepared_path, "kept");
   EXPECT_TRUE(recipe.dataset_exact_deduplication);
@@ -171,6 +172,13 @@ memory: {device_limit: 24GiB, host_limit: 1.5 GB}
 TEST_F(RecipeTest, ResolvedRecipeOfTheDefaultsReadsBackTheSame) {
   const std::string resolved = resolved_yaml(load(kMinimal));
   EXPECT_EQ(resolved_yaml(load(resolved)), resolved);
+}
+
+TEST_F(RecipeTest, KeepsAnEmptyListOfRoles) {
+  const Recipe recipe = load(kMinimal + "    roles_to_train: []\n");
+  EXPECT_THAT(recipe.datasets[0].roles_to_train, ::testing::Optional(ElementsAre()));
+  EXPECT_THAT(resolved_yaml(recipe), HasSubstr("roles_to_train: []\n"));
+  EXPECT_EQ(resolved_yaml(load(resolved_yaml(recipe))), resolved_yaml(recipe));
 }
 
 TEST_F(RecipeTest, TakesHuggingFaceNames) {

@@ -22,8 +22,9 @@ struct DatasetSource {
   std::string field_system{}, field_tools{};
   std::map<std::string, std::vector<std::string>> roles{};  // the template's name of a role -> names in the file
 
-  // What of a conversation trains; nothing: the answers of the assistant and their ends.
-  std::vector<std::string> roles_to_train{};
+  // What of a conversation trains; not given: the answers of the assistant and their ends. An empty list of roles: only
+  // messages with train: true.
+  std::optional<std::vector<std::string>> roles_to_train{};
   std::optional<TrainOnEos> train_on_eos{};
 };
 

@@ -57,7 +57,7 @@ Pieces before_answer(const Pieces& record, std::string& answer) {
 
 }  // namespace
 
-Sample RecordTokenizer::sample_of(const Text& text) const {
+Sample RecordTokenizer::sample_of(const PlainText& text) const {
   std::string all;
   std::vector<std::uint8_t> is_control;  // by byte: an EOS of ours, not its letters in the row
   std::vector<std::pair<std::size_t, bool>> ends;
@@ -112,7 +112,7 @@ std::vector<Sample> RecordTokenizer::samples_of(const Row& row, const Record& re
         record);
     if (options.train_on.inputs) std::fill(whole.trained.begin(), whole.trained.end(), std::uint8_t{1});
   }
-  const auto* text = std::get_if<Text>(&record);
+  const auto* text = std::get_if<PlainText>(&record);
   std::vector<Sample> samples;
   if (text != nullptr && text->split)
     samples = split(std::move(whole), static_cast<std::size_t>(options.sequence_len));

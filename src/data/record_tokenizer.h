@@ -20,7 +20,7 @@ class RecordTokenizer {
   Prompt prompt_of(const Row& row, const Record& record) const;
 
  private:
-  Sample sample_of(const Text& text) const;
+  Sample sample_of(const PlainText& text) const;
   Sample sample_of(const Segments& segments) const;
   Sample sample_of(const TokenRow& row) const;
   const Tokenizer* tokenizer_;

@@ -79,7 +79,7 @@ TEST(RecordFormat, SaysWhatIsWrongWithAConversation) {
 
 std::string text_of(const Record& record) {
   std::string out;
-  for (const Piece& piece : std::get<Text>(record).pieces)
+  for (const Piece& piece : std::get<PlainText>(record).pieces)
     out += (piece.trained ? "[" : "") + piece.text + (piece.ends ? "$" : "") + (piece.trained ? "]" : "");
   return out;
 }

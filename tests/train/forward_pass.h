@@ -20,7 +20,7 @@ inline std::vector<float> downloaded(Device& device, ConstTensor values) {
   device.copy(host.data(), values.data, values.bytes(), device.compute());
   device.compute().synchronize();
   std::vector<float> copy(static_cast<std::size_t>(values.numel()));
-  std::memcpy(copy.data(), host.data(), values.bytes());
+  if (!copy.empty()) std::memcpy(copy.data(), host.data(), values.bytes());
   return copy;
 }
 

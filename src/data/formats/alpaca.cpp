@@ -27,7 +27,7 @@ Record read_alpaca(const Json& row, const DatasetSource&) {
   const std::string input = text_or_empty(row, "input"), system = text_or_empty(row, "system");
   std::string prompt = (!system.empty() ? system : std::string(input.empty() ? kWithoutInput : kWithInput)) + "\n\n";
 
-  Text text;
+  PlainText text;
   if (const auto history = row.find("history"); history != row.end() && !history->is_null()) {
     if (!history->is_array()) bad_row("\"history\" must be a list of [instruction, output]");
     for (const Json& turn : *history) {

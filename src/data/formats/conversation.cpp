@@ -151,7 +151,7 @@ Record read_prompt_completion(const Json& row, const DatasetSource& source) {
   for (const char* key : {"prompt", "completion"})
     if (!row.contains(key)) bad_row("\"{}\" is missing; the row has {}", key, keys_of(row));
   if (!row.at("prompt").is_array())
-    return Text{{{text_under(row, "prompt")}, {text_under(row, "completion"), true, true}}};
+    return PlainText{{{text_under(row, "prompt")}, {text_under(row, "completion"), true, true}}};
   Json messages = messages_of(row.at("prompt"), source, "prompt");
   for (Json& message : messages) message["train"] = false;
   for (Json& message : messages_of(row.at("completion"), source, "completion")) messages.push_back(std::move(message));

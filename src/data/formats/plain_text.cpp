@@ -27,7 +27,7 @@ std::vector<std::int64_t> integers_under(const Json& row, const std::string& key
 Record read_completion(const Json& row, const DatasetSource& source) {
   const std::string& text = text_under(row, source.field.empty() ? "text" : source.field);
   if (text.empty()) bad_row("the text is empty");
-  return Text{.pieces = {{text, true, true}}, .split = true};
+  return PlainText{.pieces = {{text, true, true}}, .split = true};
 }
 
 Record read_segments(const Json& row, const DatasetSource&) {

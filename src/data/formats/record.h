@@ -22,7 +22,7 @@ struct Piece {
 };
 
 // Goes to the tokenizer as it is: what the pieces say one after the other, encoded as one text.
-struct Text {
+struct PlainText {
   std::vector<Piece> pieces;
   bool bos = true;     // opens with BOS where the tokenizer does that
   bool split = false;  // may be cut into several samples of sequence_len
@@ -39,6 +39,6 @@ struct TokenRow {
   std::vector<std::uint8_t> trained;
 };
 
-using Record = std::variant<Conversation, Text, Segments, TokenRow>;
+using Record = std::variant<Conversation, PlainText, Segments, TokenRow>;
 
 }  // namespace shardlora

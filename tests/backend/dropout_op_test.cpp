@@ -1,6 +1,7 @@
 // What dropout and NEFTune's noise promise: the rate, the scale, independence between places, and that a value depends
 // on key, sample, position, place and column only.
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +11,10 @@
 
 namespace shardlora {
 namespace {
+
+#ifdef __SANITIZE_THREAD__  // it does not see libgomp's barriers; a device gives kernels one thread for that reason
+[[maybe_unused]] const bool kOneThread = (omp_set_num_threads(1), true);
+#endif
 
 struct Rows {
   explicit Rows(std::vector<std::int32_t> samples, std::vector<std::int32_t> positions)

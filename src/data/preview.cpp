@@ -47,7 +47,7 @@ std::string preview_row(const Sample& sample, const Tokenizer& tokenizer, bool c
 
 std::string preview_excerpt(const Sample& sample, const Tokenizer& tokenizer) {
   constexpr std::size_t kLines = 16, kBytes = 1500;
-  const std::string all = preview_row(sample, tokenizer, false);
+  std::string all = preview_row(sample, tokenizer, false);
   std::size_t end = 0;
   for (std::size_t lines = 0; lines < kLines && end < std::min(all.size(), kBytes); ++end)
     if (all[end] == '\n') ++lines;

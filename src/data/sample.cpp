@@ -45,7 +45,7 @@ void name_thoughts(Json& message) {
   for (const char* name : {"reasoning_content", "thinking", "reasoning"}) {
     const auto found = message.find(name);
     if (found == message.end() || found->is_null()) continue;
-    const Json thoughts = *found;
+    const Json thoughts = *found;  // NOLINT(performance-unnecessary-copy-initialization): adding keys moves the rest
     message["reasoning_content"] = thoughts;
     if (!message.contains("thinking")) message["thinking"] = thoughts;
     return;

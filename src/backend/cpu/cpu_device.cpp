@@ -47,7 +47,7 @@ CpuDevice::CpuDevice(const CpuDeviceOptions& options)
 CpuDevice::~CpuDevice() {
   try {
     compute_.synchronize();  // queued kernels use ops_, which goes before the stream does
-  } catch (...) {            // NOLINT(bugprone-empty-catch): nobody is left who could be told
+  } catch (...) {            // nobody is left who could be told
   }
 }
 

@@ -140,8 +140,10 @@ Record read_conversation(const Json& row, const DatasetSource& source) {
   if (!system.empty() && messages[0].at("role") != "system")
     messages.insert(messages.begin(), Json{{"role", "system"}, {"content", system}});
   const std::string tools = source.field_tools.empty() ? "tools" : source.field_tools;
-  if (const auto found = row.find(tools); found != row.end() && !found->is_null() && *found != "")
-    out["tools"] = *found;
+  const auto is_empty = [](const Json& value) {
+    return value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty());
+  };
+  if (const auto found = row.find(tools); found != row.end() && !is_empty(*found)) out["tools"] = *found;
   if (const auto found = row.find("chat_template_kwargs"); found != row.end()) out["chat_template_kwargs"] = *found;
   return Conversation{std::move(out)};
 }

@@ -9,7 +9,7 @@ namespace shardlora {
 
 CsvRows::CsvRows(const std::filesystem::path& path, char separator) : bytes_(path), separator_(separator) {
   RawRow header;
-  if (!next(header)) return;
+  if (!CsvRows::next(header)) return;
   try {
     columns_ = fields_of(header.text);
   } catch (const RowError& error) {

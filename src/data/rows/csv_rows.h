@@ -10,7 +10,7 @@
 
 namespace shardlora {
 
-class CsvRows : public RowFile {
+class CsvRows final : public RowFile {
  public:
   CsvRows(const std::filesystem::path& path, char separator);
   bool next(RawRow& row) override;

@@ -72,7 +72,7 @@ V mapped(I& in, const V& v, const A& a) {
     }
     V mapped = attribute_path(in, item, *attribute);
     const V* otherwise = a.get(1, "default");
-    items.push_back(mapped.is_undefined() && otherwise != nullptr ? *otherwise : std::move(mapped));
+    items.push_back(mapped.is_undefined() && otherwise != nullptr ? *otherwise : mapped);
   }
   return V::list(std::move(items));
 }
@@ -161,7 +161,7 @@ V grouped(I& in, const V& v, const A& a) {
   std::vector<std::pair<V, V>> keyed;
   for (const V& item : iterate(v)) {
     V key = attribute_path(in, item, a.need(0, "attribute"));
-    keyed.emplace_back(key.is_undefined() && otherwise != nullptr ? *otherwise : std::move(key), item);
+    keyed.emplace_back(key.is_undefined() && otherwise != nullptr ? *otherwise : key, item);
   }
   in.spend(keyed.size() * 1024);
   const auto folded = [&](const V& key) { return without_case(key, case_sensitive); };

@@ -93,7 +93,8 @@ bool trains(const Json& message, std::size_t index, const TrainOn& what) {
       throw RowError(fmt::format("message {}: weight must be 0 or 1, not {}", index + 1, weight->dump()));
     if (weight->get<double>() == 0) return false;
   }
-  return std::find(what.roles.begin(), what.roles.end(), message.at("role")) != what.roles.end();
+  const auto& role = message.at("role").get_ref<const std::string&>();
+  return std::find(what.roles.begin(), what.roles.end(), role) != what.roles.end();
 }
 
 std::vector<std::uint8_t> trained_tokens(const std::vector<Turn>& turns, const std::vector<Token>& tokens,

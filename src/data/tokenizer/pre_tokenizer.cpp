@@ -161,7 +161,8 @@ void PreTokenizer::add(const JsonPart& part) {
 }
 
 void PreTokenizer::add_split(Pattern pattern, SplitBehavior behavior, bool invert) {
-  steps_.emplace_back([=](Words& words) { split(words, pattern, behavior, invert); });
+  steps_.emplace_back(
+      [pattern = std::move(pattern), behavior, invert](Words& words) { split(words, pattern, behavior, invert); });
 }
 
 void PreTokenizer::add_byte_level(bool add_prefix_space, bool use_regex) {

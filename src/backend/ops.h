@@ -38,6 +38,9 @@ struct Noise {
   std::uint32_t place = 0;         // the module
 };
 
+inline constexpr std::int64_t kMaxHeadSize = 256;  // of attention; a head size D is a multiple of 8
+inline constexpr std::int64_t kSumBlock = 4096;    // of sums_of_squares
+
 class Ops {
  public:
   virtual ~Ops() = default;

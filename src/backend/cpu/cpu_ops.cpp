@@ -46,8 +46,8 @@ void check_heads(ConstTensor q, ConstTensor k, ConstTensor v) {
   check_like("v", v, k);
   DCHECK(k.dim(1) > 0 && q.dim(1) % k.dim(1) == 0, "{} query heads cannot share {} key/value heads", q.dim(1),
          k.dim(1));
-  DCHECK(q.dim(2) % 8 == 0 && q.dim(2) <= cpu::kMaxHeadSize, "a head size must be a multiple of 8 up to {}, not {}",
-         cpu::kMaxHeadSize, q.dim(2));
+  DCHECK(q.dim(2) % 8 == 0 && q.dim(2) <= kMaxHeadSize, "a head size must be a multiple of 8 up to {}, not {}",
+         kMaxHeadSize, q.dim(2));
 }
 
 void check_bounds(ConstTensor bounds) {
@@ -322,7 +322,7 @@ void CpuOps::adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, cons
 
 void CpuOps::sums_of_squares(Tensor sums, ConstTensor x) {
   check_dtype("x", x, DType::kF32);
-  check("sums", sums, DType::kF32, {(x.numel() + cpu::kSumBlock - 1) / cpu::kSumBlock});
+  check("sums", sums, DType::kF32, {(x.numel() + kSumBlock - 1) / kSumBlock});
   compute_.submit([=] { cpu::sums_of_squares(sums, x); });
 }
 

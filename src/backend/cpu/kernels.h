@@ -30,8 +30,6 @@ void rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor inv
 
 void rope(Tensor x, ConstTensor positions, ConstTensor inv_freq, float sign);
 
-// The largest head size D of the three attention kernels; D is a multiple of 8.
-inline constexpr std::int64_t kMaxHeadSize = 256;
 void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale);
 // Bytes of scratch that attention_backward takes for k's shape.
 std::size_t attention_backward_scratch(const Shape& k);
@@ -49,7 +47,6 @@ void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTenso
 void argmax(Tensor ids, ConstTensor logits);
 
 void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step, float gradient_scale);
-inline constexpr std::int64_t kSumBlock = 4096;
 void sums_of_squares(Tensor sums, ConstTensor x);
 
 }  // namespace shardlora::cpu

@@ -76,4 +76,56 @@ __device__ __forceinline__ void mma_16816(float (&d)[4], const unsigned (&a)[4],
   }
 }
 
+// 2^x within two units of the last place; what lies below the normal numbers is 0.
+__device__ __forceinline__ float exp2_flushed(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// Four 8 x 8 matrices of 16-bit values from shared memory, as fragments of mma. Lane l gives the start of row l % 8 of
+// matrix l / 8, at a multiple of 16 bytes; register i of lane l is then columns 2 (l % 4) and one more of row l / 4 of
+// matrix i. From sm_75 on.
+__device__ __forceinline__ void load_matrices(unsigned (&d)[4], const void* row) {
+#if __CUDA_ARCH__ >= 750
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
+               : "memory");
+#else
+  __trap();
+#endif
+}
+
+// The same with every matrix transposed: register i of lane l is rows 2 (l % 4) and one more of column l / 4.
+__device__ __forceinline__ void load_matrices_transposed(unsigned (&d)[4], const void* row) {
+#if __CUDA_ARCH__ >= 750
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
+               : "memory");
+#else
+  __trap();
+#endif
+}
+
+// Begins to copy 16 bytes into shared memory, or 16 zeros where `take` is false. They are there for the calling thread
+// after wait_for_copies(), for its block after a barrier behind that.
+__device__ __forceinline__ void copy_16_async(void* shared, const void* global, bool take) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile(
+      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(shared))),
+      "l"(__cvta_generic_to_global(global)), "r"(take ? 16 : 0)
+      : "memory");
+#else
+  *static_cast<uint4*>(shared) = take ? *static_cast<const uint4*>(global) : make_uint4(0, 0, 0, 0);
+#endif
+}
+
+__device__ __forceinline__ void wait_for_copies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
 }  // namespace shardlora::cuda

@@ -17,8 +17,10 @@ enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2 };
 
 // The rank even where the rendezvous could not be made.
 int rank_of(const shardlora::Rendezvous* rendezvous) {
-  const char* const launched = std::getenv("OMPI_COMM_WORLD_RANK");
-  return rendezvous != nullptr ? rendezvous->rank() : launched != nullptr ? std::atoi(launched) : 0;
+  if (rendezvous != nullptr) return rendezvous->rank();
+  for (const char* const variable : {"OMPI_COMM_WORLD_RANK", "RANK"})
+    if (const char* const launched = std::getenv(variable); launched != nullptr) return std::atoi(launched);
+  return 0;
 }
 
 // One message from one rank. Ranks mostly fail of the same cause: rank 0 prints it and ends the job while the others
@@ -74,6 +76,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return fail_job(rendezvous.get(), fmt::format("{}; see shardlora --help", e.what()).c_str(), kUsage);
   } catch (const shardlora::PeerFailed& e) {
+    signal(SIGTERM, SIG_DFL);  // the launcher ends this rank
+    if (shardlora::stop_requested()) return kFailed;
     std::this_thread::sleep_for(std::chrono::seconds(6));  // the failed rank speaks and ends the job, if it still can
     return fail_job(rendezvous.get(), e.what(), kFailed);
   } catch (const shardlora::UsageError& e) {

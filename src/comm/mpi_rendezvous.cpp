@@ -1,16 +1,15 @@
 #include "comm/mpi_rendezvous.h"
 
 #include <dlfcn.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 
 #include "base/error.h"
 #include "comm/host_communicator.h"
 #include "comm/mpi_transport.h"
+#include "comm/process.h"
 #include "comm/window_transport.h"
 
 namespace shardlora {
@@ -38,17 +37,6 @@ const MpiModule* load_module() {
   const auto entry = reinterpret_cast<const MpiModule* (*)()>(dlsym(handle, kMpiModuleSymbol));
   if (entry == nullptr) fail("{} is not the MPI module of this program; build with scripts/build", file.string());
   return entry();
-}
-
-// The same text on two ranks if shared memory and process numbers mean the same to both.
-std::string host_identity() {
-  char name[256] = {};
-  gethostname(name, sizeof name - 1);
-  std::string boot;
-  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot);
-  std::error_code ignored;  // no such link: an empty text, as on every other rank of such a host
-  const std::string pids = std::filesystem::read_symlink("/proc/self/ns/pid", ignored).string();
-  return fmt::format("{} {} {}", name, boot, pids);
 }
 
 }  // namespace

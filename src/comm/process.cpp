@@ -1,7 +1,9 @@
 #include "comm/process.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -20,6 +22,17 @@ std::uint64_t process_start(int pid) {
   if (field == "Z" || field == "X") return 0;
   for (int i = 4; i <= 22; ++i) fields >> field;  // proc(5): field 3 is the state, field 22 the start
   return fields ? std::stoull(field) : 0;
+}
+
+std::string host_identity() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  std::string boot;
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::getline(file, boot);
+  std::error_code ignored;  // no such link: an empty text, as on every other rank of such a host
+  const std::string pids = std::filesystem::read_symlink("/proc/self/ns/pid", ignored).string();
+  return fmt::format("{} {} {}", name, boot, pids);
 }
 
 }  // namespace shardlora

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "comm/mpi_rendezvous.h"
 #include "comm/single_rendezvous.h"
+#include "comm/tcp_rendezvous.h"
 
 namespace shardlora {
 
@@ -32,11 +33,8 @@ std::unique_ptr<Rendezvous> make_rendezvous() {
   if (set("OMPI_COMM_WORLD_SIZE")) return std::make_unique<MpiRendezvous>(number("OMPI_COMM_WORLD_SIZE"));
   if (set("PMIX_RANK")) return std::make_unique<MpiRendezvous>(number("SLURM_STEP_NUM_TASKS"));
   if (set("PMI_RANK")) return std::make_unique<MpiRendezvous>(number("PMI_SIZE"));
-  if (number("WORLD_SIZE") > 1)
-    fail(
-        "WORLD_SIZE={}: ranks started by torchrun variables are not supported by this version; start with mpirun -np "
-        "{}",
-        std::getenv("WORLD_SIZE"), std::getenv("WORLD_SIZE"));
+  // Of torchrun and launch/shardrun.
+  if (number("WORLD_SIZE") > 1) return std::make_unique<TcpRendezvous>(tcp_rank_of_environment(), SHARDLORA_VERSION);
   // Only srun sets the step's variables; SLURM_NTASKS alone also stands in an allocation's shell and in a batch script.
   if (const int tasks = number("SLURM_STEP_NUM_TASKS"); tasks > 1)
     fail(

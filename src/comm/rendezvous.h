@@ -28,8 +28,9 @@ class Rendezvous {
   virtual void abort(int exit_code) noexcept = 0;
 };
 
-// From the environment: MPI under mpirun or srun (a module loaded only then), else a single rank. Variables of a
-// launcher that this build can't serve are an Error, never a silent single rank.
+// From the environment: MPI under mpirun or srun (a module loaded only then), TCP where torchrun or launch/shardrun set
+// RANK and WORLD_SIZE, else a single rank. Variables of a launcher that this build can't serve are an Error, never a
+// silent single rank.
 std::unique_ptr<Rendezvous> make_rendezvous();
 
 }  // namespace shardlora

@@ -11,22 +11,28 @@
 
 #include "base/error.h"
 #include "comm/host_communicator.h"
+#include "comm/tcp_rendezvous.h"
 #include "comm/thread_rendezvous.h"
 #include "comm/window_transport.h"
 
 namespace shardlora {
 
-void run_thread_ranks(int ranks, const std::function<void(Rendezvous&)>& body) {
-  std::vector<std::unique_ptr<Rendezvous>> all = make_thread_ranks(ranks);
-  std::vector<std::exception_ptr> errors(all.size());
+namespace {
+
+using MakeRank = std::function<std::unique_ptr<Rendezvous>(int rank)>;
+
+void run_threads(int ranks, const MakeRank& make, const std::function<void(Rendezvous&)>& body) {
+  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(ranks));
   std::vector<std::thread> threads;
-  for (std::size_t r = 0; r < all.size(); ++r)
+  for (int r = 0; r < ranks; ++r)
     threads.emplace_back([&, r] {
+      std::unique_ptr<Rendezvous> rendezvous;
       try {
-        body(*all[r]);
+        rendezvous = make(r);
+        body(*rendezvous);
       } catch (...) {
-        errors[r] = std::current_exception();
-        all[r]->abort(1);
+        errors[static_cast<std::size_t>(r)] = std::current_exception();
+        if (rendezvous) rendezvous->abort(1);
       }
     });
   for (std::thread& thread : threads) thread.join();
@@ -40,6 +46,27 @@ void run_thread_ranks(int ranks, const std::function<void(Rendezvous&)>& body) {
     }
   }
   if (peer_failed) std::rethrow_exception(peer_failed);
+}
+
+std::unique_ptr<Rendezvous> tcp_rank(int rank, int ranks, int port) {
+  return std::make_unique<TcpRendezvous>(TcpRank{rank, ranks, -1, -1, "127.0.0.1", port}, "test",
+                                         std::chrono::seconds(30));
+}
+
+}  // namespace
+
+void run_thread_ranks(int ranks, const std::function<void(Rendezvous&)>& body) {
+  std::vector<std::unique_ptr<Rendezvous>> all = make_thread_ranks(ranks);
+  run_threads(ranks, [&](int r) { return std::move(all[static_cast<std::size_t>(r)]); }, body);
+}
+
+void run_tcp_thread_ranks(int ranks, const std::function<void(Rendezvous&)>& body) {
+  run_threads(ranks, [ranks, port = free_port()](int r) { return tcp_rank(r, ranks, port); }, body);
+}
+
+int free_port() {
+  int error = 0;
+  return listen_at("127.0.0.1", 0, error).local().port;
 }
 
 namespace {
@@ -64,15 +91,11 @@ class ForkedRendezvous final : public Rendezvous {
   WindowTransport transport_;
 };
 
-[[noreturn]] void be_rank(const std::shared_ptr<WindowSegment>& segment, int rank, int ready_to_read,
-                          const std::function<void(Rendezvous&)>& body) {
+[[noreturn]] void be_rank(int rank, const MakeRank& make, const std::function<void(Rendezvous&)>& body) {
   int result = 1;
   alarm(60);
   try {
-    ForkedRendezvous rendezvous(segment, rank);
-    char byte;
-    if (read(ready_to_read, &byte, 1) != 1) throw std::runtime_error("the parent is gone");
-    body(rendezvous);
+    body(*make(rank));
     result = 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "rank %d: %s\n", rank, error.what());
@@ -81,24 +104,16 @@ class ForkedRendezvous final : public Rendezvous {
   _exit(result);
 }
 
-}  // namespace
-
-void run_process_ranks(int ranks, const std::function<void(Rendezvous&)>& body, int killed) {
-  const auto segment = WindowSegment::for_children(ranks);
-  int start[2];
-  if (pipe(start) != 0) throw std::runtime_error("no pipe");
+void run_processes(int ranks, const MakeRank& make, const std::function<void(Rendezvous&)>& body, int killed,
+                   const std::function<void()>& once_forked) {
   std::vector<pid_t> children;
   for (int r = 0; r < ranks; ++r) {
     const pid_t child = fork();
     if (child < 0) throw std::runtime_error("no fork");
-    if (child == 0) be_rank(segment, r, start[0], body);
+    if (child == 0) be_rank(r, make, body);
     children.push_back(child);
   }
-  // No rank may look at a peer before that has written who it is.
-  for (int r = 0; r < ranks; ++r)
-    while (reinterpret_cast<std::atomic<std::uint64_t>&>(segment->words(r).started).load() == 0) usleep(200);
-  const std::vector<char> go(static_cast<std::size_t>(ranks), 'g');
-  if (write(start[1], go.data(), go.size()) != ranks) throw std::runtime_error("no pipe");
+  once_forked();
   std::string problem;
   for (int r = 0; r < ranks; ++r) {  // in this order: a dead rank stays a zombie while the ranks before it still run
     int status = 0;
@@ -107,9 +122,34 @@ void run_process_ranks(int ranks, const std::function<void(Rendezvous&)>& body, 
                                    : WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (!right) problem += fmt::format("rank {} ended with status {:#x}; ", r, status);
   }
-  close(start[0]);
-  close(start[1]);
   if (!problem.empty()) throw std::runtime_error(problem);
+}
+
+}  // namespace
+
+void run_process_ranks(int ranks, const std::function<void(Rendezvous&)>& body, int killed) {
+  const auto segment = WindowSegment::for_children(ranks);
+  int start[2];
+  if (pipe(start) != 0) throw std::runtime_error("no pipe");
+  const Socket read_end(start[0]), write_end(start[1]);
+  const auto make = [&](int rank) {
+    auto rendezvous = std::make_unique<ForkedRendezvous>(segment, rank);
+    char byte;
+    if (read(start[0], &byte, 1) != 1) throw std::runtime_error("the parent is gone");
+    return rendezvous;
+  };
+  // No rank may look at a peer before that has written who it is.
+  const auto start_all = [&] {
+    for (int r = 0; r < ranks; ++r)
+      while (reinterpret_cast<std::atomic<std::uint64_t>&>(segment->words(r).started).load() == 0) usleep(200);
+    const std::vector<char> go(static_cast<std::size_t>(ranks), 'g');
+    if (write(start[1], go.data(), go.size()) != ranks) throw std::runtime_error("no pipe");
+  };
+  run_processes(ranks, make, body, killed, start_all);
+}
+
+void run_tcp_process_ranks(int ranks, const std::function<void(Rendezvous&)>& body, int killed) {
+  run_processes(ranks, [ranks, port = free_port()](int r) { return tcp_rank(r, ranks, port); }, body, killed, [] {});
 }
 
 }  // namespace shardlora

@@ -15,4 +15,11 @@ void run_thread_ranks(int ranks, const std::function<void(Rendezvous&)>& body);
 // is expected to die by SIGKILL. A rank that is not done after 60 s is killed and that is an error.
 void run_process_ranks(int ranks, const std::function<void(Rendezvous&)>& body, int killed = -1);
 
+// As above, ranks that find each other by TCP: threads of this process, or forked ones.
+void run_tcp_thread_ranks(int ranks, const std::function<void(Rendezvous&)>& body);
+void run_tcp_process_ranks(int ranks, const std::function<void(Rendezvous&)>& body, int killed = -1);
+
+// A port that nobody listens at.
+int free_port();
+
 }  // namespace shardlora

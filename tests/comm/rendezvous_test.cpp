@@ -15,8 +15,10 @@ namespace shardlora {
 namespace {
 
 constexpr const char* kLauncherVariables[] = {
-    "OMPI_COMM_WORLD_SIZE", "PMIX_RANK",   "PMI_RANK", "PMI_SIZE", "WORLD_SIZE", "RANK", "SLURM_NTASKS",
-    "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"};
+    "OMPI_COMM_WORLD_SIZE", "PMIX_RANK",  "PMI_RANK",         "PMI_SIZE",
+    "WORLD_SIZE",           "RANK",       "SLURM_NTASKS",     "SLURM_STEP_NUM_TASKS",
+    "SLURM_PROCID",         "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR",
+    "MASTER_PORT"};
 
 // The environment of a launcher, for one test.
 class Launched {
@@ -59,9 +61,23 @@ TEST(Rendezvous, IsASingleRankUnderTorchrunOfOne) {
   EXPECT_EQ(make_rendezvous()->size(), 1);
 }
 
-TEST(Rendezvous, SaysThatRanksOfTorchrunAreNotSupported) {
-  const Launched launched{{"RANK", "1"}, {"WORLD_SIZE", "4"}};
-  EXPECT_THAT(error_of_start(), testing::HasSubstr("start with mpirun -np 4"));
+TEST(Rendezvous, SaysWhatTorchrunsVariablesLack) {
+  {
+    const Launched launched{{"WORLD_SIZE", "4"}};
+    EXPECT_THAT(error_of_start(), testing::HasSubstr("WORLD_SIZE=4, but RANK is not set"));
+  }
+  {
+    const Launched launched{{"RANK", "4"}, {"WORLD_SIZE", "4"}};
+    EXPECT_THAT(error_of_start(), testing::HasSubstr("RANK=4 and WORLD_SIZE=4"));
+  }
+  {
+    const Launched launched{{"RANK", "1"}, {"WORLD_SIZE", "4"}, {"MASTER_ADDR", "127.0.0.1"}};
+    EXPECT_THAT(error_of_start(), testing::HasSubstr("set MASTER_ADDR and MASTER_PORT"));
+  }
+  {
+    const Launched launched{{"RANK", "first"}, {"WORLD_SIZE", "4"}};
+    EXPECT_THAT(error_of_start(), testing::HasSubstr("RANK=first"));
+  }
 }
 
 TEST(Rendezvous, SaysThatRanksOfSrunNeedPmi) {

@@ -2,26 +2,30 @@
 // Bytes are counted as they are given out: whole pages of 4 KiB. Thread-safe.
 #pragma once
 
+#include <memory>
 #include <mutex>
 
 #include "backend/device.h"
+#include "backend/memory_source.h"
 #include "tensor/buffer.h"
 
 namespace shardlora {
 
 class Arena final : public Allocator {
  public:
-  static constexpr std::size_t kPageBytes = 4096;
+  static constexpr std::size_t kPageBytes = kMemoryPage;
   // What `bytes` take: the number that every report shows.
   static constexpr std::size_t whole_pages(std::size_t bytes) {
     return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
   }
 
-  // limit: bytes, 0 for none. poison: fresh and released memory reads as NaN.
-  Arena(Tier tier, std::size_t limit, bool poison) : tier_(tier), poison_(poison) { use_.limit = limit; }
+  // limit: bytes, 0 for none.
+  Arena(Tier tier, std::size_t limit, std::unique_ptr<MemorySource> source) : tier_(tier), source_(std::move(source)) {
+    use_.limit = limit;
+  }
 
-  // Uninitialised memory on a page of its own; from 2 MiB on at a multiple of 2 MiB, for huge pages, with a page behind
-  // it that faults. No bytes: an empty Buffer. An Error names what is needed, what is free and who holds the rest.
+  // Uninitialised memory, as the source gives it. No bytes: an empty Buffer. An Error names what is needed, what is
+  // free and who holds the rest.
   Buffer allocate(std::size_t bytes, Purpose purpose);
   void release(std::byte* data, std::size_t bytes, Tier tier, Purpose purpose) noexcept override;
   MemoryUse use() const;
@@ -30,7 +34,7 @@ class Arena final : public Allocator {
   void charge(std::size_t bytes, Purpose purpose);
 
   const Tier tier_;
-  const bool poison_;
+  const std::unique_ptr<MemorySource> source_;
   mutable std::mutex mutex_;
   MemoryUse use_;
 };

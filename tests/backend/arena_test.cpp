@@ -17,7 +17,7 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 std::size_t at(Purpose purpose) { return static_cast<std::size_t>(purpose); }
 
 TEST(Arena, CountsWholePagesByPurposeAndKeepsThePeaks) {
-  Arena arena(Tier::kDevice, 0, false);
+  Arena arena(Tier::kDevice, 0, std::make_unique<HostMemory>(false));
   {
     const Buffer a = arena.allocate(4097, Purpose::kFrozen);
     const Buffer b = arena.allocate(3 * kMiB, Purpose::kLive);
@@ -32,7 +32,7 @@ TEST(Arena, CountsWholePagesByPurposeAndKeepsThePeaks) {
 }
 
 TEST(Arena, GivesAlignedMemoryThatCanBeWrittenToItsLastByte) {
-  Arena arena(Tier::kPinned, 0, false);
+  Arena arena(Tier::kPinned, 0, std::make_unique<HostMemory>(false));
   for (const std::size_t bytes : {std::size_t{1}, std::size_t{4096}, kMiB, 2 * kMiB, 2 * kMiB + 1, 9 * kMiB + 4095}) {
     const Buffer buffer = arena.allocate(bytes, Purpose::kWorkspace);
     const auto address = reinterpret_cast<std::uintptr_t>(buffer.data());
@@ -44,13 +44,13 @@ TEST(Arena, GivesAlignedMemoryThatCanBeWrittenToItsLastByte) {
 }
 
 TEST(Arena, GivesAnEmptyBufferForNoBytes) {
-  Arena arena(Tier::kDevice, 4096, false);
+  Arena arena(Tier::kDevice, 4096, std::make_unique<HostMemory>(false));
   EXPECT_EQ(arena.allocate(0, Purpose::kHead).data(), nullptr);
   EXPECT_EQ(arena.use().allocations, 0U);
 }
 
 TEST(Arena, RefusesWhatDoesNotFitAndSaysWhoHoldsTheRest) {
-  Arena arena(Tier::kDevice, 64 * kMiB, false);
+  Arena arena(Tier::kDevice, 64 * kMiB, std::make_unique<HostMemory>(false));
   const Buffer frozen = arena.allocate(20 * kMiB, Purpose::kFrozen);
   {
     const Buffer gone = arena.allocate(30 * kMiB, Purpose::kLive);
@@ -70,7 +70,7 @@ TEST(Arena, RefusesWhatDoesNotFitAndSaysWhoHoldsTheRest) {
 }
 
 TEST(Arena, FreshMemoryReadsAsNaNWhenPoisoned) {
-  Arena arena(Tier::kDevice, 0, true);
+  Arena arena(Tier::kDevice, 0, std::make_unique<HostMemory>(true));
   for (const std::size_t bytes : {std::size_t{4096}, 4 * kMiB}) {
     const Buffer buffer = arena.allocate(bytes, Purpose::kLive);
     EXPECT_TRUE(std::isnan(reinterpret_cast<const float*>(buffer.data())[bytes / 4 - 1]));
@@ -78,7 +78,7 @@ TEST(Arena, FreshMemoryReadsAsNaNWhenPoisoned) {
 }
 
 TEST(Arena, CountsRightFromManyThreads) {
-  Arena arena(Tier::kDevice, 64 * kMiB, false);
+  Arena arena(Tier::kDevice, 64 * kMiB, std::make_unique<HostMemory>(false));
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&arena] {

@@ -37,8 +37,8 @@ int thread_count(int asked) {
 CpuDevice::CpuDevice(const CpuDeviceOptions& options)
     : options_(options),
       threads_(thread_count(options.threads)),
-      device_memory_(Tier::kDevice, options.device_limit, options.poison),
-      host_memory_(Tier::kPinned, options.host_limit, options.poison),
+      device_memory_(Tier::kDevice, options.device_limit, std::make_unique<HostMemory>(options.poison)),
+      host_memory_(Tier::kPinned, options.host_limit, std::make_unique<HostMemory>(options.poison)),
       compute_("compute", options.mode, options.seed) {
   compute_.submit([threads = threads_] { omp_set_num_threads(threads); });  // holds for the thread that runs it only
   ops_ = std::make_unique<CpuOps>(compute_, *this, threads_);

@@ -1,0 +1,74 @@
+#include "backend/cuda/cuda_device.h"
+
+#include "backend/cuda/cuda_error.h"
+#include "backend/cuda/cuda_memory.h"
+#include "base/error.h"
+
+namespace shardlora {
+
+using cuda::check;
+
+namespace {
+
+// The GPU that all calls of this thread mean from now on.
+int chosen(int ordinal) {
+  check(cudaSetDevice(ordinal), "choosing a GPU");
+  return ordinal;
+}
+
+cudaStream_t native(Stream& stream) {
+  auto* const cuda = dynamic_cast<CudaStream*>(&stream);
+  DCHECK(cuda != nullptr, "a GPU was given a stream of another device");
+  return cuda->native();
+}
+
+int attribute(cudaDeviceAttr which, int ordinal) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, ordinal), "asking what the GPU is");
+  return value;
+}
+
+}  // namespace
+
+CudaDevice::CudaDevice(const GpuOptions& options)
+    : ordinal_(chosen(options.ordinal)),
+      device_memory_(Tier::kDevice, options.device_limit, std::make_unique<CudaMemory>(ordinal_, options.poison)),
+      host_memory_(Tier::kPinned, options.host_limit, std::make_unique<PinnedMemory>(options.poison)),
+      compute_(ordinal_),
+      ops_(compute_, *this) {}
+
+Buffer CudaDevice::allocate(std::size_t bytes, Tier tier, Purpose purpose) {
+  DCHECK(tier != Tier::kDisk, "a device has no disk");
+  return (tier == Tier::kDevice ? device_memory_ : host_memory_).allocate(bytes, purpose);
+}
+
+MemoryUse CudaDevice::memory(Tier tier) const {
+  DCHECK(tier != Tier::kDisk, "a device has no disk");
+  return (tier == Tier::kDevice ? device_memory_ : host_memory_).use();
+}
+
+std::unique_ptr<Stream> CudaDevice::make_stream(const std::string&) { return std::make_unique<CudaStream>(ordinal_); }
+
+void CudaDevice::copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) {
+  if (bytes == 0) return;
+  chosen(ordinal_);  // a host-staged communicator copies from its own thread
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, native(stream)), "copying");
+}
+
+void CudaDevice::poison(std::byte* data, std::size_t bytes, Stream& stream) {
+  if (bytes == 0) return;
+  check(cudaMemsetAsync(data, 0xff, bytes, native(stream)), "filling memory");
+}
+
+DType CudaDevice::compute_dtype(bool bf16) const {
+  return bf16 && attribute(cudaDevAttrComputeCapabilityMajor, ordinal_) >= 8 ? DType::kBF16 : DType::kF32;
+}
+
+std::string CudaDevice::description() const {
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, ordinal_), "asking what the GPU is");
+  return fmt::format("GPU {}: {}, {:.0f} GiB, compute capability {}.{}", ordinal_, properties.name,
+                     static_cast<double>(properties.totalGlobalMem) / (1 << 30), properties.major, properties.minor);
+}
+
+}  // namespace shardlora

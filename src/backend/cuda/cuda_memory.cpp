@@ -1,0 +1,51 @@
+#include "backend/cuda/cuda_memory.h"
+
+#include <cuda_runtime_api.h>
+
+#include <cstring>
+
+#include "backend/cuda/cuda_error.h"
+#include "backend/cuda/gpu_programs.h"
+#include "base/error.h"
+
+namespace shardlora {
+
+using cuda::check;
+
+std::byte* CudaMemory::take(std::size_t bytes) {
+  void* data = nullptr;
+  const cudaError_t status = cudaMalloc(&data, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  check(status, "allocating memory");
+  if (poison_) check(cudaMemset(data, 0xff, bytes), "filling memory");
+  return static_cast<std::byte*>(data);
+}
+
+void CudaMemory::give_back(std::byte* data, std::size_t) noexcept { cudaFree(data); }
+
+std::string CudaMemory::exhausted() const {
+  std::size_t free = 0, total = 0;
+  cudaMemGetInfo(&free, &total);
+  constexpr double kGiB = 1 << 30;
+  return fmt::format("GPU {} has {:.1f} of {:.1f} GiB free{}", ordinal_, static_cast<double>(free) / kGiB,
+                     static_cast<double>(total) / kGiB, other_programs_on_gpu(ordinal_));
+}
+
+std::byte* PinnedMemory::take(std::size_t bytes) {
+  void* data = nullptr;
+  const cudaError_t status = cudaHostAlloc(&data, bytes, cudaHostAllocPortable);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  check(status, "pinning host memory");
+  if (poison_) std::memset(data, 0xff, bytes);
+  return static_cast<std::byte*>(data);
+}
+
+void PinnedMemory::give_back(std::byte* data, std::size_t) noexcept { cudaFreeHost(data); }
+
+}  // namespace shardlora

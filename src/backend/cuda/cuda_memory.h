@@ -1,0 +1,31 @@
+// Memory of a GPU, and host memory that it copies from and to without staging.
+#pragma once
+
+#include "backend/memory_source.h"
+
+namespace shardlora {
+
+class CudaMemory final : public MemorySource {
+ public:
+  CudaMemory(int ordinal, bool poison) : ordinal_(ordinal), poison_(poison) {}
+  std::byte* take(std::size_t bytes) override;  // aligned to 256
+  void give_back(std::byte* data, std::size_t bytes) noexcept override;
+  std::string exhausted() const override;  // with what other programs hold
+
+ private:
+  const int ordinal_;
+  const bool poison_;
+};
+
+class PinnedMemory final : public MemorySource {
+ public:
+  explicit PinnedMemory(bool poison) : poison_(poison) {}
+  std::byte* take(std::size_t bytes) override;
+  void give_back(std::byte* data, std::size_t bytes) noexcept override;
+  std::string exhausted() const override { return "the driver pins no more host memory (ulimit -l, free memory)"; }
+
+ private:
+  const bool poison_;
+};
+
+}  // namespace shardlora

@@ -1,0 +1,55 @@
+#include "backend/cuda/cuda_stream.h"
+
+#include "backend/cuda/cuda_error.h"
+#include "base/error.h"
+
+namespace shardlora {
+
+using cuda::check;
+
+CudaStream::CudaStream(int ordinal) : ordinal_(ordinal) {
+  check(cudaSetDevice(ordinal_), "choosing a GPU");
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  for (cudaEvent_t& event : events_) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+}
+
+CudaStream::~CudaStream() {
+  cudaStreamSynchronize(stream_);
+  for (const cudaEvent_t event : events_) cudaEventDestroy(event);
+  cudaStreamDestroy(stream_);
+}
+
+Event CudaStream::record() {
+  ++recorded_;
+  check(cudaEventRecord(event_of(recorded_), stream_), "recording an event");
+  return {this, recorded_};
+}
+
+void CudaStream::wait(Event event) {
+  if (event.stream == nullptr || event.stream == this) return;
+  if (const auto* other = dynamic_cast<const CudaStream*>(event.stream))
+    check(cudaStreamWaitEvent(stream_, other->event_of(event.ticket), 0), "waiting for an event");
+  else
+    event.stream->synchronize(event);
+}
+
+void CudaStream::synchronize() {
+  check(cudaSetDevice(ordinal_), "choosing a GPU");
+  check(cudaStreamSynchronize(stream_), "waiting for the GPU");
+}
+
+void CudaStream::synchronize(Event event) {
+  if (event.stream == nullptr) return;
+  DCHECK(event.stream == this, "an event of another stream is synchronized");
+  check(cudaSetDevice(ordinal_), "choosing a GPU");  // the calling thread's first call would else make a context on 0
+  check(cudaEventSynchronize(event_of(event.ticket)), "waiting for the GPU");
+}
+
+bool CudaStream::done(Event event) const {
+  const cudaError_t status = cudaEventQuery(event_of(event.ticket));
+  if (status == cudaErrorNotReady) return false;
+  check(status, "asking for an event");
+  return true;
+}
+
+}  // namespace shardlora

@@ -1,0 +1,43 @@
+// A stream of a GPU. An event's ticket names one of a ring of CUDA events: one that has been recorded again since
+// stands for later work of the same stream, so whoever waits for an old ticket may wait longer than needed, never
+// shorter.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <array>
+
+#include "backend/stream.h"
+
+namespace shardlora {
+
+class CudaStream final : public Stream {
+ public:
+  explicit CudaStream(int ordinal);
+  // Waits for what was submitted.
+  ~CudaStream() override;
+  CudaStream(const CudaStream&) = delete;
+  CudaStream& operator=(const CudaStream&) = delete;
+
+  cudaStream_t native() const { return stream_; }
+
+  // One thread submits and records; any thread may synchronize.
+  Event record() override;
+  // A stream that is not a GPU's cannot be waited for by the GPU: then the host waits, here and now.
+  void wait(Event event) override;
+  void synchronize() override;
+  void synchronize(Event event) override;
+  // Done, without waiting; throws what failed.
+  bool done(Event event) const;
+
+ private:
+  static constexpr std::size_t kEvents = 64;
+  cudaEvent_t event_of(std::uint64_t ticket) const { return events_[ticket % kEvents]; }
+
+  const int ordinal_;
+  cudaStream_t stream_ = nullptr;
+  std::array<cudaEvent_t, kEvents> events_{};
+  std::uint64_t recorded_ = 0;
+};
+
+}  // namespace shardlora

@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 
-#include "backend/cpu/cpu_device.h"
 #include "backend/held.h"
 #include "quant/nf4.h"
 #include "quant/quantize.h"
@@ -8,26 +7,31 @@
 namespace shardlora {
 namespace {
 
-// A quantised tensor with its own memory.
+// A quantised tensor in host memory and in that of the device under test.
 struct Packed {
-  Packed(const Format& format, std::int64_t n) : tensor{format, {n}, {}} {
+  Packed(const Format& format, std::int64_t n) : host{format, {n}, {}}, tensor{format, {n}, {}} {
     std::vector<float> values;
     for (const double value : random_values(n, 1, 0.07)) values.push_back(static_cast<float>(value));
     std::array<std::byte*, kSections> to{};
     const SectionBytes bytes = section_bytes(format, n);
     for (std::size_t s = 0; s < kSections; ++s) {
       memory[s].resize(bytes[s] / sizeof(float) + 1);
-      to[s] = reinterpret_cast<std::byte*>(memory[s].data());
-      tensor.sections[s] = to[s];
+      host.sections[s] = to[s] = reinterpret_cast<std::byte*>(memory[s].data());
     }
     quantize(format, values, to);
+    for (std::size_t s = 0; s < kSections; ++s) {
+      const Held& section = on_device.emplace_back(DType::kU8, Shape{static_cast<std::int64_t>(bytes[s])});
+      section.put({to[s], to[s] + bytes[s]});
+      tensor.sections[s] = section.tensor.data;
+    }
   }
   std::array<std::vector<float>, kSections> memory;
-  PackedTensor tensor;
+  std::vector<Held> on_device;
+  PackedTensor host, tensor;
 };
 
 TEST(Dequantize, GivesTheCodecsBitsRoundedOnce) {
-  CpuDevice device({.threads = 2});
+  Device& device = device_under_test();
   for (const bool double_quant : {false, true})
     for (const int block : {32, 64, 256})
       for (const std::int64_t n : {64 * 300, 64 * 300 + 37, 17}) {
@@ -35,17 +39,18 @@ TEST(Dequantize, GivesTheCodecsBitsRoundedOnce) {
         const Held wide(DType::kF32, {n}), narrow(DType::kBF16, {n});
         device.ops().dequantize(wide, w.tensor);
         device.ops().dequantize(narrow, w.tensor);
-        for (std::int64_t i = 0; i < n; ++i) {
-          const float want = nf4_decode(w.tensor, i);
-          ASSERT_EQ(wide.tensor.as<float>()[i], want) << "value " << i << " of " << n << ", block " << block;
-          ASSERT_EQ(narrow.tensor.as<BF16>()[i].bits, to_bf16(want).bits)
+        const Doubles got = wide.values(), rounded = narrow.values();
+        for (std::size_t i = 0; i < got.size(); ++i) {
+          const float want = nf4_decode(w.host, static_cast<std::int64_t>(i));
+          ASSERT_EQ(static_cast<float>(got[i]), want) << "value " << i << " of " << n << ", block " << block;
+          ASSERT_EQ(static_cast<float>(rounded[i]), to_float(to_bf16(want)))
               << "value " << i << " of " << n << ", block " << block;
         }
       }
 }
 
 TEST(Dequantize, RoundsDenseWeights) {
-  CpuDevice device({.threads = 2});
+  Device& device = device_under_test();
   const Held f32(DType::kF32, {5, 7}, 1), bf16(DType::kBF16, {5, 7}, 1), y(DType::kBF16, {5, 7}),
       wide(DType::kF32, {5, 7});
   device.ops().dequantize(y, {dense_format(DType::kF32), {5, 7}, {f32.tensor.data}});

@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 
-#include "backend/cpu/cpu_device.h"
 #include "backend/naive.h"
 
 namespace shardlora {
@@ -44,7 +43,7 @@ double error(Ops& ops, const Size& size, Types types, Op op_a, Op op_b, Accumula
 }
 
 TEST(Matmul, IsTheSumOfProductsForEveryTypeTransposeAndAccumulation) {
-  CpuDevice device({.threads = 2});
+  Device& device = device_under_test();
   for (const Types types : kTypes) {
     if (types.in == DType::kBF16 && device.compute_dtype(true) != DType::kBF16) continue;
     for (const Op op_a : {Op::kNone, Op::kTranspose})
@@ -57,36 +56,19 @@ TEST(Matmul, IsTheSumOfProductsForEveryTypeTransposeAndAccumulation) {
 }
 
 TEST(Matmul, IsRightWhereAWideOutputIsCutByColumns) {
-  CpuDevice device({.threads = 2});
+  Device& device = device_under_test();
   EXPECT_LE(error(device.ops(), {3, 3100, 16}, kTypes[0], Op::kNone, Op::kTranspose, Accumulate::kNo), 1.0);
   EXPECT_LE(error(device.ops(), {3, 3100, 16}, kTypes[0], Op::kNone, Op::kNone, Accumulate::kYes), 1.0);
 }
 
 TEST(Matmul, LeavesAnEmptyOutputAlone) {
-  CpuDevice device({.threads = 2});
+  Device& device = device_under_test();
   const Held a(DType::kF32, {0, 4}), b(DType::kF32, {4, 4}, 1), y(DType::kF32, {0, 4});
   EXPECT_NO_THROW(device.ops().matmul(y, a, Op::kNone, b, Op::kNone, Accumulate::kNo));
 }
 
-// What the cut by rows rests on.
-TEST(Matmul, GivesARowTheSameBitsHoweverManyRowsThereAre) {
-  CpuDevice device({.threads = 1});
-  for (const Types types : kTypes)
-    for (const Op op_b : {Op::kNone, Op::kTranspose})
-      for (const Size size : {Size{300, 576, 576}, {300, 192, 1536}, {300, 16, 576}, {300, 576, 16}}) {
-        if (types.in == DType::kBF16 && device.compute_dtype(true) != DType::kBF16) continue;
-        const Held a(types.in, {size.m, size.k}, 1), b(types.in, stored(size.k, size.n, op_b), 2);
-        const Held whole(types.out, {size.m, size.n}), parts(types.out, {size.m, size.n});
-        device.ops().matmul(whole, a, Op::kNone, b, op_b, Accumulate::kNo);
-        for (const auto& [begin, end] : {std::pair{0, 1}, {1, 65}, {65, 300}})
-          device.ops().matmul(parts.tensor.rows(begin, end), a.tensor.rows(begin, end), Op::kNone, b, op_b,
-                              Accumulate::kNo);
-        EXPECT_EQ(whole.bytes(), parts.bytes()) << name_of(types.in) << ' ' << size.n << ' ' << size.k;
-      }
-}
-
 TEST(WeightGradients, AreTheProductsOfEveryJob) {
-  CpuDevice device({.threads = 2});
+  Device& device = device_under_test();
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     if (dtype == DType::kBF16 && device.compute_dtype(true) != DType::kBF16) continue;
     const Held dy1(dtype, {300, 40}, 1), x1(dtype, {300, 8}, 2), dy2(dtype, {300, 8}, 3), x2(dtype, {300, 24}, 4);
@@ -103,28 +85,8 @@ TEST(WeightGradients, AreTheProductsOfEveryJob) {
   }
 }
 
-TEST(CpuOps, AllocatesNothingOnceItHasSeenTheShapes) {
-  CpuDevice device({.threads = 2});
-  const Held a(DType::kF32, {200, 64}, 1), b(DType::kF32, {96, 64}, 2), y(DType::kF32, {200, 96});
-  const Held dw(DType::kF32, {96, 64}), heads(DType::kF32, {200, 1, 64}, 3), lse(DType::kF32, {1, 200}, 4);
-  const Held dq(DType::kF32, {200, 1, 64}), dk(DType::kF32, {200, 1, 64}), dv(DType::kF32, {200, 1, 64}),
-      delta(DType::kF32, {1, 200});
-  const Held bounds = ints({0, 200});
-  const auto step = [&] {
-    device.ops().matmul(y, a, Op::kNone, b, Op::kTranspose, Accumulate::kNo);
-    const WeightGradient job{dw, y, a};
-    device.ops().weight_gradients({&job, 1});
-    device.ops().attention_backward(dq, dk, dv, delta, heads, heads, lse, heads, heads, heads, bounds, 0.125F);
-  };
-  step();
-  const auto before = device.memory(Tier::kDevice).allocations;
-  EXPECT_GT(before, 0U);
-  step();
-  EXPECT_EQ(device.memory(Tier::kDevice).allocations, before);
-}
-
-TEST(CpuOps, RefusesShapesThatDoNotFitBeforeAnythingRuns) {
-  CpuDevice device({.threads = 1});
+TEST(Ops, RefusesShapesThatDoNotFitBeforeAnythingRuns) {
+  Device& device = device_under_test();
   const Held a(DType::kF32, {4, 6}, 1), b(DType::kF32, {5, 6}, 2), y(DType::kF32, {4, 5}), narrow(DType::kBF16, {4, 5});
   EXPECT_THROW(device.ops().matmul(y, a, Op::kNone, b, Op::kNone, Accumulate::kNo), std::logic_error);
   EXPECT_THROW(device.ops().matmul(narrow, a, Op::kNone, b, Op::kTranspose, Accumulate::kNo), std::logic_error);

@@ -1,36 +1,24 @@
 // What dropout and NEFTune's noise promise: the rate, the scale, independence between places, and that a value depends
 // on key, sample, position, place and column only.
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
-#include "backend/cpu/kernels.h"
+#include "backend/held.h"
 
 namespace shardlora {
 namespace {
 
-#ifdef __SANITIZE_THREAD__  // it does not see libgomp's barriers; a device gives kernels one thread for that reason
-[[maybe_unused]] const bool kOneThread = (omp_set_num_threads(1), true);
-#endif
-
 struct Rows {
-  explicit Rows(std::vector<std::int32_t> samples, std::vector<std::int32_t> positions)
-      : samples_(std::move(samples)), positions_(std::move(positions)) {}
-  Noise noise(PhiloxKey key, std::uint32_t place) const { return {key, ints(samples_), ints(positions_), place}; }
-  static ConstTensor ints(const std::vector<std::int32_t>& v) {
-    return {reinterpret_cast<const std::byte*>(v.data()), DType::kI32, {std::ssize(v)}};
-  }
+  Rows(const std::vector<std::int32_t>& samples, const std::vector<std::int32_t>& positions)
+      : samples_(ints(samples)), positions_(ints(positions)) {}
+  Noise noise(PhiloxKey key, std::uint32_t place) const { return {key, samples_, positions_, place}; }
 
  private:
-  std::vector<std::int32_t> samples_, positions_;
+  Held samples_, positions_;
 };
-
-Tensor matrix(std::vector<float>& values, std::int64_t rows) {
-  return {reinterpret_cast<std::byte*>(values.data()), DType::kF32, {rows, std::ssize(values) / rows}};
-}
 
 constexpr std::int64_t kRows = 64, kColumns = 1000;  // no multiple of the kernel's lanes
 
@@ -43,37 +31,40 @@ Rows some_rows() {
   return Rows(samples, positions);
 }
 
+Ops& ops() { return device_under_test().ops(); }
+
 // dropout of ones: 0 or the scale.
-std::vector<float> mask(const Noise& noise, float p) {
-  std::vector<float> ones(kRows * kColumns, 1.0F), y(kRows * kColumns, 7.0F);
-  cpu::dropout(matrix(y, kRows), matrix(ones, kRows), noise, p, Accumulate::kNo);
-  return y;
+Doubles mask(const Noise& noise, float p, std::int64_t rows = kRows) {
+  const Held ones(DType::kF32, {rows, kColumns}, Doubles(static_cast<std::size_t>(rows * kColumns), 1.0)),
+      y(DType::kF32, {rows, kColumns});
+  ops().dropout(y, ones, noise, p, Accumulate::kNo);
+  return y.values();
 }
 
-double kept(const std::vector<float>& mask) {
+double kept(const Doubles& mask) {
   double count = 0;
-  for (const float m : mask) count += m != 0 ? 1 : 0;
+  for (const double m : mask) count += m != 0 ? 1 : 0;
   return count;
 }
 
 TEST(Dropout, DropsAsOftenAsItSaysAndScalesWhatIsLeft) {
   const Rows rows = some_rows();
   for (const float p : {0.05F, 0.1F, 0.5F, 0.9F}) {
-    const std::vector<float> values = mask(rows.noise({1, 2}, 3), p);
+    const Doubles values = mask(rows.noise({1, 2}, 3), p);
     const auto n = static_cast<double>(values.size());
     const double expected = n * (1 - static_cast<double>(p)), sigma = std::sqrt(expected * static_cast<double>(p));
     EXPECT_NEAR(kept(values), expected, 5 * sigma) << p;
-    for (const float v : values) EXPECT_TRUE(v == 0 || std::abs(v * (1 - p) - 1) < 1e-3F) << v;
+    for (const double v : values) EXPECT_TRUE(v == 0 || std::abs(v * (1 - static_cast<double>(p)) - 1) < 1e-3) << v;
   }
 }
 
 TEST(Dropout, OfNothingChangesNothing) {
   const Rows rows = some_rows();
-  for (const float v : mask(rows.noise({1, 2}, 3), 0)) EXPECT_EQ(v, 1.0F);
+  for (const double v : mask(rows.noise({1, 2}, 3), 0)) EXPECT_EQ(v, 1.0);
 }
 
 // Of two independent masks at p = 1/2 half the values agree.
-void expect_independent(const std::vector<float>& a, const std::vector<float>& b, const char* what) {
+void expect_independent(const Doubles& a, const Doubles& b, const char* what) {
   double agree = 0;
   for (std::size_t i = 0; i < a.size(); ++i) agree += a[i] == b[i] ? 1 : 0;
   const auto n = static_cast<double>(a.size());
@@ -82,11 +73,11 @@ void expect_independent(const std::vector<float>& a, const std::vector<float>& b
 
 TEST(Dropout, IsIndependentBetweenPlacesKeysSamplesPositionsAndColumns) {
   const Rows rows = some_rows();
-  const std::vector<float> one = mask(rows.noise({1, 2}, 3), 0.5F);
+  const Doubles one = mask(rows.noise({1, 2}, 3), 0.5F);
   expect_independent(one, mask(rows.noise({1, 2}, 4), 0.5F), "another place");
   expect_independent(one, mask(rows.noise({1, 3}, 3), 0.5F), "another key");
   const auto shifted = [&](std::size_t by) {
-    std::vector<float> other = one;
+    Doubles other = one;
     std::rotate(other.begin(), other.begin() + static_cast<std::ptrdiff_t>(by), other.end());
     return other;
   };
@@ -98,33 +89,37 @@ TEST(Dropout, IsIndependentBetweenPlacesKeysSamplesPositionsAndColumns) {
 
 TEST(Dropout, OfARowDependsOnItsSampleAndPositionNotOnItsPlaceInTheBatch) {
   const Rows rows = some_rows();
-  const std::vector<float> whole = mask(rows.noise({1, 2}, 3), 0.5F);
+  const Doubles whole = mask(rows.noise({1, 2}, 3), 0.5F);
   const Rows alone({2}, {5});  // row 37
-  std::vector<float> ones(kColumns, 1.0F), y(kColumns);
-  cpu::dropout(matrix(y, 1), matrix(ones, 1), alone.noise({1, 2}, 3), 0.5F, Accumulate::kNo);
-  EXPECT_EQ(y, std::vector<float>(whole.begin() + 37 * kColumns, whole.begin() + 38 * kColumns));
+  EXPECT_EQ(mask(alone.noise({1, 2}, 3), 0.5F, 1),
+            Doubles(whole.begin() + 37 * kColumns, whole.begin() + 38 * kColumns));
 }
 
 TEST(Dropout, AddsTheSameMaskAsItWrites) {
   const Rows rows = some_rows();
-  std::vector<float> x(kRows * kColumns), y(x.size()), sum(x.size(), 1.0F);
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 97) - 48;
-  cpu::dropout(matrix(y, kRows), matrix(x, kRows), rows.noise({1, 2}, 3), 0.25F, Accumulate::kNo);
-  cpu::dropout(matrix(sum, kRows), matrix(x, kRows), rows.noise({1, 2}, 3), 0.25F, Accumulate::kYes);
-  for (std::size_t i = 0; i < x.size(); ++i) EXPECT_EQ(sum[i], 1.0F + y[i]);
+  Doubles numbers(kRows * kColumns);
+  for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<double>(i % 97) - 48;
+  const Held x(DType::kF32, {kRows, kColumns}, numbers), y(DType::kF32, {kRows, kColumns}),
+      sum(DType::kF32, {kRows, kColumns}, Doubles(numbers.size(), 1.0));
+  ops().dropout(y, x, rows.noise({1, 2}, 3), 0.25F, Accumulate::kNo);
+  ops().dropout(sum, x, rows.noise({1, 2}, 3), 0.25F, Accumulate::kYes);
+  const Doubles masked = y.values(), added = sum.values();
+  for (std::size_t i = 0; i < masked.size(); ++i)
+    EXPECT_EQ(static_cast<float>(added[i]), 1.0F + static_cast<float>(masked[i]));
 }
 
 TEST(Noise, OfASampleIsUniformWithinAlphaOverTheRootOfItsSize) {
   const Rows rows = some_rows();
-  std::vector<float> x(kRows * kColumns, 0.0F);
+  const Held held(DType::kF32, {kRows, kColumns}, Doubles(kRows * kColumns));
   const std::vector<std::int32_t> bounds{0, 4, 32, 64};
   constexpr float kAlpha = 5;
-  cpu::add_noise(matrix(x, kRows), rows.noise({1, 2}, 0), Rows::ints(bounds), kAlpha);
+  ops().add_noise(held, rows.noise({1, 2}, 0), ints(bounds), kAlpha);
+  const Doubles x = held.values();
   for (std::size_t s = 0; s + 1 < bounds.size(); ++s) {
     const auto size = static_cast<double>((bounds[s + 1] - bounds[s]) * kColumns), limit = kAlpha / std::sqrt(size);
     double mean = 0, square = 0, largest = 0;
     for (std::int64_t i = bounds[s] * kColumns; i < bounds[s + 1] * kColumns; ++i) {
-      const double v = static_cast<double>(x[static_cast<std::size_t>(i)]) / limit;
+      const double v = x[static_cast<std::size_t>(i)] / limit;
       mean += v / size;
       square += v * v / size;
       largest = std::max(largest, std::abs(v));

@@ -1,0 +1,43 @@
+// What emulated device code calls: the thread that runs, the barriers of its block and warp, its shared memory. A
+// kernel's threads are fibers of one host thread, so `static thread_local` is shared memory.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <functional>
+#include <source_location>
+#include <type_traits>
+
+namespace emulation {
+
+// Small and fast to reach: kernels read them all the time. The library is always there when a program starts.
+#define EMULATION_TLS extern __thread __attribute__((tls_model("initial-exec")))
+EMULATION_TLS uint3 thread_index, block_index;
+EMULATION_TLS uint3 block_size, grid_size;
+#undef EMULATION_TLS
+
+// All threads of the block meet here. Waiting at different places, or for a thread that has ended, is an error.
+void block_barrier(const std::source_location& where);
+
+// The lanes of `mask` meet here; the last one runs complete(payloads of the 32 lanes, mask), then all go on.
+using Payloads = void* const*;
+void meet_in_warp(const char* what, unsigned mask, const std::source_location& where, void* payload,
+                  void (*complete)(Payloads lanes, unsigned mask));
+
+unsigned lane();
+// 16-byte aligned, as large as the launch asked for; a page that cannot be touched lies right behind.
+void* dynamic_shared_memory();
+
+// Ends the kernel; its device reports `error` from now on, the text says which kernel, block and thread it was.
+[[noreturn]] void fail_thread(cudaError_t error, const char* text, const std::source_location* where = nullptr);
+
+// Device addresses are never accessible as such; a kernel and the work of a library see memory through a view.
+// `pointer`: it must lie in `device`'s memory or in pinned memory. Otherwise every word in the range of device
+// addresses is taken for one.
+void see_through_views(void* parameter, std::size_t bytes, bool pointer, int device);
+int device_of(cudaStream_t stream);
+
+cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel, std::size_t parameter_bytes,
+                          std::function<void()> body);
+
+}  // namespace emulation

@@ -1,0 +1,144 @@
+#include "emulation/stream.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "emulation/errors.h"
+#include "emulation/settings.h"
+
+namespace emulation {
+
+namespace {
+
+struct Streams {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<CUstream_st>> open;
+  std::uint64_t made = 0;
+};
+
+Streams& streams() {
+  static auto* all = new Streams;  // a stream's thread may still run when the program ends
+  return *all;
+}
+
+}  // namespace
+
+void Completion::complete() {
+  {
+    const std::lock_guard lock(mutex_);
+    done_ = true;
+    when_ = std::chrono::steady_clock::now();
+  }
+  moved_.notify_all();
+}
+
+void Completion::wait() {
+  std::unique_lock lock(mutex_);
+  moved_.wait(lock, [&] { return done_; });
+}
+
+bool Completion::done() {
+  const std::lock_guard lock(mutex_);
+  return done_;
+}
+
+std::chrono::steady_clock::time_point Completion::when() {
+  const std::lock_guard lock(mutex_);
+  return when_;
+}
+
+Stream::Stream(int device, std::uint64_t number) : device_(device), number_(number) {}
+
+Stream* Stream::make(int device) {
+  const std::lock_guard lock(streams().mutex);
+  auto made = std::make_shared<CUstream_st>(device, ++streams().made);
+  streams().open.push_back(made);
+  std::thread([made] { made->serve(); }).detach();
+  return made.get();
+}
+
+bool Stream::known(cudaStream_t stream) {
+  const std::lock_guard lock(streams().mutex);
+  return std::ranges::any_of(streams().open, [&](const auto& each) { return each.get() == stream; });
+}
+
+// Returns at once; what was submitted still runs.
+void Stream::destroy(Stream* stream) {
+  stream->close();
+  const std::lock_guard lock(streams().mutex);
+  std::erase_if(streams().open, [&](const auto& each) { return each.get() == stream; });
+}
+
+void Stream::wait_for_device(int device) {
+  std::vector<std::shared_ptr<Completion>> last;
+  {
+    const std::lock_guard lock(streams().mutex);
+    for (const auto& each : streams().open)
+      if (each->device() == device) last.push_back(each->record());
+  }
+  for (const auto& each : last) each->wait();
+}
+
+void Stream::submit(std::function<void()> work, bool always) {
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back({std::move(work), always});
+  }
+  arrived_.notify_one();
+}
+
+std::shared_ptr<Completion> Stream::record() {
+  auto completion = std::make_shared<Completion>();
+  submit([completion] { completion->complete(); }, true);
+  return completion;
+}
+
+void Stream::dawdle(unsigned microseconds) {
+  const std::lock_guard lock(mutex_);
+  dawdle_ = microseconds;
+}
+
+bool Stream::idle() {
+  const std::lock_guard lock(mutex_);
+  return queue_.empty() && !busy_;
+}
+
+void Stream::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  arrived_.notify_one();
+}
+
+// One piece of work in eight waits up to the longest pause: order and length follow from (seed, stream, ticket).
+void Stream::pause(std::uint64_t ticket) const {
+  const std::uint64_t random = mixed(seed(), number_, ticket);
+  unsigned length = dawdle_;
+  if (settings().longest_pause > 0 && (random >> 32) % 8 == 0)
+    length += static_cast<unsigned>(random & 0xFFFFFFFFU) % settings().longest_pause;
+  if (length > 0) std::this_thread::sleep_for(std::chrono::microseconds(length));
+}
+
+void Stream::serve() {
+  for (std::uint64_t ticket = 0;; ++ticket) {
+    Item item;
+    {
+      std::unique_lock lock(mutex_);
+      arrived_.wait(lock, [&] { return closing_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      item = std::move(queue_.front());
+      queue_.pop_front();
+      busy_ = true;
+    }
+    pause(ticket);
+    if (item.always || device_error(device_) == cudaSuccess) item.work();
+    item = {};  // what it held goes before the stream looks idle
+    const std::lock_guard lock(mutex_);
+    busy_ = false;
+  }
+}
+
+}  // namespace emulation

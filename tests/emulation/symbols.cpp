@@ -1,0 +1,177 @@
+#include "emulation/symbols.h"
+
+#include <cxxabi.h>
+#include <elf.h>
+#include <link.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace emulation {
+
+namespace {
+
+struct Variable {
+  std::string name;
+  std::size_t offset, bytes;  // in the block of thread-local variables
+};
+
+struct Function {
+  std::string name;
+  std::size_t bytes;
+};
+
+// A program or library: its symbols are read from its file.
+struct Object {
+  std::map<std::uintptr_t, Function> functions;
+  std::map<std::uintptr_t, unsigned> threads;  // first instruction of a kernel with launch bounds
+  std::vector<Variable> variables;
+};
+
+std::string file_content(const char* path) {
+  std::ifstream file(path[0] == '\0' ? "/proc/self/exe" : path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+template <typename T>
+const T* at(const std::string& content, std::size_t offset) {
+  return reinterpret_cast<const T*>(content.data() + offset);
+}
+
+void read_symbols(Object& object, const std::string& content, const ElfW(Shdr) & table, const ElfW(Shdr) & strings,
+                  std::uintptr_t base) {
+  const auto* symbols = at<ElfW(Sym)>(content, table.sh_offset);
+  for (std::size_t i = 0; i < table.sh_size / sizeof *symbols; ++i) {
+    const char* name = content.data() + strings.sh_offset + symbols[i].st_name;
+    const auto type = ELF64_ST_TYPE(symbols[i].st_info);
+    if (type == STT_FUNC && symbols[i].st_shndx != SHN_UNDEF)
+      object.functions[base + symbols[i].st_value] = {name, symbols[i].st_size};
+    if (type == STT_TLS && std::strstr(name, "B15emulated_shared") != nullptr)
+      object.variables.push_back({name, symbols[i].st_value, symbols[i].st_size});
+  }
+}
+
+// Each entry is the address of the no-ops in front of a kernel, one for each thread.
+void read_launch_bounds(Object& object, const ElfW(Shdr) & section, std::uintptr_t base) {
+  const auto* entries = reinterpret_cast<const std::uintptr_t*>(base + section.sh_addr);
+  for (std::size_t i = 0; i < section.sh_size / sizeof *entries; ++i) {
+    const auto* code = reinterpret_cast<const unsigned char*>(entries[i]);
+    if (code == nullptr) continue;
+    unsigned threads = 0;
+    while (code[threads] == 0x90) ++threads;
+    object.threads[entries[i] + threads] = threads;
+  }
+}
+
+std::unique_ptr<Object> read_object(const char* path, std::uintptr_t base) {
+  auto object = std::make_unique<Object>();
+  const std::string content = file_content(path);
+  if (content.size() < sizeof(ElfW(Ehdr))) return object;
+  const auto* header = at<ElfW(Ehdr)>(content, 0);
+  const auto* sections = at<ElfW(Shdr)>(content, header->e_shoff);
+  const char* names = content.data() + sections[header->e_shstrndx].sh_offset;
+  for (std::size_t i = 0; i < header->e_shnum; ++i) {
+    const auto& section = sections[i];
+    if (section.sh_type == SHT_SYMTAB) read_symbols(*object, content, section, sections[section.sh_link], base);
+    if (std::strcmp(names + section.sh_name, "__patchable_function_entries") == 0)
+      read_launch_bounds(*object, section, base);
+  }
+  return object;
+}
+
+// The loaded object that an address lies in.
+struct Found {
+  std::uintptr_t address = 0;
+  std::uintptr_t base = 0;
+  std::string path;
+  char* thread_locals = nullptr;  // this host thread's
+  bool found = false;
+};
+
+Found object_at(const void* address) {
+  Found found;
+  found.address = reinterpret_cast<std::uintptr_t>(address);
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* data) {
+        auto& wanted = *static_cast<Found*>(data);
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const auto& segment = info->dlpi_phdr[i];
+          const std::uintptr_t start = info->dlpi_addr + segment.p_vaddr;
+          if (segment.p_type != PT_LOAD || wanted.address < start || wanted.address >= start + segment.p_memsz) continue;
+          wanted.base = info->dlpi_addr;
+          wanted.path = info->dlpi_name;
+          wanted.thread_locals = static_cast<char*>(info->dlpi_tls_data);
+          wanted.found = true;
+          return 1;
+        }
+        return 0;
+      },
+      &found);
+  return found;
+}
+
+std::mutex mutex;
+
+const Object& object_of(const Found& found) {
+  static auto* objects = new std::map<std::uintptr_t, std::unique_ptr<Object>>;
+  auto& object = (*objects)[found.base];
+  if (!object) object = read_object(found.path.c_str(), found.base);
+  return *object;
+}
+
+std::string readable(const std::string& mangled) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status),
+                                                    std::free);
+  if (!text) return mangled;
+  std::string name = text.get();
+  for (const char* drop : {"(anonymous namespace)::", "void "})
+    for (auto i = name.find(drop); i != std::string::npos; i = name.find(drop)) name.erase(i, std::strlen(drop));
+  return name.substr(0, name.find('('));
+}
+
+KernelFacts facts_in(const Object& object, std::uintptr_t kernel) {
+  KernelFacts facts;
+  facts.name = "a kernel without a name";
+  if (const auto function = object.functions.find(kernel); function != object.functions.end()) {
+    const std::string& name = function->second.name;
+    facts.name = readable(name);
+    // What is local to the function _Z<name> is called _ZZ<name>E<variable>.
+    const std::string prefix = name.starts_with("_Z") ? "_ZZ" + name.substr(2) + "E" : name;
+    for (const auto& variable : object.variables)
+      if (variable.name.starts_with(prefix)) facts.static_shared += variable.bytes;
+  }
+  if (const auto bounds = object.threads.find(kernel); bounds != object.threads.end())
+    facts.most_threads = bounds->second;
+  return facts;
+}
+
+}  // namespace
+
+const KernelFacts& facts_of(const void* kernel) {
+  const std::lock_guard lock(mutex);
+  static auto* known = new std::map<const void*, KernelFacts>;
+  if (const auto found = known->find(kernel); found != known->end()) return found->second;
+  const Found found = object_at(kernel);
+  return (*known)[kernel] = found.found ? facts_in(object_of(found), found.address) : KernelFacts{"an unknown kernel", 1024, 0};
+}
+
+const std::vector<SharedVariable>& shared_variables(const void* kernel) {
+  thread_local std::map<const void*, std::vector<SharedVariable>> known;
+  if (const auto found = known.find(kernel); found != known.end()) return found->second;
+  auto& variables = known[kernel];
+  const Found found = object_at(kernel);
+  if (!found.found || found.thread_locals == nullptr) return variables;
+  const std::lock_guard lock(mutex);
+  for (const auto& variable : object_of(found).variables)
+    variables.push_back({found.thread_locals + variable.offset, variable.bytes});
+  return variables;
+}
+
+}  // namespace emulation

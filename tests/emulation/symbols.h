@@ -1,0 +1,25 @@
+// What the symbols of the program (or of the library that holds a kernel) say: names of kernels, their shared
+// variables, how many threads they promised to be launched with.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace emulation {
+
+struct KernelFacts {
+  std::string name;               // demangled, without parameters
+  unsigned most_threads = 1024;   // of __launch_bounds__
+  std::size_t static_shared = 0;  // bytes of the shared variables in the kernel's own body
+};
+const KernelFacts& facts_of(const void* kernel);
+
+// Where the shared variables of the kernel's program lie on this host thread: all of them, kernels' and functions'.
+struct SharedVariable {
+  char* data;
+  std::size_t bytes;
+};
+const std::vector<SharedVariable>& shared_variables(const void* kernel);
+
+}  // namespace emulation

@@ -1,0 +1,56 @@
+// What the compiler's checks of alignment, array bounds, shifts and divisions call in emulated kernels: the kernel ends
+// with the place in the source. On the host they end the program. (UBSan's own library would do the same for the host,
+// and nothing for a kernel.)
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "emulation/block.h"
+
+namespace {
+
+struct Place {
+  const char* file;
+  std::uint32_t line, column;
+};
+
+[[noreturn]] void report(const Place& place, cudaError_t code, const std::string& what) {
+  const std::string_view path = place.file;
+  const std::string text = fmt::format("{}:{}: {}", path.substr(path.rfind('/') + 1), place.line, what);
+  if (auto* block = emulation::Block::running()) block->fail(code, text);
+  fmt::print(stderr, "{}\n", text);
+  std::abort();
+}
+
+struct TypeMismatch {
+  Place place;
+  const void* type;
+  unsigned char log_alignment, kind;
+};
+
+}  // namespace
+
+extern "C" {
+
+void __ubsan_handle_type_mismatch_v1(const TypeMismatch* data, std::uintptr_t pointer) {
+  const std::uintptr_t alignment = std::uintptr_t{1} << data->log_alignment;
+  report(data->place, cudaErrorMisalignedAddress,
+         pointer == 0 ? "an access to a null pointer"
+                      : fmt::format("a misaligned access: address {:#x} is no multiple of {}", pointer, alignment));
+}
+void __ubsan_handle_out_of_bounds(const Place* place, std::uintptr_t index) {
+  report(*place, cudaErrorIllegalAddress, fmt::format("index {} is outside its array", static_cast<long>(index)));
+}
+void __ubsan_handle_shift_out_of_bounds(const Place* place, std::uintptr_t, std::uintptr_t) {
+  report(*place, cudaErrorLaunchFailure, "a shift by more bits than the type has");
+}
+void __ubsan_handle_divrem_overflow(const Place* place, std::uintptr_t, std::uintptr_t) {
+  report(*place, cudaErrorLaunchFailure, "an integer division by zero, or one that overflows");
+}
+void __ubsan_handle_builtin_unreachable(const Place* place) {
+  report(*place, cudaErrorLaunchFailure, "a place is reached that cannot be");
+}
+
+}  // extern "C"

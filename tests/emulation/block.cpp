@@ -7,9 +7,10 @@
 #include <numeric>
 #include <string_view>
 
-namespace emulation {
+__thread uint3 threadIdx, blockIdx;
+__thread dim3 blockDim, gridDim;
 
-__thread uint3 thread_index, block_index, block_size, grid_size;
+namespace emulation {
 
 namespace {
 
@@ -26,7 +27,12 @@ bool same(const std::source_location& a, const std::source_location& b) {
 
 }  // namespace
 
-Block::Block() : thread_(kMostThreads), index_(kMostThreads), warps_(kMostThreads / kWarpSize), ready_(kMostThreads) {}
+Block::Block()
+    : thread_(kMostThreads),
+      copies_(kMostThreads),
+      index_(kMostThreads),
+      warps_(kMostThreads / kWarpSize),
+      ready_(kMostThreads) {}
 Block::~Block() = default;
 
 Block* Block::running() { return running_block; }
@@ -61,17 +67,17 @@ void Block::make_ready(unsigned first, unsigned count, std::uint32_t mask) {
 
 void Block::set_current(unsigned thread) {
   current_ = thread;
-  thread_index = index_[thread];
+  threadIdx = index_[thread];
 }
 
 Failure Block::run(const std::function<void()>& body, std::uint64_t seed) {
   body_ = &body;
   random_ = seed;
-  threads_ = block_size.x * block_size.y * block_size.z;
+  threads_ = blockDim.x * blockDim.y * blockDim.z;
   ended_ = at_barrier_ = first_ready_ = ready_count_ = 0;
   failure_ = {};
-  if (shape_.x != block_size.x || shape_.y != block_size.y || shape_.z != block_size.z) {
-    shape_ = block_size;
+  if (shape_.x != blockDim.x || shape_.y != blockDim.y || shape_.z != blockDim.z) {
+    shape_ = blockDim;
     for (unsigned i = 0; i < threads_; ++i)
       index_[i] = {i % shape_.x, i / shape_.x % shape_.y, i / (shape_.x * shape_.y)};
   }
@@ -88,6 +94,7 @@ Failure Block::run(const std::function<void()>& body, std::uint64_t seed) {
 }
 
 void Block::restart() {
+  for (auto& each : copies_) each.clear();
   free_.clear();
   for (auto& stack : stacks_) {
     stack->restart();
@@ -97,8 +104,8 @@ void Block::restart() {
 
 Fiber& Block::free_stack() {
   if (free_.empty()) {
-    stacks_.push_back(std::make_unique<Fiber>([](void* block, Fiber& self) { static_cast<Block*>(block)->serve(self); }, this,
-                                              static_cast<unsigned>(stacks_.size())));
+    stacks_.push_back(std::make_unique<Fiber>([](void* block, Fiber& self) { static_cast<Block*>(block)->serve(self); },
+                                              this, static_cast<unsigned>(stacks_.size())));
     free_.push_back(stacks_.back().get());
   }
   Fiber& stack = *free_.back();
@@ -127,6 +134,7 @@ void Block::serve(Fiber& self) {
       thread_[t].state = State::kReady;
       thread_[t].fiber = &self;
       (*body_)();
+      copies_[current_].clear();
       thread_[current_].state = State::kEnded;
       ++ended_;
     } else {
@@ -200,8 +208,8 @@ void Block::meet_in_warp(const char* what, unsigned mask, const std::source_loca
 }
 
 void Block::fail(cudaError_t code, const std::string& text) {
-  failure_ = {code, fmt::format("block ({}, {}, {}), thread ({}, {}, {}): {}", block_index.x, block_index.y,
-                                block_index.z, thread_index.x, thread_index.y, thread_index.z, text)};
+  failure_ = {code, fmt::format("block ({}, {}, {}), thread ({}, {}, {}): {}", blockIdx.x, blockIdx.y, blockIdx.z,
+                                threadIdx.x, threadIdx.y, threadIdx.z, text)};
   thread_[current_].fiber->switch_to(host_);
   std::abort();  // nobody comes back here
 }
@@ -217,8 +225,8 @@ std::string Block::states() const {
     const std::string state = state_of(thread_[i]);
     unsigned end = i + 1;
     while (end < threads_ && state_of(thread_[end]) == state) ++end;
-    text += fmt::format("\n  threads {} to {} of block ({}, {}, {}): {}", i, end - 1, block_index.x, block_index.y,
-                        block_index.z, state);
+    text += fmt::format("\n  threads {} to {} of block ({}, {}, {}): {}", i, end - 1, blockIdx.x, blockIdx.y,
+                        blockIdx.z, state);
     if (text.size() > 2000) return text + "\n  ...";
     i = end;
   }

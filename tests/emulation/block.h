@@ -27,7 +27,7 @@ class Block {
   Block();
   ~Block();
 
-  // Runs `body` once for each thread; block_size, block_index and grid_size are set.
+  // Runs `body` once for each thread; blockDim, blockIdx and gridDim are set.
   Failure run(const std::function<void()>& body, std::uint64_t seed);
 
   // Called by the running thread.
@@ -39,6 +39,12 @@ class Block {
   // The block whose thread runs on this host thread; null outside of kernels.
   static Block* running();
   unsigned thread() const { return current_; }
+  // Of the running thread: begun and not waited for.
+  struct Copy {
+    void* to;
+    const void* from;
+  };
+  std::vector<Copy>& copies() { return copies_[current_]; }
   // Forgets what waits on the stacks; also before another host thread uses the block.
   void restart();
   bool stack_overran(const void* address) const;
@@ -77,8 +83,9 @@ class Block {
   std::source_location barrier_;
   std::uint64_t random_ = 0;
   std::vector<Thread> thread_;
+  std::vector<std::vector<Copy>> copies_;
   std::vector<uint3> index_;  // threadIdx of each
-  uint3 shape_{};             // the block size that they are for
+  dim3 shape_{0, 0, 0};       // the block size that they are for
   std::vector<Warp> warps_;
   std::vector<unsigned> ready_;  // ring of threads that can go on
   unsigned first_ready_ = 0, ready_count_ = 0;

@@ -92,7 +92,8 @@ TEST_F(Emulation, SumsByShufflesAndThroughSharedMemory) {
   ASSERT_EQ(launch(kBlockSums, 3, 256, 0, to, from, 500), cudaSuccess);
   const auto y = read(to, 3);
   for (std::size_t i = 0; i < 3; ++i)
-    EXPECT_EQ(y[i], std::accumulate(x.begin() + 500 * static_cast<long>(i), x.begin() + 500 * static_cast<long>(i + 1), 0.0F));
+    EXPECT_EQ(y[i], std::accumulate(x.begin() + 500 * static_cast<long>(i), x.begin() + 500 * static_cast<long>(i + 1),
+                                    0.0F));
 }
 
 TEST_F(Emulation, GivesEveryLaneWhatTheWarpFunctionsPromise) {
@@ -101,9 +102,14 @@ TEST_F(Emulation, GivesEveryLaneWhatTheWarpFunctionsPromise) {
   const auto y = read(to, 64 * 8);
   for (int t = 0; t < 64; ++t) {
     const int warp = t / 32 * 32, lane = t % 32;
-    const std::vector<int> expected{warp + 5,          warp + (lane ^ 3),           lane < 28 ? t + 4 : t,
-                                    lane % 8 >= 4 ? t - 4 : t, 0x49249249,          1,
-                                    warp + (lane < 16 ? 1 : 17), warp + 9};
+    const std::vector<int> expected{warp + 5,
+                                    warp + (lane ^ 3),
+                                    lane < 28 ? t + 4 : t,
+                                    lane % 8 >= 4 ? t - 4 : t,
+                                    0x49249249,
+                                    1,
+                                    warp + (lane < 16 ? 1 : 17),
+                                    warp + 9};
     EXPECT_EQ(std::vector<int>(y.begin() + 8 * t, y.begin() + 8 * t + 8), expected) << "thread " << t;
   }
 }
@@ -137,6 +143,30 @@ TEST_F(Emulation, MultipliesFragmentsLikeATensorCore) {
   const auto half_a = random_numbers<F16>(256, 3), half_b = random_numbers<F16>(128, 4);
   ASSERT_EQ(outcome(kProductF16, 1, 32, 0, d, on_device(half_a), on_device(half_b)), cudaSuccess);
   expect_product(half_a, half_b, read(d, 128));
+}
+
+TEST_F(Emulation, LoadsMatricesForTensorCores) {
+  std::vector<unsigned short> x(256);
+  std::iota(x.begin(), x.end(), static_cast<unsigned short>(0));
+  auto* to = on_device<unsigned>(256);
+  ASSERT_EQ(outcome(kMatrices, 1, 32, 0, to, on_device(x)), cudaSuccess) << emulation::failure();
+  const auto y = read(to, 256);
+  for (unsigned lane = 0; lane < 32; ++lane)
+    for (unsigned m = 0; m < 4; ++m) {
+      const unsigned row = lane / 4, column = 2 * (lane % 4), start = 64 * m;
+      EXPECT_EQ(y[lane * 8 + m], (start + row * 8 + column) | (start + row * 8 + column + 1) << 16);
+      EXPECT_EQ(y[lane * 8 + 4 + m], (start + column * 8 + row) | (start + (column + 1) * 8 + row) << 16);
+    }
+}
+
+TEST_F(Emulation, CopiesBehindAThreadsBackOnlyForThoseWhoWait) {
+  const auto x = counted(128);
+  float *from = on_device(x), *to = on_device<float>(128);
+  ASSERT_EQ(outcome(kCopied, 1, 32, 512, to, from), cudaSuccess) << emulation::failure();
+  auto y = read(to, 128);
+  for (std::size_t i = 0; i < 128; ++i) EXPECT_EQ(y[i], i < 124 ? x[i] : 0);
+  ASSERT_EQ(outcome(kCopiedWithoutWait, 1, 32, 512, to, from), cudaSuccess) << emulation::failure();
+  EXPECT_TRUE(std::ranges::all_of(read(to, 128), [](float each) { return std::isnan(each); }));
 }
 
 TEST_F(Emulation, ShufflesTheOrderOfThreadsBySeed) {
@@ -184,9 +214,9 @@ TEST_F(Emulation, FindsAMissingBarrier) {
 
 TEST_F(Emulation, FindsThreadsThatMissABarrier) {
   EXPECT_EQ(outcome(kBarrierForHalf, 1, 64, 0), cudaErrorLaunchFailure);
-  EXPECT_THAT(emulation::failure(), AllOf(HasSubstr("barrier_for_half"), HasSubstr("deadlock"),
-                                          HasSubstr("threads 0 to 31"), HasSubstr("__syncthreads at kernels.cu"),
-                                          HasSubstr("threads 32 to 63"), HasSubstr("ended")));
+  EXPECT_THAT(emulation::failure(),
+              AllOf(HasSubstr("barrier_for_half"), HasSubstr("deadlock"), HasSubstr("threads 0 to 31"),
+                    HasSubstr("__syncthreads at kernels.cu"), HasSubstr("threads 32 to 63"), HasSubstr("ended")));
 }
 
 TEST_F(Emulation, FindsDivergentBarriers) {
@@ -200,9 +230,9 @@ TEST_F(Emulation, FindsLanesThatMissAShuffle) {
 }
 
 TEST_F(Emulation, FindsOverrunsOfDynamicSharedMemory) {
-  EXPECT_EQ(outcome(kSharedOverrun, 1, 32, 64, 64, 63), cudaSuccess);
-  for (const auto [bytes, at] : {std::pair{64U, 64U}, {64U, 4000U}, {60U, 60U}, {4096U, 4096U}, {64U, 0U - 1U}, {0U, 0U}}) {
-    EXPECT_EQ(outcome(kSharedOverrun, 1, 32, bytes, bytes, at), cudaErrorIllegalAddress) << bytes << " " << at;
+  EXPECT_EQ(outcome(kSharedOverrun, 1, 32, 64, 63), cudaSuccess);
+  for (const auto& [bytes, at] : {std::pair{64U, 64}, {64U, 4000}, {60U, 60}, {4096U, 4096}, {64U, -1}, {0U, 0}}) {
+    EXPECT_EQ(outcome(kSharedOverrun, 1, 32, bytes, at), cudaErrorIllegalAddress) << bytes << " " << at;
     EXPECT_THAT(emulation::failure(), AllOf(HasSubstr("shared_overrun"), HasSubstr("dynamic shared memory")));
     emulation::reset();
   }
@@ -234,14 +264,16 @@ TEST_F(Emulation, FindsVectorLoadsThatAreNotAligned) {
 TEST_F(Emulation, FindsAnIndexThatItsKernelChecks) {
   EXPECT_EQ(outcome(kCheckIndex, 2, 32, 0, 32), cudaSuccess);
   EXPECT_EQ(outcome(kCheckIndex, 2, 32, 0, 31), cudaErrorLaunchFailure);
-  EXPECT_THAT(emulation::failure(), AllOf(HasSubstr("check_index"), HasSubstr("thread (31, 0, 0)"), HasSubstr("device_check")));
+  EXPECT_THAT(emulation::failure(),
+              AllOf(HasSubstr("check_index"), HasSubstr("thread (31, 0, 0)"), HasSubstr("device_check")));
 }
 
 TEST_F(Emulation, FindsReadsOutsideOfAllocations) {
   float *to = on_device<float>(1), *from = on_device<float>(100);
   EXPECT_EQ(outcome(kReadAt, 1, 1, 0, to, from, 99), cudaSuccess);
   EXPECT_EQ(outcome(kReadAt, 1, 1, 0, to, from, 2000), cudaErrorIllegalAddress);
-  EXPECT_THAT(emulation::failure(), AllOf(HasSubstr("read_at"), HasSubstr("behind the end of an allocation of 400 bytes")));
+  EXPECT_THAT(emulation::failure(),
+              AllOf(HasSubstr("read_at"), HasSubstr("behind the end of an allocation of 400 bytes")));
   emulation::reset();
   std::vector<float> host(4);
   EXPECT_EQ(outcome(kReadAt, 1, 1, 0, to, host.data(), 0), cudaErrorIllegalAddress);
@@ -261,12 +293,14 @@ TEST_F(Emulation, RefusesLaunchesBeyondTheLimits) {
   EXPECT_EQ(launch(kDoubled, dim3(1, 65536), 1, 0, to, from, 0), cudaErrorInvalidConfiguration);
   EXPECT_EQ(launch(kDoubled, 0, 1, 0, to, from, 0), cudaErrorInvalidConfiguration);
   EXPECT_EQ(launch(kBlockSums, 1, 288, 0, to, from, 0), cudaErrorLaunchOutOfResources);
-  EXPECT_THAT(cudaGetErrorString(cudaErrorLaunchOutOfResources), HasSubstr("288 threads, but its __launch_bounds__ promise 256"));
+  EXPECT_THAT(cudaGetErrorString(cudaErrorLaunchOutOfResources),
+              HasSubstr("288 threads, but its __launch_bounds__ promise 256"));
   EXPECT_EQ(launch(kDoubled, 1, 1, 48 << 10, to, from, 0), cudaSuccess);
   EXPECT_EQ(launch(kBlockSums, 1, 1, 48 << 10, to, from, 0), cudaErrorInvalidValue);  // 32 static bytes beside it
   EXPECT_EQ(launch(kDoubled, 1, 1, (48 << 10) + 1, to, from, 0), cudaErrorInvalidValue);
   const auto* kernel = reinterpret_cast<const void*>(kDoubled);
-  EXPECT_EQ(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (99 << 10) + 1), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (99 << 10) + 1),
+            cudaErrorInvalidValue);
   EXPECT_EQ(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 99 << 10), cudaSuccess);
   EXPECT_EQ(launch(kDoubled, 1, 1, 99 << 10, to, from, 0), cudaSuccess);
   EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
@@ -278,13 +312,15 @@ TEST_F(Emulation, KeepsAKernelsErrorLikeADevice) {
   EXPECT_EQ(cudaMalloc(&data, 4), cudaErrorLaunchFailure);
   EXPECT_EQ(cudaGetLastError(), cudaErrorLaunchFailure);
   EXPECT_EQ(cudaGetLastError(), cudaErrorLaunchFailure);
-  EXPECT_THAT(cudaGetErrorString(cudaErrorLaunchFailure), AllOf(HasSubstr("unspecified launch failure"), HasSubstr("check_index")));
+  EXPECT_THAT(cudaGetErrorString(cudaErrorLaunchFailure),
+              AllOf(HasSubstr("unspecified launch failure"), HasSubstr("check_index")));
 }
 
 TEST_F(Emulation, DiesWhereHostCodeTouchesDeviceMemory) {
   const float* data = on_device(counted(4));
   ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
-  EXPECT_DEATH(EXPECT_EQ(data[1], 1), "host code touches device memory: byte 4 of an allocation of 16 bytes on device 0");
+  EXPECT_DEATH(EXPECT_EQ(data[1], 1),
+               "host code touches device memory: byte 4 of an allocation of 16 bytes on device 0");
 }
 
 TEST_F(Emulation, ShowsAMissingWaitBetweenStreams) {

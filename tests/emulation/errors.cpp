@@ -43,8 +43,8 @@ Errors& errors() {
           fmt::print(stderr, "emulation: EMULATED_CUDA_FAIL: write {} as FUNCTION:NTH:CODE\n", item);
           std::abort();
         }
-        made->injected.insert({item.substr(0, first), {std::atoi(item.c_str() + first + 1),
-                                                       std::atoi(item.c_str() + second + 1)}});
+        made->injected.insert(
+            {item.substr(0, first), {std::atoi(item.c_str() + first + 1), std::atoi(item.c_str() + second + 1)}});
       }
       made->watched = !made->injected.empty();
     }

@@ -45,7 +45,8 @@ std::string text_of(const Fault& f) {
 // Where a kernel's thread goes on after the signal, on its own stack or on the emergency one.
 [[noreturn]] void land() {
   Block& block = *Block::running();
-  const auto code = fault.signal == SIGSEGV || fault.signal == SIGBUS ? cudaErrorIllegalAddress : cudaErrorLaunchFailure;
+  const auto code =
+      fault.signal == SIGSEGV || fault.signal == SIGBUS ? cudaErrorIllegalAddress : cudaErrorLaunchFailure;
   block.fail(code, block.stack_overran(fault.address) ? "the stack of a thread is full" : text_of(fault));
 }
 
@@ -72,7 +73,7 @@ void on_signal(int signal, siginfo_t* info, void* context) {
 void catch_faults() {
   static std::once_flag once;
   std::call_once(once, [] {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = &on_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigemptyset(&action.sa_mask);

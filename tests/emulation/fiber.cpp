@@ -18,8 +18,7 @@ thread_local Fiber* came_from = nullptr;
 }
 
 void start_fiber(Fiber* fiber) {
-  if (__sanitizer_finish_switch_fiber)
-    __sanitizer_finish_switch_fiber(nullptr, &came_from->bottom_, &came_from->size_);
+  if (__sanitizer_finish_switch_fiber) __sanitizer_finish_switch_fiber(nullptr, &came_from->bottom_, &came_from->size_);
   fiber->entry_(fiber->argument_, *fiber);
 }
 

@@ -24,8 +24,8 @@ void switch_stacks(void** save, void* to) {
 }
 
 void* prepare_stack(char* bottom, char* top, Fiber* fiber) {
-  auto* context = reinterpret_cast<ucontext_t*>(
-      (reinterpret_cast<std::uintptr_t>(top) - sizeof(ucontext_t)) & ~std::uintptr_t{63});
+  auto* context =
+      reinterpret_cast<ucontext_t*>((reinterpret_cast<std::uintptr_t>(top) - sizeof(ucontext_t)) & ~std::uintptr_t{63});
   getcontext(context);
   context->uc_stack.ss_sp = bottom;
   context->uc_stack.ss_size = static_cast<std::size_t>(reinterpret_cast<char*>(context) - bottom);

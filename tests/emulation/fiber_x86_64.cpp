@@ -47,12 +47,12 @@ void* prepare_stack(char*, char* top, Fiber* fiber) {
   *--at = 0;  // where a caller would have left its address: ends a backtrace
   *--at = 0;
   *--at = reinterpret_cast<std::uintptr_t>(&emulation_first_steps);
-  *--at = 0;                                                  // rbp
-  *--at = 0;                                                  // rbx
-  *--at = reinterpret_cast<std::uintptr_t>(fiber);            // r12
-  *--at = reinterpret_cast<std::uintptr_t>(&start_fiber);     // r13
-  *--at = 0;                                                  // r14
-  *--at = 0;                                                  // r15
+  *--at = 0;                                               // rbp
+  *--at = 0;                                               // rbx
+  *--at = reinterpret_cast<std::uintptr_t>(fiber);         // r12
+  *--at = reinterpret_cast<std::uintptr_t>(&start_fiber);  // r13
+  *--at = 0;                                               // r14
+  *--at = 0;                                               // r15
   return at;
 }
 

@@ -99,6 +99,8 @@ std::unique_ptr<Processor> take_processor() {
   return std::make_unique<Processor>();
 }
 
+thread_local const void* running_kernel = nullptr;
+
 struct Kernel {
   const void* address;
   dim3 grid, block;
@@ -108,15 +110,15 @@ struct Kernel {
 
 Failure run_block(const Kernel& kernel, std::uint64_t index, std::uint64_t seed) {
   const dim3 grid = kernel.grid;
-  block_index = {static_cast<unsigned>(index % grid.x), static_cast<unsigned>(index / grid.x % grid.y),
-                 static_cast<unsigned>(index / (std::uint64_t{grid.x} * grid.y))};
+  blockIdx = {static_cast<unsigned>(index % grid.x), static_cast<unsigned>(index / grid.x % grid.y),
+              static_cast<unsigned>(index / (std::uint64_t{grid.x} * grid.y))};
   processor->shared.prepare(kernel.shared);
   for (const auto& variable : shared_variables(kernel.address)) std::memset(variable.data, kUnwritten, variable.bytes);
   Failure failure = processor->block.run(kernel.body, mixed(seed, index));
   if (failure.code == cudaSuccess && !processor->shared.intact())
     failure = {cudaErrorIllegalAddress,
-               fmt::format("block ({}, {}, {}) wrote outside its {} bytes of dynamic shared memory", block_index.x,
-                           block_index.y, block_index.z, kernel.shared)};
+               fmt::format("block ({}, {}, {}) wrote outside its {} bytes of dynamic shared memory", blockIdx.x,
+                           blockIdx.y, blockIdx.z, kernel.shared)};
   return failure;
 }
 
@@ -124,8 +126,9 @@ void run(const Kernel& kernel, int device, std::uint64_t seed) {
   catch_faults();
   auto own = take_processor();
   processor = own.get();
-  grid_size = {kernel.grid.x, kernel.grid.y, kernel.grid.z};
-  block_size = {kernel.block.x, kernel.block.y, kernel.block.z};
+  running_kernel = kernel.address;
+  gridDim = kernel.grid;
+  blockDim = kernel.block;
   const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
   std::uint64_t stride = mixed(seed, 1) % blocks | 1U, at = mixed(seed, 2) % blocks;
   while (std::gcd(stride, blocks) != 1) ++stride;
@@ -195,6 +198,15 @@ void* dynamic_shared_memory() {
   return processor->shared.data();
 }
 
+bool is_shared(const void* address, std::size_t bytes) {
+  const auto* first = static_cast<const char*>(address);
+  const auto inside = [&](const char* data, std::size_t size) { return first >= data && first + bytes <= data + size; };
+  if (inside(processor->shared.data(), processor->shared.bytes())) return true;
+  for (const auto& variable : shared_variables(running_kernel))
+    if (inside(variable.data, variable.bytes)) return true;
+  return false;
+}
+
 bool just_outside_shared(const void* address) {
   return processor != nullptr && processor->shared.just_outside(address);
 }
@@ -232,9 +244,9 @@ extern "C" cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribut
   if (const auto error = enter("cudaFuncSetAttribute"); error != cudaSuccess) return error;
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
   if (value < 0 || static_cast<std::size_t>(value) + facts_of(kernel).static_shared > shared_at_most())
-    return breach(cudaErrorInvalidValue, kernel,
-                  fmt::format("{} bytes of shared memory; the smallest card that we support has {}", value,
-                              shared_at_most()));
+    return breach(
+        cudaErrorInvalidValue, kernel,
+        fmt::format("{} bytes of shared memory; the smallest card that we support has {}", value, shared_at_most()));
   const std::lock_guard lock(asked_for().mutex);
   asked_for().shared[kernel] = static_cast<std::size_t>(value) + facts_of(kernel).static_shared;
   return cudaSuccess;

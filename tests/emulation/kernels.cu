@@ -84,6 +84,30 @@ __global__ void product(float* d, const T* a, const T* b) {
   for (unsigned i = 0; i < 4; ++i) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = sums[i];
 }
 
+// y: 128 words; what load_matrices gives lane by lane, plain and then transposed, of 32 rows of 8 numbers.
+__global__ void matrices(unsigned* y, const unsigned short* x) {
+  __shared__ alignas(16) unsigned short rows[32][8];
+  for (int i = 0; i < 8; ++i) rows[threadIdx.x][i] = x[threadIdx.x * 8 + i];
+  __syncwarp();
+  unsigned plain[4], transposed[4];
+  shardlora::cuda::load_matrices(plain, rows[threadIdx.x]);
+  shardlora::cuda::load_matrices_transposed(transposed, rows[threadIdx.x]);
+  for (int i = 0; i < 4; ++i) {
+    y[threadIdx.x * 8 + i] = plain[i];
+    y[threadIdx.x * 8 + 4 + i] = transposed[i];
+  }
+}
+// Each of 32 threads copies four numbers behind its back, all but the last, and reads its neighbour's.
+template <bool kWait>
+__global__ void copied(float* y, const float* x) {
+  auto* shared = dynamic_shared<float>();
+  const unsigned t = threadIdx.x, neighbour = (t + 1) % 32;
+  shardlora::cuda::copy_16_async(shared + 4 * t, x + 4 * t, t != 31);
+  if constexpr (kWait) shardlora::cuda::wait_for_copies();
+  __syncthreads();
+  for (unsigned i = 0; i < 4; ++i) y[4 * neighbour + i] = shared[4 * neighbour + i];
+}
+
 __global__ void through_struct(Pointers p) {
   if (static_cast<int>(threadIdx.x) < p.n) p.y[threadIdx.x] = p.x[threadIdx.x] + 1;
 }
@@ -102,10 +126,9 @@ __global__ void barriers_of_two_kinds() {
 __global__ void shuffle_for_half(int* y) {
   if (threadIdx.x < 16) y[threadIdx.x] = __shfl_sync(0xFFFFFFFFU, static_cast<int>(threadIdx.x), 0);
 }
-__global__ void shared_overrun(unsigned bytes, unsigned at) {
+__global__ void shared_overrun(int at) {
   auto* shared = dynamic_shared<char>();
   if (threadIdx.x == 3) shared[at] = 1;
-  (void)bytes;
 }
 __global__ void static_overrun(float* y, int at) {
   __shared__ float parts[8];
@@ -133,10 +156,13 @@ void (*const kArrivals)(int*, unsigned*) = arrivals;
 void (*const kWarpFunctions)(int*) = warp_functions;
 void (*const kProductBF16)(float*, const BF16*, const BF16*) = product<BF16>;
 void (*const kProductF16)(float*, const F16*, const F16*) = product<F16>;
+void (*const kMatrices)(unsigned*, const unsigned short*) = matrices;
+void (*const kCopied)(float*, const float*) = copied<true>;
+void (*const kCopiedWithoutWait)(float*, const float*) = copied<false>;
 void (*const kBarrierForHalf)() = barrier_for_half;
 void (*const kBarriersOfTwoKinds)() = barriers_of_two_kinds;
 void (*const kShuffleForHalf)(int*) = shuffle_for_half;
-void (*const kSharedOverrun)(unsigned, unsigned) = shared_overrun;
+void (*const kSharedOverrun)(int) = shared_overrun;
 void (*const kStaticOverrun)(float*, int) = static_overrun;
 void (*const kUnwritten)(float*, bool) = unwritten;
 void (*const kFourAtOnce)(float4*, const float*) = four_at_once;

@@ -1,8 +1,10 @@
-// The warp's product: the last lane to come unpacks the fragments, multiplies and hands every lane its sums.
+// What a warp does together: the last lane to come unpacks the fragments, multiplies and hands every lane its sums, or
+// reads the rows of all lanes.
 #include "emulation/mma.h"
 
 #include <cstring>
 
+#include "emulation/block.h"
 #include "emulation/device.h"
 
 namespace emulation {
@@ -47,7 +49,57 @@ void multiply(Payloads lanes, unsigned) {
   }
 }
 
+struct Rows {
+  const void* row;
+  unsigned* d;
+};
+
+template <bool kTransposed>
+void load(Payloads lanes, unsigned) {
+  for (unsigned matrix = 0; matrix < 4; ++matrix) {
+    std::uint16_t values[8][8];
+    for (unsigned row = 0; row < 8; ++row)
+      std::memcpy(values[row], static_cast<const Rows*>(lanes[8 * matrix + row])->row, sizeof values[row]);
+    for (unsigned lane = 0; lane < 32; ++lane) {
+      const unsigned i = lane / 4, j = 2 * (lane % 4);
+      const unsigned low = kTransposed ? values[j][i] : values[i][j];
+      const unsigned high = kTransposed ? values[j + 1][i] : values[i][j + 1];
+      static_cast<const Rows*>(lanes[lane])->d[matrix] = low | high << 16;
+    }
+  }
+}
+
+void check_shared(const void* address, const std::source_location* where) {
+  if (reinterpret_cast<std::uintptr_t>(address) % 16 != 0)
+    fail_thread(cudaErrorMisalignedAddress, "16 bytes of shared memory at an address that is no multiple of 16", where);
+  if (!is_shared(address, 16)) fail_thread(cudaErrorIllegalAddress, "16 bytes that do not lie in shared memory", where);
+}
+
 }  // namespace
+
+void load_matrices(unsigned (&d)[4], const void* row, bool transposed, const std::source_location& where) {
+  check_shared(row, &where);
+  Rows rows{row, d};
+  meet_in_warp("load_matrices", 0xFFFFFFFFU, where, &rows, transposed ? &load<true> : &load<false>);
+}
+
+void copy_16_later(void* shared, const void* global, bool take) {
+  check_shared(shared, nullptr);
+  if (take && reinterpret_cast<std::uintptr_t>(global) % 16 != 0)
+    fail_thread(cudaErrorMisalignedAddress, "16 bytes are copied from an address that is no multiple of 16");
+  Block::running()->copies().push_back({shared, take ? global : nullptr});
+}
+
+void copy_now() {
+  auto& copies = Block::running()->copies();
+  for (const auto& [to, from] : copies) {
+    if (from == nullptr)
+      std::memset(to, 0, 16);
+    else
+      std::memcpy(to, from, 16);
+  }
+  copies.clear();
+}
 
 void mma_16816(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], bool bf16,
                const std::source_location& where) {

@@ -179,7 +179,8 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   ENTER("cudaEventRecord");
   if (!Stream::known(stream) || event == nullptr || event->device != stream->device())
-    return leave(cudaErrorInvalidResourceHandle, "cudaEventRecord: the event belongs to another device than the stream");
+    return leave(cudaErrorInvalidResourceHandle,
+                 "cudaEventRecord: the event belongs to another device than the stream");
   const std::lock_guard lock(event->mutex);
   event->last = stream->record();
   return cudaSuccess;

@@ -8,12 +8,12 @@
 namespace emulation {
 
 struct Settings {
-  int devices = 1;                     // EMULATED_CUDA_DEVICES; 0: a machine without a card
-  int major = 9, minor = 0;            // EMULATED_CUDA_CAPABILITY=8.6
-  int driver = 13000;                  // EMULATED_CUDA_DRIVER; 0: no driver
+  int devices = 1;                            // EMULATED_CUDA_DEVICES; 0: a machine without a card
+  int major = 9, minor = 0;                   // EMULATED_CUDA_CAPABILITY=8.6
+  int driver = 13000;                         // EMULATED_CUDA_DRIVER; 0: no driver
   std::size_t memory = std::size_t{8} << 30;  // EMULATED_CUDA_MEMORY: bytes of a device
-  std::uint64_t seed = 1;              // EMULATED_CUDA_SEED: order of threads and blocks, pauses of streams
-  unsigned longest_pause = 100;        // EMULATED_CUDA_PAUSE: microseconds that a stream may dawdle before a piece of work
+  std::uint64_t seed = 1;                     // EMULATED_CUDA_SEED: order of threads and blocks, pauses of streams
+  unsigned longest_pause = 100;  // EMULATED_CUDA_PAUSE: microseconds that a stream may dawdle before a piece of work
 };
 
 const Settings& settings();

@@ -103,7 +103,8 @@ Found object_at(const void* address) {
         for (int i = 0; i < info->dlpi_phnum; ++i) {
           const auto& segment = info->dlpi_phdr[i];
           const std::uintptr_t start = info->dlpi_addr + segment.p_vaddr;
-          if (segment.p_type != PT_LOAD || wanted.address < start || wanted.address >= start + segment.p_memsz) continue;
+          if (segment.p_type != PT_LOAD || wanted.address < start || wanted.address >= start + segment.p_memsz)
+            continue;
           wanted.base = info->dlpi_addr;
           wanted.path = info->dlpi_name;
           wanted.thread_locals = static_cast<char*>(info->dlpi_tls_data);
@@ -159,7 +160,8 @@ const KernelFacts& facts_of(const void* kernel) {
   static auto* known = new std::map<const void*, KernelFacts>;
   if (const auto found = known->find(kernel); found != known->end()) return found->second;
   const Found found = object_at(kernel);
-  return (*known)[kernel] = found.found ? facts_in(object_of(found), found.address) : KernelFacts{"an unknown kernel", 1024, 0};
+  return (*known)[kernel] =
+             found.found ? facts_in(object_of(found), found.address) : KernelFacts{"an unknown kernel", 1024, 0};
 }
 
 const std::vector<SharedVariable>& shared_variables(const void* kernel) {

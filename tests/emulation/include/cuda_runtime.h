@@ -26,10 +26,6 @@
 #define __launch_bounds__(threads, ...) \
   __attribute__((patchable_function_entry(sizeof(char[threads]), sizeof(char[threads]))))
 
-#define threadIdx (static_cast<const uint3&>(emulation::thread_index))
-#define blockIdx (static_cast<const uint3&>(emulation::block_index))
-#define blockDim (static_cast<const uint3&>(emulation::block_size))
-#define gridDim (static_cast<const uint3&>(emulation::grid_size))
 inline constexpr int warpSize = 32;
 
 inline void __syncthreads(const std::source_location& where = std::source_location::current()) {

@@ -8,13 +8,13 @@
 #include <source_location>
 #include <type_traits>
 
-namespace emulation {
+// Fast to reach, since kernels read them all the time: the library is always there when a program starts.
+extern __thread uint3 threadIdx __attribute__((tls_model("initial-exec")));
+extern __thread uint3 blockIdx __attribute__((tls_model("initial-exec")));
+extern __thread dim3 blockDim __attribute__((tls_model("initial-exec")));
+extern __thread dim3 gridDim __attribute__((tls_model("initial-exec")));
 
-// Small and fast to reach: kernels read them all the time. The library is always there when a program starts.
-#define EMULATION_TLS extern __thread __attribute__((tls_model("initial-exec")))
-EMULATION_TLS uint3 thread_index, block_index;
-EMULATION_TLS uint3 block_size, grid_size;
-#undef EMULATION_TLS
+namespace emulation {
 
 // All threads of the block meet here. Waiting at different places, or for a thread that has ended, is an error.
 void block_barrier(const std::source_location& where);
@@ -27,6 +27,7 @@ void meet_in_warp(const char* what, unsigned mask, const std::source_location& w
 unsigned lane();
 // 16-byte aligned, as large as the launch asked for; a page that cannot be touched lies right behind.
 void* dynamic_shared_memory();
+bool is_shared(const void* address, std::size_t bytes);  // the block's dynamic or static shared memory
 
 // Ends the kernel; its device reports `error` from now on, the text says which kernel, block and thread it was.
 [[noreturn]] void fail_thread(cudaError_t error, const char* text, const std::source_location* where = nullptr);

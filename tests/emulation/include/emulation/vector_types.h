@@ -2,14 +2,10 @@
 // not is found by the emulation.
 #pragma once
 
-#define EMULATED_VECTORS(name, type)                                                                    \
-  struct alignas(2 * sizeof(type)) name##2 {                                                            \
-    type x, y;                                                                                          \
-  };                                                                                                    \
-  struct alignas(4 * sizeof(type)) name##4 {                                                            \
-    type x, y, z, w;                                                                                    \
-  };                                                                                                    \
-  constexpr name##2 make_##name##2(type x, type y) { return {x, y}; }                                   \
+#define EMULATED_VECTORS(name, type)                                  \
+  struct alignas(2 * sizeof(type)) name##2 { type x, y; };            \
+  struct alignas(4 * sizeof(type)) name##4 { type x, y, z, w; };      \
+  constexpr name##2 make_##name##2(type x, type y) { return {x, y}; } \
   constexpr name##4 make_##name##4(type x, type y, type z, type w) { return {x, y, z, w}; }
 
 EMULATED_VECTORS(float, float)

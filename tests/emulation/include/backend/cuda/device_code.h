@@ -45,4 +45,25 @@ void mma_16816(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2],
   emulation::mma_16816(d, a, b, std::is_same_v<T, BF16>, where);
 }
 
+inline float exp2_flushed(float x) {
+  const float y = std::exp2(x);
+  return y < 0x1p-126F ? 0.0F : y;
+}
+
+inline void load_matrices(unsigned (&d)[4], const void* row,
+                          const std::source_location& where = std::source_location::current()) {
+  emulation::load_matrices(d, row, false, where);
+}
+
+inline void load_matrices_transposed(unsigned (&d)[4], const void* row,
+                                     const std::source_location& where = std::source_location::current()) {
+  emulation::load_matrices(d, row, true, where);
+}
+
+// Nothing is copied before wait_for_copies: what is read too early is not there.
+inline void copy_16_async(void* shared, const void* global, bool take) {
+  emulation::copy_16_later(shared, global, take);
+}
+inline void wait_for_copies() { emulation::copy_now(); }
+
 }  // namespace shardlora::cuda

@@ -86,7 +86,7 @@ __global__ void product(float* d, const T* a, const T* b) {
 
 // y: 128 words; what load_matrices gives lane by lane, plain and then transposed, of 32 rows of 8 numbers.
 __global__ void matrices(unsigned* y, const unsigned short* x) {
-  __shared__ alignas(16) unsigned short rows[32][8];
+  __shared__ __align__(16) unsigned short rows[32][8];
   for (int i = 0; i < 8; ++i) rows[threadIdx.x][i] = x[threadIdx.x * 8 + i];
   __syncwarp();
   unsigned plain[4], transposed[4];

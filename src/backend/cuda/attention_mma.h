@@ -1,0 +1,145 @@
+// Attention's tiles on tensor cores: tiles of 16-bit values in shared memory, products of 16 rows by a warp. The
+// fragments are those of mma.m16n8k16: of a product, lane l holds rows l / 4 and l / 4 + 8, columns 2 (l % 4) and one
+// more of every 8; as accumulators of one product they are the left operand of the next.
+#pragma once
+
+#include "backend/cuda/attention_rows.h"
+
+namespace shardlora::cuda {
+
+inline constexpr int kMmaThreads = 128;
+
+// Rows of D values in chunks of 16 bytes. A row's chunks are stored crosswise inside every 8 (or 4) of them, so that 8
+// rows of one column of chunks lie in 8 different groups of banks.
+template <typename T, int D>
+struct SharedTile {
+  static constexpr int kChunks = D / 8, kCross = kChunks % 8 == 0 ? 8 : 4;
+  static_assert(kChunks % kCross == 0);
+  // Chunk 2 `pair` + `odd`. With a constant pair most of the address is a constant too.
+  __device__ __forceinline__ T* chunk(int row, int pair, int odd) const {
+    const int cross = kCross == 8 ? row & 7 : row >> 1 & 3;
+    return data + row * D + 2 * pair / kCross * kCross * 8 + ((2 * pair % kCross | odd) ^ cross) * 8;
+  }
+  T* data;
+};
+
+// Begins to copy `rows` rows of d values that lie `stride` values apart; what is missing up to (kRows, D) becomes zero.
+template <int kRows, typename T, int D>
+__device__ __forceinline__ void begin_loading(SharedTile<T, D> tile, const T* from, std::int64_t stride, int rows,
+                                              int d) {
+#pragma unroll 2  // all of it would take the registers that sums need
+  for (int i = static_cast<int>(threadIdx.x); i < kRows * SharedTile<T, D>::kChunks; i += kMmaThreads) {
+    const int row = i / SharedTile<T, D>::kChunks, index = i % SharedTile<T, D>::kChunks;
+    const bool take = row < rows && index * 8 < d;
+    copy_16_async(tile.chunk(row, index / 2, index % 2), take ? from + row * stride + index * 8 : from, take);
+  }
+}
+
+// s (16, kRows) = rows a_row .. a_row + 15 of a times the rows of b.
+template <int kRows, typename T, int D>
+__device__ __forceinline__ void row_products(float (&s)[kRows / 8][4], SharedTile<T, D> a, int a_row,
+                                             SharedTile<T, D> b) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (auto& tile : s)
+    for (float& value : tile) value = 0.0F;
+#pragma unroll
+  for (int step = 0; step < D / 16; ++step) {
+    unsigned left[4];
+    load_matrices(left, a.chunk(a_row + lane % 16, step, lane / 16));
+#pragma unroll
+    for (int j = 0; j < kRows / 16; ++j) {
+      unsigned right[4];
+      load_matrices(right, b.chunk(j * 16 + lane / 16 * 8 + lane % 8, step, lane / 8 % 2));
+      mma_16816<T>(s[2 * j], left, {right[0], right[1]});
+      mma_16816<T>(s[2 * j + 1], left, {right[2], right[3]});
+    }
+  }
+}
+
+// out (16, kColumns) += p (16, kRows), rounded to T, times columns `column` .. of b (kRows, D).
+template <int kRows, int kColumns, typename T, int D>
+__device__ __forceinline__ void add_product(float (&out)[kColumns / 8][4], const float (&p)[kRows / 8][4],
+                                            SharedTile<T, D> b, int column) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int step = 0; step < kRows / 16; ++step) {
+    const auto &low = p[2 * step], &high = p[2 * step + 1];
+    const unsigned left[4] = {pack2<T>(low[0], low[1]), pack2<T>(low[2], low[3]), pack2<T>(high[0], high[1]),
+                              pack2<T>(high[2], high[3])};
+#pragma unroll
+    for (int j = 0; j < kColumns / 16; ++j) {
+      unsigned right[4];
+      load_matrices_transposed(right, b.chunk(step * 16 + lane % 16, column / 16 + j, lane / 16));
+      mma_16816<T>(out[2 * j], left, {right[0], right[1]});
+      mma_16816<T>(out[2 * j + 1], left, {right[2], right[3]});
+    }
+  }
+}
+
+// Writes the warp's fragments of 16 rows from `row` on, times a factor for each of the thread's two rows. `to` is row
+// 0.
+template <typename T, int kTiles>
+__device__ __forceinline__ void store_rows(T* to, std::int64_t stride, int row, int rows, int column, int d,
+                                           const float (&x)[kTiles][4], float above, float below) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int r = row + lane / 4 + half * 8;
+    const float factor = half == 0 ? above : below;
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j) {
+      const int c = column + j * 8 + lane % 4 * 2;
+      if (r < rows && c < d)
+        *reinterpret_cast<unsigned*>(to + r * stride + c) =
+            pack2<T>(x[j][half * 2] * factor, x[j][half * 2 + 1] * factor);
+    }
+  }
+}
+
+// What the warp's 16 rows see: the two of this thread, and all together.
+struct Seen {
+  Interval of[2];
+  Interval any, all;  // some row sees columns inside; every row sees these
+  // Of columns [begin, begin + count).
+  __device__ __forceinline__ bool some_of(int begin, int count) const {
+    return begin <= any.last && begin + count > any.first;
+  }
+  __device__ __forceinline__ bool all_of(int begin, int count) const {
+    return begin >= all.first && begin + count - 1 <= all.last;
+  }
+};
+
+template <Down kDown>
+__device__ __forceinline__ Seen seen_by_warp(int row, const int* bounds, const AttentionSizes& z) {
+  const int above = row + static_cast<int>(threadIdx.x) % 32 / 4;
+  Seen seen{{columns_of<kDown>(above, bounds, z), columns_of<kDown>(above + 8, bounds, z)}, {}, {}};
+  seen.any = {min(seen.of[0].first, seen.of[1].first), max(seen.of[0].last, seen.of[1].last)};
+  seen.all = {max(seen.of[0].first, seen.of[1].first), min(seen.of[0].last, seen.of[1].last)};
+  for (int offset = 16; offset >= 4; offset /= 2) {
+    seen.any.first = min(seen.any.first, __shfl_xor_sync(0xffffffffU, seen.any.first, offset));
+    seen.any.last = max(seen.any.last, __shfl_xor_sync(0xffffffffU, seen.any.last, offset));
+    seen.all.first = max(seen.all.first, __shfl_xor_sync(0xffffffffU, seen.all.first, offset));
+    seen.all.last = min(seen.all.last, __shfl_xor_sync(0xffffffffU, seen.all.last, offset));
+  }
+  return seen;
+}
+
+// s *= factor; scores of columns from `begin` on that a row does not see become minus infinity.
+template <int kTiles>
+__device__ __forceinline__ void scale_seen(float (&s)[kTiles][4], float factor, const Seen& seen, int begin) {
+#pragma unroll
+  for (auto& tile : s)
+    for (float& score : tile) score *= factor;
+  if (seen.all_of(begin, kTiles * 8)) return;
+  const int column = begin + static_cast<int>(threadIdx.x) % 4 * 2;
+#pragma unroll
+  for (int j = 0; j < kTiles; ++j)
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      const int c = column + j * 8 + e % 2;
+      if (c < seen.of[e / 2].first || c > seen.of[e / 2].last) s[j][e] = kMinusInfinity;
+    }
+}
+
+}  // namespace shardlora::cuda

@@ -22,25 +22,25 @@ struct Geometry {
 // Scores s become p, and dp becomes ds without its factor scale. Row of lse and delta: of the query.
 template <Down kDown, int kTiles>
 __device__ __forceinline__ void score_gradients(float (&s)[kTiles][4], float (&dp)[kTiles][4], const float* lse,
-                                                const float* delta, int row, int begin, int rows) {
+                                                const float* delta, int row, int begin, const AttentionSizes& z) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   float log_sum[2], less[2];
   for (int half = 0; half < 2 && kDown == Down::kQueries; ++half) {
-    const int query = min(row + lane / 4 + half * 8, rows - 1);
+    const int query = min(row + lane / 4 + half * 8, z.rows - 1);
     log_sum[half] = lse[query] * kLog2OfE;
     less[half] = delta[query];
   }
 #pragma unroll
   for (int j = 0; j < kTiles; ++j) {
     for (int side = 0; side < 2 && kDown == Down::kKeys; ++side) {
-      const int query = min(begin + j * 8 + lane % 4 * 2 + side, rows - 1);
+      const int query = min(begin + j * 8 + lane % 4 * 2 + side, z.rows - 1);
       log_sum[side] = lse[query] * kLog2OfE;
       less[side] = delta[query];
     }
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const int query = kDown == Down::kQueries ? e / 2 : e % 2;
-      s[j][e] = exp2_flushed(s[j][e] - log_sum[query]);
+      s[j][e] = exp2_flushed(fmaf(s[j][e], z.scale * kLog2OfE, -log_sum[query]));
       dp[j][e] = s[j][e] * (dp[j][e] - less[query]);
     }
   }
@@ -78,9 +78,9 @@ __global__ void __launch_bounds__(kMmaThreads, 2) attention_backward_kernel(cons
         float s[G::kAcross / 8][4], dp[G::kAcross / 8][4];
         row_products<G::kAcross>(s, a, row, across_a);
         row_products<G::kAcross>(dp, b, row, across_b);
-        scale_seen(s, z.scale * kLog2OfE, seen, begin);
+        hide_unseen(s, seen, begin);
         const std::int64_t line = static_cast<std::int64_t>(head) * z.rows;
-        score_gradients<kDown>(s, dp, x.lse + line, x.delta + line, first + row, begin, z.rows);
+        score_gradients<kDown>(s, dp, x.lse + line, x.delta + line, first + row, begin, z);
         if constexpr (kKeys) add_product<G::kAcross, G::kColumns>(db, s, across_b, column);
         add_product<G::kAcross, G::kColumns>(da, dp, across_a, column);
       }

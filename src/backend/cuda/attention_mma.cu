@@ -1,7 +1,7 @@
 // Flash attention, forward, on tensor cores (Dao, "FlashAttention-2", 2023). A block takes a tile of query rows of one
-// head and goes over the keys that any of them sees; a warp has 16 rows: s = q k^T scale log2(e); m' = max(m, max s);
-// p = 2^(s - m'); l = l 2^(m - m') + sum p; o = o 2^(m - m') + p v. At the end o / l, and lse = m ln 2 + log l.
-// p is rounded to the dtype for its product with v, l is summed before that.
+// head and goes over the keys that any of them sees; a warp has 16 rows: s = q k^T; m' = max(m, max s); with
+// c = scale log2(e): p = 2^(c (s - m')); l = l 2^(c (m - m')) + sum p; o = o 2^(c (m - m')) + p v. At the end o / l,
+// and lse = scale m + log l. p is rounded to the dtype for its product with v, l is summed before that.
 #include "backend/cuda/attention_mma.h"
 
 #include "backend/cuda/attention_parts.h"
@@ -25,7 +25,8 @@ struct Running {
 
 // Scores s become p; out moves on to the new maximum.
 template <int kTiles, int kOutTiles>
-__device__ __forceinline__ void softmax_step(Running& run, float (&s)[kTiles][4], float (&out)[kOutTiles][4]) {
+__device__ __forceinline__ void softmax_step(Running& run, float (&s)[kTiles][4], float (&out)[kOutTiles][4],
+                                             float factor) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     float most = run.most[half];
@@ -35,15 +36,15 @@ __device__ __forceinline__ void softmax_step(Running& run, float (&s)[kTiles][4]
       for (int e = 2 * half; e < 2 * half + 2; ++e) most = fmaxf(most, s[j][e]);
     most = fmaxf(most, __shfl_xor_sync(0xffffffffU, most, 1));
     most = fmaxf(most, __shfl_xor_sync(0xffffffffU, most, 2));
-    const float shift = most == kMinusInfinity ? 0.0F : most;  // a row that has seen no key yet
-    const float keep = exp2_flushed(run.most[half] - shift);
+    const float shift = most == kMinusInfinity ? 0.0F : most * factor;  // a row that has seen no key yet
+    const float keep = exp2_flushed(fmaf(run.most[half], factor, -shift));
     run.most[half] = most;
     float sum = 0.0F;
 #pragma unroll
     for (int j = 0; j < kTiles; ++j)
 #pragma unroll
       for (int e = 2 * half; e < 2 * half + 2; ++e) {
-        s[j][e] = exp2_flushed(s[j][e] - shift);
+        s[j][e] = exp2_flushed(fmaf(s[j][e], factor, -shift));
         sum += s[j][e];
       }
     run.sum[half] = run.sum[half] * keep + sum;
@@ -84,8 +85,8 @@ __global__ void __launch_bounds__(kMmaThreads, 2) attention_kernel(const Attenti
     const int next = begin + G::kKeys;
     if (next <= columns.last) begin_loading<G::kKeys>(keys, k + next * kv_stride, kv_stride, z.rows - next, z.d);
     if (!sees) continue;
-    scale_seen(s, z.scale * kLog2OfE, seen, begin);
-    softmax_step(run, s, out);
+    hide_unseen(s, seen, begin);
+    softmax_step(run, s, out, z.scale * kLog2OfE);
     add_product<G::kKeys, D>(out, s, values, 0);
   }
   for (int half = 0; half < 2; ++half) {
@@ -94,7 +95,7 @@ __global__ void __launch_bounds__(kMmaThreads, 2) attention_kernel(const Attenti
     sum += __shfl_xor_sync(0xffffffffU, sum, 2);
     const int r = first + row + static_cast<int>(threadIdx.x) % 32 / 4 + half * 8;
     if (threadIdx.x % 4 == 0 && r < z.rows)
-      x.lse[static_cast<std::int64_t>(head) * z.rows + r] = run.most[half] * kLnOf2 + logf(sum);
+      x.lse[static_cast<std::int64_t>(head) * z.rows + r] = run.most[half] * z.scale + logf(sum);
   }
   store_rows<T>(x.o + head * z.d, q_stride, first + row, z.rows, 0, z.d, out, 1.0F / run.sum[0], 1.0F / run.sum[1]);
 }

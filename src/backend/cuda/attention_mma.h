@@ -24,15 +24,18 @@ struct SharedTile {
 };
 
 // Begins to copy `rows` rows of d values that lie `stride` values apart; what is missing up to (kRows, D) becomes zero.
+// A thread copies one column of chunks, every so many-th row: little arithmetic, for there is none to spare.
 template <int kRows, typename T, int D>
 __device__ __forceinline__ void begin_loading(SharedTile<T, D> tile, const T* from, std::int64_t stride, int rows,
                                               int d) {
-#pragma unroll 2  // all of it would take the registers that sums need
-  for (int i = static_cast<int>(threadIdx.x); i < kRows * SharedTile<T, D>::kChunks; i += kMmaThreads) {
-    const int row = i / SharedTile<T, D>::kChunks, index = i % SharedTile<T, D>::kChunks;
-    const bool take = row < rows && index * 8 < d;
-    copy_16_async(tile.chunk(row, index / 2, index % 2), take ? from + row * stride + index * 8 : from, take);
-  }
+  constexpr int kChunks = SharedTile<T, D>::kChunks, kAtOnce = kChunks > 16 ? 4 : kChunks > 8 ? 8 : 16;
+  static_assert(kAtOnce * kChunks <= kMmaThreads && kRows % kAtOnce == 0);
+  const int first = static_cast<int>(threadIdx.x) / kChunks, index = static_cast<int>(threadIdx.x) % kChunks;
+  if (first >= kAtOnce) return;
+  from += first * stride + index * 8;
+#pragma unroll
+  for (int row = 0; row < kRows; row += kAtOnce, from += kAtOnce * stride)
+    copy_16_async(tile.chunk(row + first, index / 2, index % 2), from, row + first < rows && index * 8 < d);
 }
 
 // s (16, kRows) = rows a_row .. a_row + 15 of a times the rows of b.
@@ -125,12 +128,9 @@ __device__ __forceinline__ Seen seen_by_warp(int row, const int* bounds, const A
   return seen;
 }
 
-// s *= factor; scores of columns from `begin` on that a row does not see become minus infinity.
+// Scores of columns from `begin` on that a row does not see become minus infinity.
 template <int kTiles>
-__device__ __forceinline__ void scale_seen(float (&s)[kTiles][4], float factor, const Seen& seen, int begin) {
-#pragma unroll
-  for (auto& tile : s)
-    for (float& score : tile) score *= factor;
+__device__ __forceinline__ void hide_unseen(float (&s)[kTiles][4], const Seen& seen, int begin) {
   if (seen.all_of(begin, kTiles * 8)) return;
   const int column = begin + static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll

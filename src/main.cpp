@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "cli/launch_ranks.h"
 #include "cli/verbs.h"
 #include "train/stop_signal.h"
 
@@ -40,6 +41,16 @@ int fail_job(shardlora::Rendezvous* rendezvous, const char* what, int code) {
 
 using Verbs = std::vector<std::pair<CLI::App*, shardlora::Verb>>;
 
+// Not one of the verbs: it is no rank, it starts them.
+int launch(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 2, argv + argc);
+  if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h")) {
+    fmt::print("{}", shardlora::kLaunchHelp);
+    return kDone;
+  }
+  return shardlora::launch_ranks(shardlora::parse_launch(arguments));
+}
+
 void check_command(const Verbs& verbs, int argc, char** argv) {
   std::string names;
   for (const auto& [command, run] : verbs) {
@@ -63,8 +74,10 @@ int main(int argc, char** argv) {
     shardlora::Verb verb = add(app);
     verbs.emplace_back(app.get_subcommands({}).back(), std::move(verb));
   }
+  app.footer("launch/shardrun starts several ranks of a command on this host (shardlora launch --help).");
   std::unique_ptr<shardlora::Rendezvous> rendezvous;
   try {
+    if (argc > 1 && std::string_view(argv[1]) == "launch") return launch(argc, argv);
     rendezvous = shardlora::make_rendezvous();
     check_command(verbs, argc, argv);
     app.parse(argc, argv);

@@ -35,6 +35,14 @@ def row(user, assistant):
 ROWS = [row(f"Count from {i} to {i + 3}.", ", ".join(str(n) for n in range(i, i + 4))) for i in range(12)]
 
 
+SHARDRUN = pathlib.Path(__file__).resolve().parents[2] / "launch" / "shardrun"
+
+
+def shardrun(ranks, *arguments):
+    """The program's own launcher. The script looks for the program in the build folder, the tests name theirs."""
+    return [str(PROGRAM), "launch", "--nproc-per-node", str(ranks), "--", *map(str, arguments)]
+
+
 def mpirun(ranks):
     return ["mpirun", "-q", "--oversubscribe", "-np", str(ranks)]
 

@@ -37,6 +37,8 @@ class Device {
   virtual void poison(std::byte* data, std::size_t bytes, Stream& stream) = 0;
   // The dtype that layers compute in when asked for bf16: bf16 where the hardware has it, else f32.
   virtual DType compute_dtype(bool bf16) const = 0;
+  // Whether a thread of the host may read and write memory of Tier::kDevice.
+  virtual bool host_reads() const { return true; }
   virtual std::string description() const = 0;  // "CPU: 2 threads, AVX512_BF16"
 };
 

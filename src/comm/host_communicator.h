@@ -13,7 +13,8 @@ namespace shardlora {
 
 class HostCommunicator final : public Communicator {
  public:
-  // The device gives the stream (and with it the delays of a test); it must be one whose streams are CpuStreams.
+  // The device gives the stream (and with it the delays of a test) where its streams are host threads; otherwise this
+  // one is, and the transport takes the device's memory (StagedTransport).
   HostCommunicator(std::unique_ptr<Transport> transport, Device& device, const std::string& name);
   // Finishes what was issued; where an exception unwinds, ends it with abort instead.
   ~HostCommunicator() override;

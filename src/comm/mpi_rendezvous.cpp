@@ -7,7 +7,6 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "comm/host_communicator.h"
 #include "comm/mpi_transport.h"
 #include "comm/process.h"
 #include "comm/window_transport.h"
@@ -51,7 +50,7 @@ MpiRendezvous::MpiRendezvous(int launched) : module_(load_module()) {
         "MPI's mpirun, or "
         "srun --mpi=pmix",
         launched, size_);
-  world_ = mpi_transport();
+  world_ = make_mpi_transport();
   const std::vector<std::string> hosts = exchange(host_identity());
   const std::string& here = hosts[static_cast<std::size_t>(rank_)];
   local_size_ = static_cast<int>(std::count(hosts.begin(), hosts.end(), here));
@@ -62,20 +61,16 @@ MpiRendezvous::~MpiRendezvous() {
   if (!aborted_ && std::uncaught_exceptions() == 0) module_->finalize();
 }
 
-std::unique_ptr<Transport> MpiRendezvous::mpi_transport() { return std::make_unique<MpiTransport>(*module_); }
+std::unique_ptr<Transport> MpiRendezvous::make_mpi_transport() { return std::make_unique<MpiTransport>(*module_); }
 
 std::vector<std::string> MpiRendezvous::exchange(const std::string& mine) { return exchange_strings(*world_, mine); }
 
-std::unique_ptr<Communicator> MpiRendezvous::make_mpi_communicator(Device& device, const std::string& name) {
-  return std::make_unique<HostCommunicator>(mpi_transport(), device, name);
-}
-
-std::unique_ptr<Communicator> MpiRendezvous::make_communicator(Device& device, const std::string& name) {
+std::unique_ptr<Transport> MpiRendezvous::make_transport() {
   // local_size_ is not the same on all ranks, but whether it is all of them is.
-  if (local_size_ != size_) return make_mpi_communicator(device, name);
+  if (local_size_ != size_) return make_mpi_transport();
   auto transport = std::make_unique<WindowTransport>(WindowSegment::for_processes(*this), rank_);
   exchange({});  // nobody begins before all are there
-  return std::make_unique<HostCommunicator>(std::move(transport), device, name);
+  return transport;
 }
 
 void MpiRendezvous::abort(int exit_code) noexcept {

@@ -21,15 +21,13 @@ class MpiRendezvous final : public Rendezvous {
   int local_rank() const override { return local_rank_; }
   int local_size() const override { return local_size_; }
   std::vector<std::string> exchange(const std::string& mine) override;
-  std::unique_ptr<Communicator> make_communicator(Device& device, const std::string& name) override;
+  std::unique_ptr<Transport> make_transport() override;
   void abort(int exit_code) noexcept override;
 
-  // As make_communicator, but always through MPI.
-  std::unique_ptr<Communicator> make_mpi_communicator(Device& device, const std::string& name);
+  // As make_transport, but always through MPI.
+  std::unique_ptr<Transport> make_mpi_transport();
 
  private:
-  std::unique_ptr<Transport> mpi_transport();
-
   const MpiModule* module_ = nullptr;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
   bool aborted_ = false;

@@ -7,6 +7,7 @@
 
 #include "backend/device.h"
 #include "comm/communicator.h"
+#include "comm/transport.h"
 
 namespace shardlora {
 
@@ -20,9 +21,12 @@ class Rendezvous {
   virtual int local_size() const = 0;
   // Everybody's string, by rank. Also a barrier.
   virtual std::vector<std::string> exchange(const std::string& mine) = 0;
-  // A communicator over all ranks: shared memory where all are on this host, else the launcher's transport.
-  // Collective. `name` tells streams and threads apart in logs. Each call makes an independent one.
-  virtual std::unique_ptr<Communicator> make_communicator(Device& device, const std::string& name) = 0;
+  // A communicator over all ranks for memory of `device`. Collective. `name` tells streams and threads apart in logs.
+  // Each call makes an independent one.
+  std::unique_ptr<Communicator> make_communicator(Device& device, const std::string& name);
+  // What moves host memory between all ranks: shared memory where all are on this host, else the launcher's way.
+  // Collective; returns when it is there on every rank.
+  virtual std::unique_ptr<Transport> make_transport() = 0;
   // Ends the other ranks' processes as far as the launcher can (MPI_Abort); for a rank that is about to exit with an
   // error.
   virtual void abort(int exit_code) noexcept = 0;

@@ -10,7 +10,6 @@
 #include <thread>
 
 #include "base/error.h"
-#include "comm/host_communicator.h"
 #include "comm/process.h"
 #include "comm/tcp_transport.h"
 #include "comm/transport.h"
@@ -306,15 +305,17 @@ std::vector<std::string> TcpRendezvous::exchange(const std::string& mine) {
   return all;
 }
 
-std::unique_ptr<Communicator> TcpRendezvous::make_tcp_communicator(Device& device, const std::string& name) {
-  return std::make_unique<HostCommunicator>(std::make_unique<TcpTransport>(*this, address_), device, name);
+std::unique_ptr<Transport> TcpRendezvous::make_tcp_transport() {
+  auto transport = std::make_unique<TcpTransport>(*this, address_);
+  exchange({});  // nobody begins before all are there
+  return transport;
 }
 
-std::unique_ptr<Communicator> TcpRendezvous::make_communicator(Device& device, const std::string& name) {
-  if (!one_host_) return make_tcp_communicator(device, name);
+std::unique_ptr<Transport> TcpRendezvous::make_transport() {
+  if (!one_host_) return make_tcp_transport();
   auto transport = std::make_unique<WindowTransport>(WindowSegment::for_processes(*this), rank_);
-  exchange({});  // nobody begins before all are there
-  return std::make_unique<HostCommunicator>(std::move(transport), device, name);
+  exchange({});
+  return transport;
 }
 
 void TcpRendezvous::abort(int) noexcept {

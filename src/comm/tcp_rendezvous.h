@@ -33,12 +33,12 @@ class TcpRendezvous final : public Rendezvous {
   int local_rank() const override { return local_rank_; }
   int local_size() const override { return local_size_; }
   std::vector<std::string> exchange(const std::string& mine) override;
-  std::unique_ptr<Communicator> make_communicator(Device& device, const std::string& name) override;
+  std::unique_ptr<Transport> make_transport() override;
   // Others see it at their next exchange; whoever started them ends their processes.
   void abort(int exit_code) noexcept override;
 
-  // As make_communicator, but always through TCP.
-  std::unique_ptr<Communicator> make_tcp_communicator(Device& device, const std::string& name);
+  // As make_transport, but always through TCP.
+  std::unique_ptr<Transport> make_tcp_transport();
 
  private:
   void serve(const TcpRank& launched, Deadline deadline, const std::string& version);

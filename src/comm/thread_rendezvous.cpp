@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "comm/host_communicator.h"
 #include "comm/window_transport.h"
 
 namespace shardlora {
@@ -23,7 +22,7 @@ struct Meeting {
   std::size_t arrived = 0;
   std::uint64_t round = 0;
   int aborted_by = -1;
-  std::vector<std::shared_ptr<WindowSegment>> segments;  // of every communicator so far, by its number
+  std::vector<std::shared_ptr<WindowSegment>> segments;  // of every transport so far, by its number
 };
 
 class ThreadRendezvous final : public Rendezvous {
@@ -55,8 +54,8 @@ class ThreadRendezvous final : public Rendezvous {
     return meeting_->all;
   }
 
-  std::unique_ptr<Communicator> make_communicator(Device& device, const std::string& name) override {
-    const std::size_t number = communicators_++;
+  std::unique_ptr<Transport> make_transport() override {
+    const std::size_t number = transports_++;
     std::shared_ptr<WindowSegment> segment;
     {
       const std::lock_guard lock(meeting_->mutex);
@@ -65,7 +64,7 @@ class ThreadRendezvous final : public Rendezvous {
     }
     auto transport = std::make_unique<WindowTransport>(std::move(segment), rank_);
     exchange({});  // nobody begins before all are there
-    return std::make_unique<HostCommunicator>(std::move(transport), device, name);
+    return transport;
   }
 
   void abort(int) noexcept override {
@@ -78,7 +77,7 @@ class ThreadRendezvous final : public Rendezvous {
  private:
   const std::shared_ptr<Meeting> meeting_;
   const int rank_;
-  std::size_t communicators_ = 0;
+  std::size_t transports_ = 0;
 };
 
 }  // namespace

@@ -164,5 +164,33 @@ TEST(CpuStream, RunsEverythingBeforeItsDestructorReturns) {
   EXPECT_EQ(done, 10);
 }
 
+// A stream of another kind of device, as far as others see it.
+class ForeignStream final : public Stream {
+ public:
+  Event record() override { return {this, 1}; }
+  void wait(Event) override {}
+  void synchronize() override { synchronize({this, 1}); }
+  void synchronize(Event) override {
+    while (!done) std::this_thread::yield();
+    if (failed) fail("the other device failed");
+  }
+  std::atomic<bool> done = false, failed = false;
+};
+
+TEST(CpuStream, WaitsForAStreamOfAnotherDeviceOnItsOwnThread) {
+  ForeignStream other;
+  CpuStream stream("waits", StreamMode::kQueued);
+  std::atomic<bool> ran = false;
+  stream.wait(other.record());
+  stream.submit([&] { ran = true; });
+  EXPECT_FALSE(ran);
+  other.done = true;
+  stream.synchronize();
+  EXPECT_TRUE(ran);
+  other.failed = true;
+  stream.wait(other.record());
+  EXPECT_THROW(stream.synchronize(), Error);
+}
+
 }  // namespace
 }  // namespace shardlora

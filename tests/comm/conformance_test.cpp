@@ -9,8 +9,10 @@
 
 #include "backend/cpu/cpu_device.h"
 #include "base/error.h"
+#include "comm/host_communicator.h"
 #include "comm/ranks.h"
 #include "comm/single_rendezvous.h"
+#include "comm/staged_transport.h"
 #include "comm/tcp_rendezvous.h"
 
 namespace shardlora {
@@ -37,7 +39,12 @@ std::unique_ptr<Communicator> own(Rendezvous& ranks, Device& device, const std::
   return ranks.make_communicator(device, name);
 }
 std::unique_ptr<Communicator> tcp(Rendezvous& ranks, Device& device, const std::string& name) {
-  return dynamic_cast<TcpRendezvous&>(ranks).make_tcp_communicator(device, name);
+  return std::make_unique<HostCommunicator>(dynamic_cast<TcpRendezvous&>(ranks).make_tcp_transport(), device, name);
+}
+// What a GPU without NCCL gets, over memory that the host could read as well. Small staging: many rounds.
+std::unique_ptr<Communicator> staged(Rendezvous& ranks, Device& device, const std::string& name) {
+  auto transport = std::make_unique<StagedTransport>(ranks.make_transport(), device, name, std::size_t{1} << 20);
+  return std::make_unique<HostCommunicator>(std::move(transport), device, name);
 }
 
 constexpr Way kWays[] = {
@@ -47,6 +54,8 @@ constexpr Way kWays[] = {
     {"ProcessesThatMetByTcp", 2, 4, run_tcp_processes, own},
     {"TcpThreads", 1, 4, run_tcp_thread_ranks, tcp},
     {"TcpProcesses", 2, 4, run_tcp_processes, tcp},
+    {"StagedThreads", 1, 4, run_thread_ranks, staged},
+    {"StagedProcesses", 2, 4, run_processes, staged},
 };
 
 struct Case {
@@ -168,6 +177,23 @@ TEST(Communicators, NoticeSharesThatRanksDoNotAgreeOn) {
     }
     require(thrown, "different shares were not noticed");
   });
+}
+
+TEST(StagedTransport, AllocatesAllItsMemoryAtOnceAndCountsIt) {
+  EXPECT_NO_THROW(run_thread_ranks(2, [](Rendezvous& rendezvous) {
+    const auto device = make_cpu_device({.threads = 1});
+    StagedTransport transport(rendezvous.make_transport(), *device, "staged");
+    const MemoryUse before = device->memory(Tier::kPinned);
+    require(before.now[static_cast<std::size_t>(Purpose::kCommunication)] == kStagingBytes,
+            "the staging is not counted");
+    constexpr std::size_t kShare = kStagingBytes + 1234;
+    const std::vector<std::size_t> offsets{0, kShare, 2 * kShare};
+    std::vector<std::byte> in(2 * kShare), out(2 * kShare);
+    transport.all_gather(out.data(), in.data(), offsets);
+    transport.all_to_all(out.data(), offsets, in.data(), offsets);
+    const MemoryUse after = device->memory(Tier::kPinned);
+    require(after.allocations == before.allocations, "a collective allocated memory");
+  }));
 }
 
 }  // namespace

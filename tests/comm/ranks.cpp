@@ -10,7 +10,6 @@
 #include <thread>
 
 #include "base/error.h"
-#include "comm/host_communicator.h"
 #include "comm/tcp_rendezvous.h"
 #include "comm/thread_rendezvous.h"
 #include "comm/window_transport.h"
@@ -80,10 +79,10 @@ class ForkedRendezvous final : public Rendezvous {
   int local_rank() const override { return rank(); }
   int local_size() const override { return size(); }
   std::vector<std::string> exchange(const std::string& mine) override { return exchange_strings(transport_, mine); }
-  std::unique_ptr<Communicator> make_communicator(Device& device, const std::string& name) override {
+  std::unique_ptr<Transport> make_transport() override {
     auto transport = std::make_unique<WindowTransport>(WindowSegment::for_processes(*this), rank());
     exchange({});
-    return std::make_unique<HostCommunicator>(std::move(transport), device, name);
+    return transport;
   }
   void abort(int) noexcept override { transport_.abort(); }
 

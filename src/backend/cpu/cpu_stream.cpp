@@ -121,7 +121,9 @@ Event CpuStream::record() {
 void CpuStream::wait(Event event) {
   if (event.stream == nullptr || event.stream == this)
     return;  // what is in front of us in our own queue is done anyway
-  const auto other = static_cast<CpuStream*>(event.stream)->progress_;
+  const auto* const cpu = dynamic_cast<CpuStream*>(event.stream);
+  if (cpu == nullptr) return submit([event] { event.stream->synchronize(event); });
+  const auto other = cpu->progress_;
   if (other->succeeded(event.ticket)) return;
   submit([other, ticket = event.ticket] { other->wait(ticket); });
 }

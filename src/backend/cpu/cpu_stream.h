@@ -1,8 +1,8 @@
 // A stream of the CPU device: a queue of functions that run one after the other, on a thread of its own or at once.
 // Failure: the first exception of a stream is kept, its later work is skipped, but every ticket still completes, so
 // nobody waits for ever. Whoever waits for an event at or after the failure fails with the same exception, stream after
-// stream, until a host thread sees it in `synchronize`. Streams only wait for streams of the same device (all are
-// CpuStreams).
+// stream, until a host thread sees it in `synchronize`. A stream of another device is waited for on this stream's
+// thread; that stream has to be there until then, and its `synchronize` must be one for any thread.
 #pragma once
 
 #include <condition_variable>

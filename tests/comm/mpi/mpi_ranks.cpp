@@ -5,6 +5,7 @@
 
 #include "backend/cpu/cpu_device.h"
 #include "comm/conformance.h"
+#include "comm/host_communicator.h"
 #include "comm/mpi_rendezvous.h"
 
 int main(int argc, char** argv) {
@@ -20,8 +21,9 @@ int main(int argc, char** argv) {
             "ranks of one host do not know it");
     CpuDevice device({.threads = 1, .mode = StreamMode::kDelayed, .seed = static_cast<std::uint64_t>(ranks->rank())});
     for (const bool shared : {false, true}) {
-      const auto make = [&](const char* name) {
-        return shared ? ranks->make_communicator(device, name) : ranks->make_mpi_communicator(device, name);
+      const auto make = [&](const char* name) -> std::unique_ptr<Communicator> {
+        if (shared) return ranks->make_communicator(device, name);
+        return std::make_unique<HostCommunicator>(ranks->make_mpi_transport(), device, name);
       };
       CommContext context{*ranks, device, make};
       for (const CommCheck& check : comm_checks()) {

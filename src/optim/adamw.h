@@ -36,11 +36,14 @@ inline AdamWStep adamw_step(const AdamWOptions& options, double learning_rate, s
           static_cast<float>(std::sqrt(correction2))};
 }
 
-HOST_DEVICE inline void adamw(float& value, float& m, float& v, float gradient, const AdamWStep& s) {
+// Real: float, or a type of a backend that rounds as float does without being joined into other operations.
+template <typename Real>
+HOST_DEVICE inline void adamw(Real& value, Real& m, Real& v, Real gradient, const AdamWStep& s) {
+  using std::sqrt;
   value *= s.decay;
   m += (gradient - m) * s.rest1;
   v = v * s.beta2 + gradient * gradient * s.rest2;
-  value -= s.step_size * (m / (std::sqrt(v) / s.root_bias2 + s.epsilon));
+  value -= s.step_size * (m / (sqrt(v) / s.root_bias2 + s.epsilon));
 }
 
 }  // namespace shardlora

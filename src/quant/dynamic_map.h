@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/host_device.h"
+
 namespace shardlora {
 
 inline constexpr std::size_t kDynamicLevels = 256;
@@ -43,11 +45,11 @@ inline constexpr std::array<float, kDynamicLevels> kDynamicMap = make_dynamic_ma
 // Code of x in [-1, 1]: bitsandbytes' search on the GPU, to the last bit. A binary search keeps the last neighbour
 // above and below; a tie between levels stays on the one that the search ended on. NaN gives 0. (bitsandbytes' CPU
 // backend rounds x to one of 65,536 points first, so its code is the neighbour's where x is that near to the middle of
-// two levels.)
-constexpr std::uint8_t dynamic_code(float x) {
+// two levels.) `map` is kDynamicMap, or a device's copy of it.
+HOST_DEVICE constexpr std::uint8_t dynamic_code(float x, const float* map) {
   std::size_t pivot = 127, above = kDynamicLevels - 1, below = 0;
   for (std::size_t step = 64; step > 0; step /= 2) {
-    if (x > kDynamicMap[pivot]) {
+    if (x > map[pivot]) {
       below = pivot;
       pivot += step;
     } else {
@@ -55,9 +57,11 @@ constexpr std::uint8_t dynamic_code(float x) {
       pivot -= step;
     }
   }
-  const float level = kDynamicMap[pivot];
-  if (x > level) return static_cast<std::uint8_t>(x > (kDynamicMap[above] + level) / 2.0F ? above : pivot);
-  return static_cast<std::uint8_t>(x < (kDynamicMap[below] + level) / 2.0F ? below : pivot);
+  const float level = map[pivot];
+  if (x > level) return static_cast<std::uint8_t>(x > (map[above] + level) / 2.0F ? above : pivot);
+  return static_cast<std::uint8_t>(x < (map[below] + level) / 2.0F ? below : pivot);
 }
+
+constexpr std::uint8_t dynamic_code(float x) { return dynamic_code(x, kDynamicMap.data()); }
 
 }  // namespace shardlora

@@ -7,16 +7,20 @@
 #include <cmath>
 #include <cstdint>
 
+#include "base/host_device.h"
+
 namespace shardlora::cpu {
 
 // Added to a small float, leaves the nearest integer in the low bits of the sum.
 inline constexpr float kRoundToInteger = 12582912.0F;  // 1.5 * 2^23
 
 // 2^n for n in [-126, 127].
-[[gnu::always_inline]] inline float power_of_two(std::uint32_t n) { return std::bit_cast<float>((n + 127U) << 23U); }
+[[gnu::always_inline]] HOST_DEVICE inline float power_of_two(std::uint32_t n) {
+  return std::bit_cast<float>((n + 127U) << 23U);
+}
 
 // e^x within 2 ulp; exact zeros below -104, subnormals above that, infinity from 88.73 on, NaN for NaN.
-[[gnu::always_inline]] inline float fast_exp(float x) {
+[[gnu::always_inline]] HOST_DEVICE inline float fast_exp(float x) {
   constexpr float kLog2E = 1.44269504F, kLn2High = 0.693145751953125F, kLn2Low = 1.42860677e-6F;
   x = x > 89.0F ? 89.0F : x;
   x = x < -105.0F ? -105.0F : x;
@@ -39,10 +43,10 @@ inline constexpr float kRoundToInteger = 12582912.0F;  // 1.5 * 2^23
 }
 
 // 1 / (1 + e^-x).
-[[gnu::always_inline]] inline float sigmoid(float x) { return 1.0F / (1.0F + fast_exp(-x)); }
+[[gnu::always_inline]] HOST_DEVICE inline float sigmoid(float x) { return 1.0F / (1.0F + fast_exp(-x)); }
 
 // sin x and cos x within 1.2e-7 for |x| <= 2^18.
-[[gnu::always_inline]] inline void sin_cos(float x, float& sine, float& cosine) {
+[[gnu::always_inline]] HOST_DEVICE inline void sin_cos(float x, float& sine, float& cosine) {
   // pi / 2 in three floats: n * kA is subtracted without an error, the rest is small.
   constexpr float kTwoOverPi = 0.636619772F, kA = 1.57079637F, kB = -4.37113883e-8F, kC = -1.71512489e-15F;
   const float shifted = __builtin_fmaf(x, kTwoOverPi, kRoundToInteger);

@@ -6,10 +6,14 @@
 #include <cuda_runtime_api.h>
 
 #include "backend/ops.h"
+#include "quant/quantize.h"
 
 namespace shardlora::cuda {
 
 void dequantize(Tensor y, const PackedTensor& w, cudaStream_t stream);
+// Fills all sections of `format` with the values, as quant/quantize.h does on the host. absmax (blocks) f32 is scratch
+// that only double quantisation needs.
+void quantize(const Format& format, const Sections& to, ConstTensor values, Tensor absmax, cudaStream_t stream);
 void cast(Tensor y, ConstTensor x, cudaStream_t stream);
 void zero(Tensor y, cudaStream_t stream);
 void add(Tensor y, ConstTensor a, ConstTensor b, cudaStream_t stream);

@@ -31,13 +31,13 @@ TEST(CrossEntropy, IsTheLogOfTheSoftmaxAndItsDerivative) {
 
 TEST(CrossEntropy, AgreesWithCentralDifferencesAndNeedsNoGradient) {
   Device& device = device_under_test();
-  const Held logits(DType::kF32, {3, 40}, 1, 3.0), losses(DType::kF32, {3}), alone(DType::kF32, {3}),
-      dlogits(DType::kF32, {3, 40});
-  const std::vector<std::int32_t> targets = {0, 39, 7};
+  const Held logits(DType::kF32, {3, 41}, 1, 3.0), losses(DType::kF32, {3}), alone(DType::kF32, {3}),
+      dlogits(DType::kF32, {3, 41});
+  const std::vector<std::int32_t> targets = {0, 40, 7};
   Doubles x = logits.values();
   const Doubles want = naive::differences(x, [&] {
     double sum = 0;
-    for (const double loss : naive::cross_entropy(x, targets, 40)) sum += loss * 0.5;
+    for (const double loss : naive::cross_entropy(x, targets, 41)) sum += loss * 0.5;
     return sum;
   });
   device.ops().cross_entropy(losses, dlogits, logits, ints(targets), 0.5F);

@@ -19,7 +19,6 @@
 #define __host__
 #define __constant__ static const
 #define __forceinline__ inline __attribute__((always_inline))
-#define __noinline__ __attribute__((noinline))
 #define __align__(bytes) __attribute__((aligned(bytes)))  // g++ takes no alignas behind __shared__
 // The tag lets the runtime find these variables in the program's symbols and fill them before each block.
 #define __shared__ static thread_local __attribute__((abi_tag("emulated_shared")))

@@ -347,6 +347,14 @@ TEST_F(Emulation, ShowsAMissingWaitBetweenStreams) {
   cudaStreamDestroy(other);
 }
 
+TEST_F(Emulation, SetsMemoryLaterWhereNoStreamIsNamed) {
+  float* data = on_device<float>(1);
+  EXPECT_EQ(cudaMemset(data, 0, 4), cudaSuccess);
+  EXPECT_TRUE(std::isnan(read(data, 1)[0]));
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  EXPECT_EQ(read(data, 1)[0], 0);
+}
+
 TEST_F(Emulation, ReadsPageableMemoryAtOnceAndPinnedMemoryLater) {
   void* pinned = nullptr;
   ASSERT_EQ(cudaHostAlloc(&pinned, 4, cudaHostAllocDefault), cudaSuccess);

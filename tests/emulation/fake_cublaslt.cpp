@@ -83,12 +83,18 @@ struct Problem {
 int problem_of(const FakeDesc* desc, const FakeLayout* a, const FakeLayout* b, const FakeLayout* c, const FakeLayout* d,
                Problem& p) {
   if (desc == nullptr || a == nullptr || b == nullptr || c == nullptr || d == nullptr) return kInvalidValue;
-  p = {d->rows, d->columns, desc->transpose_a != 0 ? a->rows : a->columns, a->type, d->type, desc->transpose_a != 0,
+  p = {d->rows,
+       d->columns,
+       desc->transpose_a != 0 ? a->rows : a->columns,
+       a->type,
+       d->type,
+       desc->transpose_a != 0,
        desc->transpose_b != 0};
   const auto fits = [](const FakeLayout* x, std::int64_t rows, std::int64_t columns, bool across) {
     return x->rows == (across ? columns : rows) && x->columns == (across ? rows : columns);
   };
-  if (!fits(a, p.m, p.k, p.across_a) || !fits(b, p.k, p.n, p.across_b) || !fits(c, p.m, p.n, false)) return kInvalidValue;
+  if (!fits(a, p.m, p.k, p.across_a) || !fits(b, p.k, p.n, p.across_b) || !fits(c, p.m, p.n, false))
+    return kInvalidValue;
   if (c->type != d->type || a->type != b->type) return kNotSupported;
   return p.out == kReal32F || p.out == p.in ? kSuccess : kNotSupported;
 }
@@ -210,9 +216,7 @@ int cublasLtMatrixLayoutDestroy(void* layout) { return destroy<FakeLayout>(layou
 int cublasLtMatrixLayoutSetAttribute(void*, int, const void*, std::size_t) { return kNotSupported; }
 
 int cublasLtMatmulPreferenceCreate(void** preference) { return make<FakePreference>(preference); }
-int cublasLtMatmulPreferenceDestroy(void* preference) {
-  return destroy<FakePreference>(preference, Kind::kPreference);
-}
+int cublasLtMatmulPreferenceDestroy(void* preference) { return destroy<FakePreference>(preference, Kind::kPreference); }
 int cublasLtMatmulPreferenceSetAttribute(void* handle, int attribute, const void* value, std::size_t bytes) {
   auto* preference = as<FakePreference>(handle, Kind::kPreference);
   if (preference == nullptr) return kInvalidValue;
@@ -231,9 +235,9 @@ int cublasLtMatmulAlgoGetHeuristic(void* handle, void* desc, void* a, void* b, v
   if (wish == nullptr || asked < 1 || results == nullptr || found == nullptr) return kInvalidValue;
   *found = 0;
   Problem p{};
-  const int status = problem_of(as<FakeDesc>(desc, Kind::kDesc), as<FakeLayout>(a, Kind::kLayout),
-                                as<FakeLayout>(b, Kind::kLayout), as<FakeLayout>(c, Kind::kLayout),
-                                as<FakeLayout>(d, Kind::kLayout), p);
+  const int status =
+      problem_of(as<FakeDesc>(desc, Kind::kDesc), as<FakeLayout>(a, Kind::kLayout), as<FakeLayout>(b, Kind::kLayout),
+                 as<FakeLayout>(c, Kind::kLayout), as<FakeLayout>(d, Kind::kLayout), p);
   if (status != kSuccess) return status;
   HeuristicResult result{};
   const auto words = words_of(p);
@@ -256,7 +260,8 @@ int cublasLtMatmul(void* handle, void* desc, const void* alpha, const void* a, v
   const auto *la = as<FakeLayout>(layout_a, Kind::kLayout), *lb = as<FakeLayout>(layout_b, Kind::kLayout),
              *lc = as<FakeLayout>(layout_c, Kind::kLayout), *ld = as<FakeLayout>(layout_d, Kind::kLayout);
   Problem p{};
-  if (const int status = problem_of(as<FakeDesc>(desc, Kind::kDesc), la, lb, lc, ld, p); status != kSuccess) return status;
+  if (const int status = problem_of(as<FakeDesc>(desc, Kind::kDesc), la, lb, lc, ld, p); status != kSuccess)
+    return status;
   if (alpha == nullptr || beta == nullptr || algorithm == nullptr || emulation::device_of(stream) < 0)
     return kInvalidValue;
   const auto words = words_of(p);

@@ -64,8 +64,9 @@ class FakeCublasLt : public ::testing::Test {
     ASSERT_EQ(lt.desc_set(desc, kTransposeA, &ta, sizeof ta), kSuccess);
     ASSERT_EQ(lt.desc_set(desc, kTransposeB, &tb, sizeof tb), kSuccess);
     const auto layout = [&](MatrixLayout& made, int type, int rows, int columns) {
-      ASSERT_EQ(lt.layout_create(&made, type, static_cast<unsigned>(rows), static_cast<unsigned>(columns), rows + padding),
-                kSuccess);
+      ASSERT_EQ(
+          lt.layout_create(&made, type, static_cast<unsigned>(rows), static_cast<unsigned>(columns), rows + padding),
+          kSuccess);
     };
     layout(a, in, across_a ? k : m, across_a ? m : k);
     layout(b, in, across_b ? n : k, across_b ? k : n);

@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <cstring>
+#include <map>
+#include <mutex>
 #include <vector>
 
 #include "emulation/errors.h"
@@ -26,7 +28,19 @@ cudaError_t drained(Stream& stream) {
   return leave(device_error(stream.device()), device_failure(stream.device()));
 }
 
-// Bytes [address, +bytes) as the copy sees them; where they are on the host they need no view.
+// The stream of what names none. Always late, so that who does not wait for it shows.
+cudaStream_t default_stream(int device) {
+  static std::mutex mutex;
+  static auto* made = new std::map<int, Stream*>;
+  const std::lock_guard lock(mutex);
+  Stream*& stream = (*made)[device];
+  if (stream == nullptr) {
+    stream = Stream::make(device);
+    stream->dawdle(500);
+  }
+  return static_cast<cudaStream_t>(stream);
+}
+
 bool on_device(const void* address) { return owner_of(address) >= 0; }
 
 }  // namespace
@@ -96,6 +110,12 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   }
   stream->submit([=] { std::memmove(view_of(to), view_of(from), bytes); });
   return written_now ? drained(*stream) : cudaSuccess;
+}
+
+// Runs on the default stream, later: streams made with cudaStreamNonBlocking do not wait for it, nor does the host.
+cudaError_t cudaMemset(void* data, int value, std::size_t bytes) {
+  ENTER("cudaMemset");
+  return cudaMemsetAsync(data, value, bytes, default_stream(current_device()));
 }
 
 cudaError_t cudaMemsetAsync(void* data, int value, std::size_t bytes, cudaStream_t stream) {

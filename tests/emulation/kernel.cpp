@@ -105,16 +105,16 @@ struct Kernel {
   const void* address;
   dim3 grid, block;
   std::size_t shared;
-  std::function<void()> body;
+  std::function<std::function<void()>(int device)> prepare;
 };
 
-Failure run_block(const Kernel& kernel, std::uint64_t index, std::uint64_t seed) {
+Failure run_block(const Kernel& kernel, const std::function<void()>& body, std::uint64_t index, std::uint64_t seed) {
   const dim3 grid = kernel.grid;
   blockIdx = {static_cast<unsigned>(index % grid.x), static_cast<unsigned>(index / grid.x % grid.y),
               static_cast<unsigned>(index / (std::uint64_t{grid.x} * grid.y))};
   processor->shared.prepare(kernel.shared);
   for (const auto& variable : shared_variables(kernel.address)) std::memset(variable.data, kUnwritten, variable.bytes);
-  Failure failure = processor->block.run(kernel.body, mixed(seed, index));
+  Failure failure = processor->block.run(body, mixed(seed, index));
   if (failure.code == cudaSuccess && !processor->shared.intact())
     failure = {cudaErrorIllegalAddress,
                fmt::format("block ({}, {}, {}) wrote outside its {} bytes of dynamic shared memory", blockIdx.x,
@@ -124,16 +124,21 @@ Failure run_block(const Kernel& kernel, std::uint64_t index, std::uint64_t seed)
 
 void run(const Kernel& kernel, int device, std::uint64_t seed) {
   catch_faults();
+  gridDim = kernel.grid;
+  blockDim = kernel.block;
+  const auto body = kernel.prepare(device);
+  if (!body)
+    return fail_device(
+        device, cudaErrorIllegalAddress,
+        fmt::format("kernel {}: a parameter points to ordinary host memory", facts_of(kernel.address).name));
+  const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
   auto own = take_processor();
   processor = own.get();
   running_kernel = kernel.address;
-  gridDim = kernel.grid;
-  blockDim = kernel.block;
-  const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
   std::uint64_t stride = mixed(seed, 1) % blocks | 1U, at = mixed(seed, 2) % blocks;
   while (std::gcd(stride, blocks) != 1) ++stride;
   for (std::uint64_t i = 0; i < blocks; ++i, at = (at + stride) % blocks) {
-    const Failure failure = run_block(kernel, at, seed);
+    const Failure failure = run_block(kernel, body, at, seed);
     if (failure.code == cudaSuccess) continue;
     fail_device(device, failure.code,
                 fmt::format("kernel {}, grid ({}, {}, {}), block ({}, {}, {}): {}", facts_of(kernel.address).name,
@@ -211,7 +216,7 @@ bool just_outside_shared(const void* address) {
   return processor != nullptr && processor->shared.just_outside(address);
 }
 
-void see_through_views(void* parameter, std::size_t bytes, bool pointer, int device) {
+bool see_through_views(void* parameter, std::size_t bytes, bool pointer, int device) {
   for (std::size_t at = 0; at + sizeof(void*) <= bytes; at += sizeof(void*)) {
     void* address = nullptr;
     std::memcpy(&address, static_cast<char*>(parameter) + at, sizeof address);
@@ -220,20 +225,22 @@ void see_through_views(void* parameter, std::size_t bytes, bool pointer, int dev
       std::memcpy(static_cast<char*>(parameter) + at, &address, sizeof address);
     } else if (pointer && address != nullptr && owner_of(address) < 0 && !is_pinned(address) &&
                describe(address).empty()) {
-      fail_thread(cudaErrorIllegalAddress, "a parameter points to ordinary host memory");
+      return false;
     }
   }
+  return true;
 }
 
 cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel, std::size_t parameter_bytes,
-                          std::function<void()> body) {
+                          std::function<std::function<void()>(int device)> prepare) {
   if (const auto error = enter("cudaLaunchKernel"); error != cudaSuccess) return error;
   if (!Stream::known(config.stream) || config.stream->device() != current_device())
     return breach(cudaErrorInvalidResourceHandle, kernel, "the stream is not one of the current device");
   if (const auto error = check_launch(config, kernel, parameter_bytes); error != cudaSuccess) return error;
   const std::uint64_t seed = next_seed();
-  config.stream->submit([k = Kernel{kernel, config.gridDim, config.blockDim, config.dynamicSmemBytes, std::move(body)},
-                         device = current_device(), seed] { run(k, device, seed); });
+  config.stream->submit(
+      [k = Kernel{kernel, config.gridDim, config.blockDim, config.dynamicSmemBytes, std::move(prepare)},
+       device = current_device(), seed] { run(k, device, seed); });
   return cudaSuccess;
 }
 

@@ -37,14 +37,16 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
                                Arguments&&... arguments) {
   static_assert((std::is_trivially_copyable_v<Parameters> && ...), "a kernel's parameters are copied as bytes");
   std::tuple<Parameters...> parameters(static_cast<Parameters>(std::forward<Arguments>(arguments))...);
-  return emulation::launch_kernel(
-      *config, reinterpret_cast<const void*>(kernel), (sizeof(Parameters) + ... + 0),
-      [kernel, parameters, device = emulation::device_of(config->stream)]() mutable {
-        std::apply(
-            [&](Parameters&... each) {
-              (emulation::see_through_views(&each, sizeof each, std::is_pointer_v<Parameters>, device), ...);
-              kernel(each...);
-            },
-            parameters);
-      });
+  const auto prepare = [kernel, parameters](int device) mutable -> std::function<void()> {
+    bool usable = true;
+    std::apply(
+        [&](Parameters&... each) {
+          ((usable &= emulation::see_through_views(&each, sizeof each, std::is_pointer_v<Parameters>, device)), ...);
+        },
+        parameters);
+    if (!usable) return {};
+    return [kernel, parameters] { std::apply(kernel, parameters); };
+  };
+  return emulation::launch_kernel(*config, reinterpret_cast<const void*>(kernel), (sizeof(Parameters) + ... + 0),
+                                  prepare);
 }

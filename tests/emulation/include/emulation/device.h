@@ -32,13 +32,12 @@ bool is_shared(const void* address, std::size_t bytes);  // the block's dynamic 
 // Ends the kernel; its device reports `error` from now on, the text says which kernel, block and thread it was.
 [[noreturn]] void fail_thread(cudaError_t error, const char* text, const std::source_location* where = nullptr);
 
-// Device addresses are never accessible as such; a kernel and the work of a library see memory through a view.
-// `pointer`: it must lie in `device`'s memory or in pinned memory. Otherwise every word in the range of device
-// addresses is taken for one.
-void see_through_views(void* parameter, std::size_t bytes, bool pointer, int device);
-int device_of(cudaStream_t stream);
+// Device addresses are never accessible as such; a kernel sees memory through views. Every word of a parameter that is
+// an address of `device` becomes one. False for a pointer to what no kernel may touch: ordinary memory of the host.
+bool see_through_views(void* parameter, std::size_t bytes, bool pointer, int device);
 
+// `prepare` gives what a thread runs, with parameters as `device` sees them; nothing where they are not usable.
 cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel, std::size_t parameter_bytes,
-                          std::function<void()> body);
+                          std::function<std::function<void()>(int device)> prepare);
 
 }  // namespace emulation

@@ -20,6 +20,9 @@ struct MemoryUse {
   std::uint64_t allocations = 0;  // calls so far: stays still from the second step on
 };
 
+// kSlow: right, but not faster than f32, so nobody gets it without asking for it.
+enum class Support : std::uint8_t { kNone, kSlow, kFast };
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -35,8 +38,8 @@ class Device {
   virtual void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) = 0;
   // Overwrites with a pattern that reads as NaN in every float type: makes use after release show.
   virtual void poison(std::byte* data, std::size_t bytes, Stream& stream) = 0;
-  // The dtype that layers compute in when asked for bf16: bf16 where the hardware has it, else f32.
-  virtual DType compute_dtype(bool bf16) const = 0;
+  // How well layers compute in a floating-point dtype.
+  virtual Support support(DType dtype) const = 0;
   // Whether a thread of the host may read and write memory of Tier::kDevice.
   virtual bool host_reads() const { return true; }
   virtual std::string description() const = 0;  // "CPU: 2 threads, AVX512_BF16"

@@ -1,7 +1,7 @@
 // The kernels. Every call is submitted to the device's compute stream and returns at once; the views must stay valid
-// until it ran. Outputs come first. Values are f32 or bf16 (one dtype a call unless said otherwise), sums are f32. All
-// are deterministic: the bits depend on values and shapes only, not on thread count, rank count or timing. Letters: N
-// tokens, d width, H query heads, G key/value heads, D head size, V vocabulary, r adapter rank.
+// until it ran. Outputs come first. Values are f32, bf16 or f16 (one dtype a call unless said otherwise), sums are f32.
+// All are deterministic: the bits depend on values and shapes only, not on thread count, rank count or timing. Letters:
+// N tokens, d width, H query heads, G key/value heads, D head size, V vocabulary, r adapter rank.
 #pragma once
 
 #include <cstdint>

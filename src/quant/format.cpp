@@ -6,7 +6,8 @@ SectionBytes section_bytes(const Format& format, std::int64_t numel) {
   const auto n = static_cast<std::size_t>(numel);
   switch (format.codec) {
     case Codec::kF32:
-    case Codec::kBF16: return {n * size_of(dtype_of(format.codec)), 0, 0, 0};
+    case Codec::kBF16:
+    case Codec::kF16: return {n * size_of(dtype_of(format.codec)), 0, 0, 0};
     case Codec::kNF4: break;
   }
   const auto block = static_cast<std::size_t>(format.block);
@@ -17,13 +18,23 @@ SectionBytes section_bytes(const Format& format, std::int64_t numel) {
 }
 
 Format dense_format(DType dtype) {
-  DCHECK(dtype == DType::kF32 || dtype == DType::kBF16, "no dense format of {}", name_of(dtype));
-  return {.codec = dtype == DType::kF32 ? Codec::kF32 : Codec::kBF16};
+  switch (dtype) {
+    case DType::kF32: return {.codec = Codec::kF32};
+    case DType::kBF16: return {.codec = Codec::kBF16};
+    case DType::kF16: return {.codec = Codec::kF16};
+    default: DCHECK(false, "no dense format of {}", name_of(dtype));
+  }
+  return {};
 }
 
 DType dtype_of(Codec codec) {
-  DCHECK(codec != Codec::kNF4, "nf4 is not a dense codec");
-  return codec == Codec::kF32 ? DType::kF32 : DType::kBF16;
+  switch (codec) {
+    case Codec::kF32: return DType::kF32;
+    case Codec::kBF16: return DType::kBF16;
+    case Codec::kF16: return DType::kF16;
+    case Codec::kNF4: DCHECK(false, "nf4 is not a dense codec");
+  }
+  return DType::kF32;
 }
 
 std::string name_of(const Format& format) {

@@ -11,7 +11,7 @@
 
 namespace shardlora {
 
-enum class Codec : std::uint8_t { kF32, kBF16, kNF4 };
+enum class Codec : std::uint8_t { kF32, kBF16, kF16, kNF4 };
 
 struct Format {
   Codec codec = Codec::kBF16;

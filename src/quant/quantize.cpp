@@ -33,6 +33,7 @@ void encode_values(const Format& format, std::span<const float> values, std::int
   switch (format.codec) {
     case Codec::kF32: return convert(values, reinterpret_cast<float*>(sections[0]) + begin);
     case Codec::kBF16: return convert(values, reinterpret_cast<BF16*>(sections[0]) + begin);
+    case Codec::kF16: return convert(values, reinterpret_cast<F16*>(sections[0]) + begin);
     case Codec::kNF4:
       return nf4_encode(values, format.block, sections[0] + begin / 2,
                         &absmax[static_cast<std::size_t>(begin / format.block)]);
@@ -61,6 +62,7 @@ void dequantize(const PackedTensor& tensor, std::int64_t begin, std::span<float>
   switch (tensor.format.codec) {
     case Codec::kF32: return widen(reinterpret_cast<const float*>(tensor.sections[0]) + begin, out);
     case Codec::kBF16: return widen(reinterpret_cast<const BF16*>(tensor.sections[0]) + begin, out);
+    case Codec::kF16: return widen(reinterpret_cast<const F16*>(tensor.sections[0]) + begin, out);
     case Codec::kNF4: break;
   }
   const int block = tensor.format.block;

@@ -77,23 +77,33 @@ class Run {
     Progress progress(total_steps_, recipe_.logging_steps);
     const LearningRate rates = recipe_.learning_rates(total_steps_);
     const AdamWOptions adamw{recipe_.adam_beta1, recipe_.adam_beta2, recipe_.adam_epsilon, recipe_.weight_decay};
+    std::int64_t updates = 0;  // a step that is skipped moves neither the learning rate nor AdamW's count
     for (std::int64_t s = 1; s <= total_steps_ && !early_stopping_.stop(); ++s) {
-      const double rate = rates.at(s - 1);
+      const double rate = rates.at(updates);
       const StepBatch batch = steps_->at(s - 1);
-      const StepResult result = step(s, batch, adamw_step(adamw, rate, s));
+      const StepResult result = step(s, batch, adamw_step(adamw, rate, updates + 1));
+      updates += result.updated ? 1 : 0;
       const RankStatus status = exchange_status(ranks_);
       if (directory_) {
         const double tokens_per_second = progress.step_done(s, result.tokens, result.loss, rate);
-        directory_->add_metrics({{"step", s},
-                                 {"epoch", batch.epochs_done},
-                                 {"loss", result.loss},
-                                 {"grad_norm", result.grad_norm},
-                                 {"learning_rate", rate},
-                                 {"tokens", result.tokens},
-                                 {"target_tokens", result.target_tokens},
-                                 {"tokens_per_second", tokens_per_second},
-                                 {"peak_device_bytes", status.device_bytes},
-                                 {"peak_host_bytes", status.host_bytes}});
+        nlohmann::ordered_json metrics{{"step", s},
+                                       {"epoch", batch.epochs_done},
+                                       {"loss", result.loss},
+                                       {"grad_norm", result.grad_norm},  // null in a skipped step
+                                       {"learning_rate", rate},
+                                       {"tokens", result.tokens},
+                                       {"target_tokens", result.target_tokens},
+                                       {"tokens_per_second", tokens_per_second},
+                                       {"peak_device_bytes", status.device_bytes},
+                                       {"peak_host_bytes", status.host_bytes}};
+        if (scales_loss()) metrics["loss_scale"] = result.loss_scale;
+        if (!result.updated) metrics["skipped"] = true;
+        directory_->add_metrics(metrics);
+      }
+      if (!result.updated) {
+        progress.end_line();
+        spdlog::info("step {}: the gradients overflowed f16 at a loss scale of {}, so nothing was updated", s,
+                     result.loss_scale);
       }
       if (status.stop) {
         save();
@@ -128,6 +138,8 @@ class Run {
       initialise_adapter(*session_->store, *session_->model, base_, recipe_.seed);
     }
   }
+
+  bool scales_loss() const { return LossScale::for_dtype(session_->model->dtype()).is_dynamic(); }
 
   // Steps and collectives follow from the rows: ranks with others would wait for ever, or train on a mixture.
   void check_same_rows() {
@@ -169,7 +181,9 @@ class Run {
       spdlog::warn("rows of up to {} tokens, but the model was made for {}", longest_sample,
                    base_.config().max_positions);
     if (!recipe_.lora_model_dir.empty()) spdlog::info("starting from the adapter in {}", recipe_.lora_model_dir);
-    spdlog::info("{}; {} rank{}", ranks_.device->description(), ranks_.size(), ranks_.size() == 1 ? "" : "s");
+    spdlog::info("{}; {} rank{}; computing in {}{}", ranks_.device->description(), ranks_.size(),
+                 ranks_.size() == 1 ? "" : "s", name_of(session_->model->dtype()),
+                 scales_loss() ? " with loss scaling" : "");
     spdlog::info("base {}: {} layers, {}", recipe_.base_model, base_.config().layers,
                  name_of(session_->model->units()[1].params[0].format));
     spdlog::info("adapter: rank {}, alpha {}{}{}, on {}; {:.2f} M values", lora_.rank, lora_.alpha,
@@ -290,7 +304,8 @@ std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, Session& session, const
   StepOptions options{.recompute = recipe.gradient_checkpointing ? Recompute::kYes : Recompute::kNo,
                       .wave = (limits.micro_batches + ranks.size() - 1) / ranks.size(),
                       .streamer = {.dtype = session.model->dtype()},
-                      .neftune_alpha = static_cast<float>(recipe.neftune_noise_alpha)};
+                      .neftune_alpha = static_cast<float>(recipe.neftune_noise_alpha),
+                      .loss_scale = LossScale::for_dtype(session.model->dtype())};
   const auto make = [&] {
     return std::make_unique<TrainStep>(*ranks.device, *session.model, *session.store, *ranks.gathers, *ranks.reductions,
                                        limits, options);

@@ -38,6 +38,16 @@ void settle_format(RecipeDraft& draft, const GivenKeys& keys, const std::string&
   }
 }
 
+// A yes to one is a no to the other. Without a word about fp16, bf16: false asks for f32, as in other trainers.
+void settle_dtype(RecipeDraft& draft, const GivenKeys& keys) {
+  const ConfigValue *bf16 = keys.find("bf16"), *fp16 = keys.find("fp16");
+  if (draft.bf16 == UseDtype::kYes && draft.fp16 == UseDtype::kYes)
+    fail("{}: {}: not together with bf16: true ({}); training computes in one of them, so set the other one to false",
+         fp16->node.place, fp16->name, bf16->node.place);
+  if (draft.bf16 == UseDtype::kYes || (draft.bf16 == UseDtype::kNo && fp16 == nullptr)) draft.fp16 = UseDtype::kNo;
+  if (draft.fp16 == UseDtype::kYes) draft.bf16 = UseDtype::kNo;
+}
+
 void check_given(const GivenKeys& keys, const std::string& path) {
   if (keys.find("base_model") == nullptr)
     fail(
@@ -96,6 +106,7 @@ Recipe load_recipe(const std::string& path, const std::vector<std::string>& over
   }
   check_given(keys, path);
   settle_format(draft, keys, path);
+  settle_dtype(draft, keys);
   check_together(draft, keys);
   return draft;
 }

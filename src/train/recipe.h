@@ -18,7 +18,7 @@ namespace shardlora {
 
 enum class AdapterKind : std::uint8_t { kLora, kQLora };
 enum class Backend : std::uint8_t { kAuto, kCpu };
-enum class ComputeType : std::uint8_t { kAuto, kBF16, kF32 };  // bf16: auto (where the hardware has it), true, false
+enum class UseDtype : std::uint8_t { kAuto, kYes, kNo };  // to compute in; auto: where it is faster than f32
 enum class BaseFormat : std::uint8_t { kNone, kNF4 };
 enum class EvalStrategy : std::uint8_t { kNo, kSteps, kEpoch };
 
@@ -96,7 +96,8 @@ struct Recipe {
   std::string output_dir = "./model-out";
   std::uint64_t seed = 42;
   Backend backend = Backend::kAuto;
-  ComputeType bf16 = ComputeType::kAuto;
+  // At most one of them yes. Both auto: bf16, else f16 with loss scaling, else f32.
+  UseDtype bf16 = UseDtype::kAuto, fp16 = UseDtype::kAuto;
   bool gradient_checkpointing = true;
   std::string deterministic = "strict";
   Sharding sharding = Sharding::kSharded;          // sharding.strategy: full_shard or replicate

@@ -265,6 +265,20 @@ std::vector<Field> step_fields() {
   };
 }
 
+Field use_dtype(std::string name, UseDtype Recipe::* member) {
+  return {std::move(name),
+          {},
+          [member](RecipeDraft& r, const ConfigValue& v) {
+            const std::string word = v.node.kind == ConfigNode::Kind::kScalar ? v.node.text : "";
+            if (word == "full")
+              fail("{}: {}: full is not supported in this version; set it to auto or true", v.node.place, v.name);
+            r.*member = word == "auto" ? UseDtype::kAuto : to_bool(v) ? UseDtype::kYes : UseDtype::kNo;
+          },
+          [member](const RecipeDraft& r) -> std::string {
+            return r.*member == UseDtype::kAuto ? "auto" : r.*member == UseDtype::kYes ? "true" : "false";
+          }};
+}
+
 std::vector<Field> run_fields() {
   return {
       whole("logging_steps", &Recipe::logging_steps, 1, kMany),
@@ -281,19 +295,8 @@ std::vector<Field> run_fields() {
          r.backend = to_choice<Backend>(v, {{"auto", Backend::kAuto}, {"cpu", Backend::kCpu}});
        },
        [](const RecipeDraft& r) -> std::string { return r.backend == Backend::kAuto ? "auto" : "cpu"; }},
-      {"bf16",
-       {},
-       [](RecipeDraft& r, const ConfigValue& v) {
-         if (v.node.kind == ConfigNode::Kind::kScalar && v.node.text == "auto")
-           r.bf16 = ComputeType::kAuto;
-         else if (v.node.kind == ConfigNode::Kind::kScalar && v.node.text == "full")
-           fail("{}: bf16: full is not supported in this version; set it to auto or true", v.node.place);
-         else
-           r.bf16 = to_bool(v) ? ComputeType::kBF16 : ComputeType::kF32;
-       },
-       [](const RecipeDraft& r) -> std::string {
-         return r.bf16 == ComputeType::kAuto ? "auto" : r.bf16 == ComputeType::kBF16 ? "true" : "false";
-       }},
+      use_dtype("bf16", &Recipe::bf16),
+      use_dtype("fp16", &Recipe::fp16),
       flag("gradient_checkpointing", &Recipe::gradient_checkpointing),
       {"disable_gradient_checkpointing",
        {},

@@ -32,7 +32,6 @@ const std::vector<UnsupportedKey>& unsupported_recipe_keys() {
       // step
       {"stage", {"sft"}},
       {"rl", {}},
-      {"fp16", {"false"}},
       {"tf32", {"false"}},
       {"pure_bf16", {"false"}},
       {"eval_batch_size", {}, "evaluation uses micro_batch_size; remove it"},

@@ -35,15 +35,38 @@ int threads_of_rank(Rendezvous& rendezvous) {
   return std::max(1, CPU_COUNT(&mine) / sharers);
 }
 
-// The same on all ranks: bf16 where all of them have it.
+// The least that a rank's device has of `dtype`, and the first rank where that is so.
+struct LeastSupport {
+  Support support = Support::kFast;
+  std::size_t rank = 0;
+};
+
+LeastSupport least_support(DType dtype, Ranks& ranks) {
+  LeastSupport least;
+  const auto all = ranks.exchange({static_cast<double>(ranks.device->support(dtype))});
+  for (std::size_t r = 0; r < all.size(); ++r) {
+    const auto support = static_cast<Support>(all[r][0]);
+    if (support < least.support) least = {support, r};
+  }
+  return least;
+}
+
+// The same on all ranks: the first of bf16 and f16 that is asked for and there, or, where that is left open, that all
+// ranks are fast in; else f32.
 DType compute_dtype(const Recipe& recipe, Ranks& ranks) {
-  const Device& device = *ranks.device;
-  DType best = device.compute_dtype(recipe.bf16 != ComputeType::kF32);
-  for (const std::vector<double>& has_bf16 : ranks.exchange({best == DType::kBF16 ? 1.0 : 0.0}))
-    if (has_bf16[0] == 0) best = DType::kF32;
-  if (recipe.bf16 == ComputeType::kBF16 && best != DType::kBF16)
-    fail("bf16: true, but a rank's CPU has no bf16 products ({}); use bf16: auto or bf16: false", device.description());
-  return best;
+  struct Choice {
+    DType dtype;
+    UseDtype use;
+    const char* key;
+  };
+  for (const Choice& c : {Choice{DType::kBF16, recipe.bf16, "bf16"}, Choice{DType::kF16, recipe.fp16, "fp16"}}) {
+    const LeastSupport least = least_support(c.dtype, ranks);
+    if (c.use == UseDtype::kYes && least.support == Support::kNone)
+      fail("{}: true, but rank {} cannot compute in {} ({}); set {}: auto, which takes what all ranks have", c.key,
+           least.rank, name_of(c.dtype), ranks.devices[least.rank], c.key);
+    if (c.use == UseDtype::kYes || (c.use == UseDtype::kAuto && least.support == Support::kFast)) return c.dtype;
+  }
+  return DType::kF32;
 }
 
 BaseFormats base_formats(const Recipe& recipe, DType dtype) {
@@ -76,6 +99,7 @@ Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
                             .mode = StreamMode::kInline,
                             .seed = 0,
                             .poison = false});
+  devices = rendezvous.exchange(device->description());
   gathers = rendezvous.make_communicator(*device, "gathers");
   reductions = rendezvous.make_communicator(*device, "reductions");
 }

@@ -26,6 +26,7 @@ struct Ranks {
   std::vector<std::vector<double>> exchange(const std::vector<double>& mine);
 
   std::unique_ptr<Device> device;
+  std::vector<std::string> devices;  // what each rank's is, by rank
   std::unique_ptr<Communicator> gathers, reductions;
 };
 

@@ -31,6 +31,17 @@ std::optional<std::size_t> unit_with_two_parts(const Model& model) {
   return model.embedding_unit();
 }
 
+bool not_finite(double x) { return !std::isfinite(x); }
+
+std::string advice(DType dtype) {
+  return fmt::format(
+      "Training has diverged; nothing was updated. {}Lower learning_rate, or look at the data with `shardlora "
+      "preview`.",
+      dtype == DType::kF16 ? "f16 ends at 65504, and some models go beyond it: set fp16: false, and bf16: true where "
+                             "there is bf16. "
+                           : "");
+}
+
 double sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
 }  // namespace
@@ -44,6 +55,7 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
       limits_(limits),
       recompute_(options.recompute),
       neftune_alpha_(options.neftune_alpha),
+      loss_scale_(options.loss_scale),
       own_(most_owned(limits.micro_batches, reductions.size())),
       wave_(options.wave == 0 ? own_ : std::min(options.wave, own_)),
       reducer_(device, store, reductions, limits.micro_batches, wave_ == own_ ? Waves::kOne : Waves::kSeveral,
@@ -85,7 +97,8 @@ StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, c
     result.target_tokens += target_tokens(samples);
   }
   const Share share = load(micro_batches, noise);
-  const float scale = 1.0F / static_cast<float>(result.target_tokens);
+  result.loss_scale = loss_scale_.value();
+  const float scale = static_cast<float>(result.loss_scale) / static_cast<float>(result.target_tokens);
 
   start(kTrain);
   reducer_.begin_step(share.cuts);
@@ -98,11 +111,18 @@ StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, c
   reducer_.finish();
 
   const std::vector<double> losses = this->losses(share), squares = this->squares();
-  check_finite(micro_batches, losses, squares);
+  check_losses(micro_batches, losses);
   result.loss = sum(losses) / static_cast<double>(result.target_tokens);
-  result.grad_norm = std::sqrt(sum(squares));
+  result.grad_norm = std::sqrt(sum(squares)) / result.loss_scale;
+  result.updated = std::isfinite(result.grad_norm);
+  if (!result.updated) {
+    check_gradients(squares);
+    loss_scale_.overflowed();
+    return result;
+  }
   const double clip = max_grad_norm > 0 ? std::min(1.0, max_grad_norm / (result.grad_norm + 1e-6)) : 1.0;
-  update(adamw, static_cast<float>(clip));
+  update(adamw, static_cast<float>(clip / result.loss_scale));
+  loss_scale_.fitted();
   return result;
 }
 
@@ -271,22 +291,24 @@ std::vector<double> TrainStep::squares() {
   return by_unit;
 }
 
-void TrainStep::check_finite(const std::vector<MicroBatchSamples>& micro_batches, const std::vector<double>& losses,
-                             const std::vector<double>& squares) const {
-  constexpr const char* kAdvice =
-      "Training has diverged; nothing was updated. Lower learning_rate, or look at the data with `shardlora preview`.";
-  const auto not_finite = [](double x) { return !std::isfinite(x); };
-  if (const auto bad = std::find_if(losses.begin(), losses.end(), not_finite); bad != losses.end()) {
-    std::string rows;
-    for (const Sample* s : micro_batches[static_cast<std::size_t>(bad - losses.begin())])
-      rows += fmt::format("{}{}:{}", rows.empty() ? "" : ", ", s->source, s->line);
-    throw Diverged(fmt::format("the loss of {} is {}. {}", rows, *bad, kAdvice));
-  }
+void TrainStep::check_losses(const std::vector<MicroBatchSamples>& micro_batches,
+                             const std::vector<double>& losses) const {
+  const auto bad = std::find_if(losses.begin(), losses.end(), not_finite);
+  if (bad == losses.end()) return;
+  std::string rows;
+  for (const Sample* s : micro_batches[static_cast<std::size_t>(bad - losses.begin())])
+    rows += fmt::format("{}{}:{}", rows.empty() ? "" : ", ", s->source, s->line);
+  throw Diverged(fmt::format("the loss of {} is {}. {}", rows, *bad, advice(model_.dtype())));
+}
+
+void TrainStep::check_gradients(const std::vector<double>& squares) const {
+  if (loss_scale_.can_shrink()) return;
   // Backward runs from the last layer to the first, so the last bad unit is where it began.
   for (std::size_t u = squares.size(); u-- > 0;)
     if (not_finite(squares[u]))
-      throw Diverged(fmt::format("the gradient of {} is not finite, though the loss is. {}",
-                                 store_.layout(u).spec().name, kAdvice));
+      throw Diverged(
+          fmt::format("the gradient of {} is not finite{}, though the loss is. {}", store_.layout(u).spec().name,
+                      loss_scale_.is_dynamic() ? ", even at a loss scale of 1" : "", advice(model_.dtype())));
 }
 
 std::vector<double> TrainStep::exchange(const std::vector<double>& mine, const std::vector<std::size_t>& counts) {

@@ -11,6 +11,7 @@
 #include "shard/gradient_reducer.h"
 #include "shard/layer_streamer.h"
 #include "train/batch_buffers.h"
+#include "train/loss_scale.h"
 
 namespace shardlora {
 
@@ -28,14 +29,17 @@ struct StepOptions {
   std::int64_t wave = 0;  // micro-batches of a rank that share a visit; 0: all of them
   StreamerOptions streamer;
   float neftune_alpha = 0;  // noise on embeddings while training
+  LossScale loss_scale;
 };
 
 struct StepResult {
-  double loss = 0, grad_norm = 0;
+  double loss = 0, grad_norm = 0;              // not scaled
+  double loss_scale = 1;                       // that backward ran with
+  bool updated = false;                        // not so where the scaled gradients overflowed
   std::int64_t tokens = 0, target_tokens = 0;  // over all ranks; tokens without padding
 };
 
-// Loss or gradients are not finite; nothing was updated. Thrown on every rank alike.
+// Loss or gradients are not finite, whatever the loss scale; nothing was updated. Thrown on every rank alike.
 class Diverged : public Error {
  public:
   using Error::Error;
@@ -47,7 +51,8 @@ class TrainStep {
             const StepLimits& limits, const StepOptions& options);
 
   // The same list on every rank. `noise`: the key of dropout and NEFTune; without it neither is done. Throws Diverged
-  // before the update when loss or gradient are not finite.
+  // before the update when loss or gradient are not finite; gradients that a smaller loss scale may make finite
+  // are no error: then nothing is updated, and the next step's scale is half as large.
   StepResult run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw, double max_grad_norm,
                  std::optional<PhiloxKey> noise = {});
   // Mean loss over the target tokens of any number of micro-batches.
@@ -86,8 +91,8 @@ class TrainStep {
   // step; of squared gradients, by unit.
   std::vector<double> losses(const Share& share);
   std::vector<double> squares();
-  void check_finite(const std::vector<MicroBatchSamples>& micro_batches, const std::vector<double>& losses,
-                    const std::vector<double>& squares) const;
+  void check_losses(const std::vector<MicroBatchSamples>& micro_batches, const std::vector<double>& losses) const;
+  void check_gradients(const std::vector<double>& squares) const;
   std::vector<double> exchange(const std::vector<double>& mine, const std::vector<std::size_t>& counts);
 
   Device& device_;
@@ -97,6 +102,7 @@ class TrainStep {
   StepLimits limits_;
   Recompute recompute_;
   float neftune_alpha_;
+  LossScale loss_scale_;
   std::int64_t own_, wave_;  // micro-batches of a rank at most: in all, and at a time
   GradientReducer reducer_;
   LayerStreamer streamer_;

@@ -30,7 +30,7 @@ class ThreadCount : public testing::TestWithParam<DType> {
  protected:
   void SetUp() override {
     if (CpuDevice({.threads = 2}).threads() < 2) GTEST_SKIP() << "this build runs kernels on one thread only";
-    if (GetParam() == DType::kBF16 && CpuDevice({.threads = 1}).compute_dtype(true) != DType::kBF16)
+    if (GetParam() == DType::kBF16 && CpuDevice({.threads = 1}).support(DType::kBF16) == Support::kNone)
       GTEST_SKIP() << "this CPU has no bf16 products";
   }
   const DType t_ = GetParam();

@@ -23,7 +23,9 @@ void measure(benchmark::State& state, const char* unit, double count, const std:
 }
 
 DType dtype_of(const benchmark::State& state) {
-  return state.range(0) == 0 ? DType::kF32 : device().compute_dtype(true);
+  return state.range(0) == 0                                ? DType::kF32
+         : device().support(DType::kBF16) == Support::kFast ? DType::kBF16
+                                                            : DType::kF32;
 }
 
 // y (m, n) = x (m, k) w (n, k)^T, and dx = y w.

@@ -109,7 +109,7 @@ class DeviceDecorator final : public Device {
     inner_.copy(to, from, bytes, real(stream));
   }
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override { inner_.poison(data, bytes, real(stream)); }
-  DType compute_dtype(bool bf16) const override { return inner_.compute_dtype(bf16); }
+  Support support(DType dtype) const override { return inner_.support(dtype); }
   std::string description() const override { return inner_.description(); }
 
  private:

@@ -22,7 +22,8 @@ struct TinyJob {
   Sharding sharding = Sharding::kSharded;
   Codec codec = Codec::kNF4;
   bool tied = true;
-  bool bf16 = false;
+  DType dtype = DType::kF32;
+  LossScale loss_scale = {};
   StreamMode mode = StreamMode::kInline;
   Poison poison = Poison::kYes;
   Prefetch prefetch = Prefetch::kYes;
@@ -37,7 +38,7 @@ struct TinyJob {
 };
 
 struct TinyResult {
-  std::vector<double> losses, grad_norms;
+  std::vector<double> losses, grad_norms, loss_scales;  // of every step; -1: of a skipped one
   double eval_loss = 0;
   std::vector<std::vector<float>> start, adapters;  // of every unit, before and after
   std::vector<std::vector<float>> gradients;        // of every unit, in the first step
@@ -46,8 +47,8 @@ struct TinyResult {
   std::size_t frozen_bytes = 0;                     // of all units
 
   bool operator==(const TinyResult& other) const {
-    return losses == other.losses && grad_norms == other.grad_norms && eval_loss == other.eval_loss &&
-           adapters == other.adapters;
+    return losses == other.losses && grad_norms == other.grad_norms && loss_scales == other.loss_scales &&
+           eval_loss == other.eval_loss && adapters == other.adapters;
   }
 };
 
@@ -122,7 +123,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   const auto gathers = rendezvous.make_communicator(*device, "gathers"),
              reductions = rendezvous.make_communicator(*device, "reductions");
   const ModelConfig config = tiny_config(job.tied);
-  const DType dtype = job.bf16 ? DType::kBF16 : DType::kF32;
+  const DType dtype = job.dtype;
   const LoraConfig lora{.rank = 4,
                         .alpha = 8,
                         .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
@@ -156,7 +157,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
                  {.recompute = job.recompute,
                   .wave = job.wave,
                   .streamer = {dtype, job.poison, job.prefetch},
-                  .neftune_alpha = job.neftune_alpha});
+                  .neftune_alpha = job.neftune_alpha,
+                  .loss_scale = job.loss_scale});
   std::optional<PhiloxKey> noise;
   if (job.dropout > 0 || job.neftune_alpha > 0) noise = noise_key(11, 0);
   std::size_t next = 0;
@@ -166,13 +168,16 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
       for (int i = 0; i < 2; ++i) m.push_back(&samples[next++ % samples.size()]);
     return list;
   };
+  std::int64_t updates = 0;
   for (int s = 0; s < job.steps; ++s) {
     // The last step is smaller, as at the end of an epoch.
     const std::int64_t count = s + 1 == job.steps ? (job.micro_batches + 1) / 2 : job.micro_batches;
     const auto list = given.empty() ? micro_batches(count) : given[static_cast<std::size_t>(s)];
-    const StepResult done = step.run(list, adamw_step({}, 1e-2, s + 1), 1.0, noise);
+    const StepResult done = step.run(list, adamw_step({}, 1e-2, updates + 1), 1.0, noise);
+    updates += done.updated ? 1 : 0;
     result.losses.push_back(done.loss);
-    result.grad_norms.push_back(done.grad_norm);
+    result.grad_norms.push_back(done.updated ? done.grad_norm : -1);
+    result.loss_scales.push_back(done.loss_scale);
     if (s == 0)
       for (std::size_t u = 0; u < store.units(); ++u)
         result.gradients.push_back(gathered_gradient(*device, store, u, *reductions));

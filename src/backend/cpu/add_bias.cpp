@@ -1,6 +1,6 @@
 // A bias in every row: y[i, k] += bias[k].
-#include "backend/cpu/float_type.h"
 #include "backend/cpu/kernels.h"
+#include "backend/float_type.h"
 
 namespace shardlora::cpu {
 

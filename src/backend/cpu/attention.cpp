@@ -6,8 +6,8 @@
 
 #include "backend/cpu/attention_tiles.h"
 #include "backend/cpu/fast_math.h"
-#include "backend/cpu/float_type.h"
 #include "backend/cpu/tile_product.h"
+#include "backend/float_type.h"
 
 namespace shardlora::cpu {
 

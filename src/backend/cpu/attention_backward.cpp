@@ -3,8 +3,8 @@
 // A task is one key/value head of one sample: only it writes that head's dk and dv, so the order of its sums is fixed.
 #include "backend/cpu/attention_tiles.h"
 #include "backend/cpu/fast_math.h"
-#include "backend/cpu/float_type.h"
 #include "backend/cpu/tile_product.h"
+#include "backend/float_type.h"
 
 namespace shardlora::cpu {
 

@@ -76,11 +76,17 @@ void CpuDevice::poison(std::byte* data, std::size_t bytes, Stream& stream) {
   static_cast<CpuStream&>(stream).submit([=] { std::memset(data, 0xff, bytes); });
 }
 
-DType CpuDevice::compute_dtype(bool bf16) const { return bf16 && has_bf16() ? DType::kBF16 : DType::kF32; }
+Support CpuDevice::support(DType dtype) const {
+  switch (dtype) {
+    case DType::kF32: return Support::kFast;
+    case DType::kBF16: return has_bf16() ? Support::kFast : Support::kNone;
+    case DType::kF16: return Support::kSlow;  // its products are f32's, with conversions around them
+    default: return Support::kNone;
+  }
+}
 
 std::string CpuDevice::description() const {
-  const bool bf16 = compute_dtype(true) == DType::kBF16;
-  return fmt::format("CPU: {} thread{}{}", threads_, threads_ == 1 ? "" : "s", bf16 ? ", AVX512_BF16" : "");
+  return fmt::format("CPU: {} thread{}{}", threads_, threads_ == 1 ? "" : "s", has_bf16() ? ", AVX512_BF16" : "");
 }
 
 std::unique_ptr<Device> make_cpu_device(const CpuDeviceOptions& options) {

@@ -31,7 +31,7 @@ class CpuDevice final : public Device {
   Ops& ops() override { return *ops_; }
   void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override;
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override;
-  DType compute_dtype(bool bf16) const override;
+  Support support(DType dtype) const override;
   std::string description() const override;
 
   int threads() const { return threads_; }

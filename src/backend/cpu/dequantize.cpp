@@ -1,9 +1,9 @@
 // Packed weights to values. A block of NF4 shares its absmax, so the sixteen products level * absmax are made once a
 // block, rounded once, and every value is then a look-up in a register. Bit for bit nf4_decode() of quant/nf4.h,
 // rounded to y.
-#include "backend/cpu/float_type.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/lanes.h"
+#include "backend/float_type.h"
 #include "quant/nf4.h"
 
 namespace shardlora::cpu {
@@ -43,20 +43,33 @@ struct FloatTable {
   FloatLanes values;
 };
 
-struct BF16Table {
-  [[gnu::always_inline]] explicit BF16Table(float absmax) {
-    const FloatTable exact(absmax);
-    load(bits, &exact.values);
-    const IntLanes is_nan = (bits & 0x7FFFFFFFU) > 0x7F800000U;  // all ones where true; to_bf16() on lanes
-    bits = (((bits >> 16U) | 0x40U) & is_nan) | (((bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U) & ~is_nan);
+// to_bf16() on lanes.
+[[gnu::always_inline]] inline void round_lanes(IntLanes& bits, const FloatLanes& values, std::type_identity<BF16>) {
+  load(bits, &values);
+  const IntLanes is_nan = (bits & 0x7FFFFFFFU) > 0x7F800000U;  // all ones where true
+  bits = (((bits >> 16U) | 0x40U) & is_nan) | (((bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U) & ~is_nan);
+}
+
+[[gnu::always_inline]] inline void round_lanes(IntLanes& bits, const FloatLanes& values, std::type_identity<F16>) {
+  alignas(64) std::uint32_t rounded[kLanes];
+#pragma omp simd
+  for (int i = 0; i < kLanes; ++i) rounded[i] = to_f16(values[i]).bits;
+  load(bits, rounded);
+}
+
+// T is one of the 16-bit types.
+template <typename T>
+struct HalfTable {
+  [[gnu::always_inline]] explicit HalfTable(float absmax) {
+    round_lanes(bits, FloatTable(absmax).values, std::type_identity<T>{});
   }
   // A 32-bit lane takes both values of a byte: the first one lies in its low half.
-  [[gnu::always_inline]] void look_up(BF16* to, const std::byte* from) const {
+  [[gnu::always_inline]] void look_up(T* to, const std::byte* from) const {
     IntLanes bytes;
     load_bytes(bytes, from);
     store(to, __builtin_shuffle(bits, bytes >> 4U) | __builtin_shuffle(bits, bytes & 15U) << 16U);
   }
-  [[gnu::always_inline]] BF16 operator[](std::uint8_t code) const { return {static_cast<std::uint16_t>(bits[code])}; }
+  [[gnu::always_inline]] T operator[](std::uint8_t code) const { return {static_cast<std::uint16_t>(bits[code])}; }
   IntLanes bits;
 };
 
@@ -64,7 +77,7 @@ struct BF16Table {
 template <typename T>
 [[gnu::always_inline]] inline void decode_block(T* to, const std::byte* codes, std::int64_t readable,
                                                 std::int64_t begin, std::int64_t end, float absmax) {
-  const std::conditional_t<std::is_same_v<T, float>, FloatTable, BF16Table> table(absmax);
+  const std::conditional_t<std::is_same_v<T, float>, FloatTable, HalfTable<T>> table(absmax);
   const std::int64_t wide = std::min(end, 2 * (readable - kBytesRead) + kCodesAtOnce);
   std::int64_t i = begin;
   for (; i + kCodesAtOnce <= wide; i += kCodesAtOnce) table.look_up(to + i, codes + i / 2);

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "backend/cpu/float_type.h"
 #include "backend/cpu/kernels.h"
+#include "backend/float_type.h"
 
 namespace shardlora::cpu {
 namespace {

@@ -1,8 +1,8 @@
 // cast, zero, add, scale.
 #include <cstring>
 
-#include "backend/cpu/float_type.h"
 #include "backend/cpu/kernels.h"
+#include "backend/float_type.h"
 
 namespace shardlora::cpu {
 

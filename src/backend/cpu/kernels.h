@@ -9,6 +9,9 @@
 
 namespace shardlora::cpu {
 
+// Fewer values than this are not worth waking other threads for.
+inline constexpr std::int64_t kParallelValues = 16384;
+
 void dequantize(Tensor y, const PackedTensor& w);
 void cast(Tensor y, ConstTensor x);
 void zero(Tensor y);

@@ -34,7 +34,7 @@ std::size_t Matmul::Hash::operator()(const BlockShape& s) const {
 
 const BlockProduct& Matmul::product_for(const BlockShape& shape) {
   auto& product = made_[shape];
-  if (product == nullptr) product = make_block_product(shape);
+  if (product == nullptr) product = shape.in == DType::kF16 ? make_half_product(shape) : make_block_product(shape);
   return *product;
 }
 

@@ -1,7 +1,7 @@
 // The optimiser's passes over a shard: the update of optim/adamw.h on every value, and sums of squares for the gradient
 // norm.
-#include "backend/cpu/float_type.h"
 #include "backend/cpu/kernels.h"
+#include "backend/float_type.h"
 
 namespace shardlora::cpu {
 

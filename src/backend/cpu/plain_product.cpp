@@ -2,7 +2,7 @@
 #include <array>
 
 #include "backend/cpu/block_product.h"
-#include "backend/cpu/float_type.h"
+#include "backend/float_type.h"
 
 namespace shardlora::cpu {
 

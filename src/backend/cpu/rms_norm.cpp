@@ -2,8 +2,8 @@
 // Backward, with n = x * s: dx = s * (w dy - n * mean(w dy n)).
 #include <cmath>
 
-#include "backend/cpu/float_type.h"
 #include "backend/cpu/kernels.h"
+#include "backend/float_type.h"
 
 namespace shardlora::cpu {
 

@@ -1,7 +1,7 @@
 // Rotary positions (Su et al., "RoFormer", 2021): the pair (x[k], x[k + D/2]) turns by positions[n] * inv_freq[k].
 #include "backend/cpu/fast_math.h"
-#include "backend/cpu/float_type.h"
 #include "backend/cpu/kernels.h"
+#include "backend/float_type.h"
 
 namespace shardlora::cpu {
 

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "backend/cpu/float_type.h"
 #include "backend/cpu/kernels.h"
+#include "backend/float_type.h"
 
 namespace shardlora::cpu {
 

@@ -45,7 +45,7 @@ double error(Ops& ops, const Size& size, Types types, Op op_a, Op op_b, Accumula
 TEST(Matmul, IsTheSumOfProductsForEveryTypeTransposeAndAccumulation) {
   Device& device = device_under_test();
   for (const Types types : kTypes) {
-    if (types.in == DType::kBF16 && device.compute_dtype(true) != DType::kBF16) continue;
+    if (types.in == DType::kBF16 && device.support(DType::kBF16) == Support::kNone) continue;
     for (const Op op_a : {Op::kNone, Op::kTranspose})
       for (const Op op_b : {Op::kNone, Op::kTranspose})
         for (const Accumulate accumulate : {Accumulate::kNo, Accumulate::kYes})
@@ -70,7 +70,7 @@ TEST(Matmul, LeavesAnEmptyOutputAlone) {
 TEST(WeightGradients, AreTheProductsOfEveryJob) {
   Device& device = device_under_test();
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    if (dtype == DType::kBF16 && device.compute_dtype(true) != DType::kBF16) continue;
+    if (dtype == DType::kBF16 && device.support(DType::kBF16) == Support::kNone) continue;
     const Held dy1(dtype, {300, 40}, 1), x1(dtype, {300, 8}, 2), dy2(dtype, {300, 8}, 3), x2(dtype, {300, 24}, 4);
     const Held dw1(DType::kF32, {40, 8}), dw2(DType::kF32, {8, 24});
     const WeightGradient jobs[] = {{dw1, dy1, x1}, {dw2, dy2, x2}};

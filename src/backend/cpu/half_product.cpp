@@ -1,0 +1,115 @@
+// Products of f16 matrices: oneDNN has none for most CPUs. The operands are widened, which is exact, multiplied in f32
+// and rounded once. The conversions make it slower than f32: a CPU computes in f16 to prove the arithmetic that GPUs
+// without bf16 train with, not to save time.
+#include "backend/cpu/block_product.h"
+#include "backend/float_type.h"
+
+namespace shardlora::cpu {
+
+namespace {
+
+// Columns of y at a time, so that the wide copies of a head's table stay small. A cut by the shape alone.
+constexpr std::int64_t kColumns = 512;
+
+// A matrix that is dense along one of its two directions: `lines` of `length` neighbouring values.
+struct Lines {
+  std::int64_t lines, length, stride;  // stride: from line to line, in values
+  // Of a wide copy; the next one starts where a register may be loaded from.
+  std::size_t bytes() const { return (static_cast<std::size_t>(lines * length) * sizeof(float) + 63) / 64 * 64; }
+};
+
+Lines lines_of(std::int64_t rows, std::int64_t columns, std::int64_t row_stride, std::int64_t column_stride) {
+  if (column_stride == 1) return {rows, columns, row_stride};
+  return {columns, rows, column_stride};
+}
+
+void widen(float* to, const F16* from, const Lines& m) {
+  for (std::int64_t i = 0; i < m.lines; ++i)
+#pragma omp simd
+    for (std::int64_t k = 0; k < m.length; ++k) to[i * m.length + k] = to_float(from[i * m.stride + k]);
+}
+
+void round(F16* to, const float* from, const Lines& m) {
+  for (std::int64_t i = 0; i < m.lines; ++i)
+#pragma omp simd
+    for (std::int64_t k = 0; k < m.length; ++k) to[i * m.stride + k] = to_f16(from[i * m.length + k]);
+}
+
+// y and b are columns of what the shape says.
+class Columns {
+ public:
+  Columns(const BlockShape& s, std::int64_t columns)
+      : a_(lines_of(s.m, s.k, s.a_row, s.a_column)),
+        b_(lines_of(s.k, columns, s.b_row, s.b_column)),
+        y_{s.m, columns, s.y_row},
+        wide_y_(s.out == DType::kF32),
+        accumulate_(s.accumulate) {
+    BlockShape wide = s;
+    wide.n = columns;
+    wide.in = wide.out = DType::kF32;
+    wide.a_row = s.a_column == 1 ? s.k : 1;
+    wide.a_column = s.a_column == 1 ? 1 : s.m;
+    wide.b_row = s.b_column == 1 ? columns : 1;
+    wide.b_column = s.b_column == 1 ? 1 : s.k;
+    if (!wide_y_) wide.y_row = columns;
+    product_ = make_block_product(wide);
+  }
+
+  std::size_t scratch_bytes() const { return b_.bytes() + (wide_y_ ? 0 : y_.bytes()) + product_->scratch_bytes(); }
+
+  void run(std::byte* y, const std::byte* wide_a, const std::byte* b, std::byte* scratch) const {
+    auto* const wide_b = reinterpret_cast<float*>(scratch);
+    scratch += b_.bytes();
+    widen(wide_b, reinterpret_cast<const F16*>(b), b_);
+    const auto* const columns = reinterpret_cast<const std::byte*>(wide_b);
+    if (wide_y_) return product_->run(y, wide_a, columns, scratch);
+    auto* const sums = reinterpret_cast<float*>(scratch);
+    scratch += y_.bytes();
+    auto* const out = reinterpret_cast<F16*>(y);
+    if (accumulate_ == Accumulate::kYes) widen(sums, out, y_);
+    product_->run(reinterpret_cast<std::byte*>(sums), wide_a, columns, scratch);
+    round(out, sums, y_);
+  }
+
+  const Lines& a() const { return a_; }
+
+ private:
+  const Lines a_, b_, y_;
+  const bool wide_y_;
+  const Accumulate accumulate_;
+  std::unique_ptr<BlockProduct> product_;
+};
+
+class HalfProduct final : public BlockProduct {
+ public:
+  explicit HalfProduct(const BlockShape& s)
+      : s_(s),
+        full_(s, std::min(s.n, kColumns)),
+        rest_(s, s.n % kColumns == 0 ? std::min(s.n, kColumns) : s.n % kColumns) {}
+
+  std::size_t scratch_bytes() const override {
+    return full_.a().bytes() + std::max(full_.scratch_bytes(), rest_.scratch_bytes());
+  }
+
+  void run(std::byte* y, const std::byte* a, const std::byte* b, std::byte* scratch) const override {
+    auto* const wide_a = reinterpret_cast<float*>(scratch);
+    widen(wide_a, reinterpret_cast<const F16*>(a), full_.a());
+    for (std::int64_t begin = 0; begin < s_.n; begin += kColumns) {
+      const Columns& columns = s_.n - begin >= kColumns ? full_ : rest_;
+      columns.run(y + static_cast<std::size_t>(begin) * size_of(s_.out), reinterpret_cast<const std::byte*>(wide_a),
+                  b + static_cast<std::size_t>(begin * s_.b_column) * sizeof(F16), scratch + full_.a().bytes());
+    }
+  }
+
+ private:
+  const BlockShape s_;
+  const Columns full_, rest_;
+};
+
+}  // namespace
+
+std::unique_ptr<BlockProduct> make_half_product(const BlockShape& shape) {
+  return std::make_unique<HalfProduct>(shape);
+}
+
+}  // namespace shardlora::cpu

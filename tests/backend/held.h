@@ -20,6 +20,15 @@ inline double roundoff(DType dtype) {
   return dtype == DType::kBF16 ? 0x1p-8 : dtype == DType::kF16 ? 0x1p-11 : 0x1p-24;
 }
 
+// What rounding `value` may do; f16's subnormals lie 2^-24 apart.
+inline double rounding(DType dtype, double value) {
+  return roundoff(dtype) * std::abs(value) + (dtype == DType::kF16 ? 0x1p-25 : 0.0);
+}
+
+inline float rounded(DType dtype, float value) {
+  return dtype == DType::kBF16 ? to_float(to_bf16(value)) : dtype == DType::kF16 ? to_float(to_f16(value)) : value;
+}
+
 // Numbers spread over [-scale, scale), the same for the same seed.
 inline Doubles random_values(std::int64_t n, std::uint32_t seed, double scale = 1.0) {
   Doubles values(static_cast<std::size_t>(n));

@@ -62,7 +62,8 @@ TEST(Nf4, IsNowhereFartherFromAValueThanHalfTheWidestGap) {
 
 TEST(Nf4, DecodesAnyRangeAsTheWhole) {
   const std::vector<float> values = normal_values(64 * 300 + 31, 2);
-  for (const Format& format : {kNf4, kNf4Double, Format{.codec = Codec::kBF16}, Format{.codec = Codec::kF32}}) {
+  for (const Format& format :
+       {kNf4, kNf4Double, Format{.codec = Codec::kBF16}, Format{.codec = Codec::kF16}, Format{.codec = Codec::kF32}}) {
     const Packed packed(format, values);
     std::vector<float> whole(values.size());
     dequantize(packed.tensor, 0, whole);
@@ -80,7 +81,8 @@ TEST(Nf4, DecodesAnyRangeAsTheWhole) {
 
 TEST(Nf4, GivesTheSameBytesFromPiecesInAnyOrder) {
   const std::vector<float> values = normal_values(64 * 300 + 31, 3);
-  for (const Format& format : {kNf4, kNf4Double, Format{.codec = Codec::kBF16}, Format{.codec = Codec::kF32}}) {
+  for (const Format& format :
+       {kNf4, kNf4Double, Format{.codec = Codec::kBF16}, Format{.codec = Codec::kF16}, Format{.codec = Codec::kF32}}) {
     const Packed whole(format, values);
     Packed pieces(format, std::vector<float>(values.size(), 1.0F));
     std::vector<float> absmax(static_cast<std::size_t>(blocks_of(format, std::ssize(values))));
@@ -98,6 +100,7 @@ TEST(Nf4, HasTheBytesThatItsFormatSays) {
   EXPECT_EQ(section_bytes(kNf4, 64 * 3 + 1), (SectionBytes{97, 16, 0, 0}));
   EXPECT_EQ(section_bytes(kNf4Double, 64 * 257), (SectionBytes{32 * 257, 257, 8, 4}));
   EXPECT_EQ(section_bytes({.codec = Codec::kBF16}, 7), (SectionBytes{14, 0, 0, 0}));
+  EXPECT_EQ(section_bytes({.codec = Codec::kF16}, 7), (SectionBytes{14, 0, 0, 0}));
   EXPECT_EQ(section_bytes({.codec = Codec::kF32}, 7), (SectionBytes{28, 0, 0, 0}));
   EXPECT_EQ(name_of(kNf4Double), "nf4 (block 64, double quantisation)");
 }

@@ -52,7 +52,7 @@ TEST(TrainStep, GivesTheSameBitsWhenEveryStreamDawdles) {
 }
 
 TEST(TrainStep, GivesTheSameBitsUntiedAndUnquantisedToo) {
-  for (const Codec codec : {Codec::kF32, Codec::kBF16, Codec::kNF4}) {
+  for (const Codec codec : {Codec::kF32, Codec::kBF16, Codec::kF16, Codec::kNF4}) {
     const TinyJob one{.codec = codec, .tied = false};
     TinyJob three = one;
     three.ranks = 3;
@@ -63,9 +63,9 @@ TEST(TrainStep, GivesTheSameBitsUntiedAndUnquantisedToo) {
 
 TEST(TrainStep, GivesTheSameBitsInBf16) {
   if (make_cpu_device()->support(DType::kBF16) == Support::kNone) GTEST_SKIP() << "this CPU has no bf16 products";
-  const TinyResult one = run({.bf16 = true});
-  EXPECT_EQ(run({.ranks = 2, .threads = 2, .bf16 = true}), one);
-  EXPECT_EQ(run({.ranks = 3, .wave = 1, .recompute = Recompute::kNo, .bf16 = true}), one);
+  const TinyResult one = run({.dtype = DType::kBF16});
+  EXPECT_EQ(run({.ranks = 2, .threads = 2, .dtype = DType::kBF16}), one);
+  EXPECT_EQ(run({.ranks = 3, .wave = 1, .recompute = Recompute::kNo, .dtype = DType::kBF16}), one);
 }
 
 TEST(TrainStep, AllocatesNothingFromTheSecondStepOn) {

@@ -30,6 +30,7 @@ struct GoldenJob {
   std::filesystem::path base = {}, adapter = {};  // to start from; empty: the golden's
   std::vector<GoldenStep> data = {};              // empty: the golden's
   DType dtype = DType::kF32;                      // of the base and of computing
+  LossScale loss_scale = {};                      // gradients are given without it
   std::optional<Format> linears = {};             // of the base's linears; nothing: `dtype`
   double peak_rate = 1e-2;
   int ranks = 1;
@@ -125,7 +126,7 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
     }
   }
   TrainStep step(device, *model, store, gathers, reductions, limits,
-                 {.recompute = Recompute::kYes, .wave = 0, .streamer = streamer});
+                 {.recompute = Recompute::kYes, .wave = 0, .streamer = streamer, .loss_scale = job.loss_scale});
   const LearningRate rates{.schedule = Schedule::kLinear, .peak = job.peak_rate, .warmup = 3, .total = 20};
   for (int s = 0; s < job.steps; ++s) {
     const double rate = rates.at(s);
@@ -135,7 +136,10 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
     result.losses.push_back(done.loss);
     result.grad_norms.push_back(done.grad_norm);
     result.learning_rates.push_back(rate);
-    if (s == 0) result.gradient = collect_gradient(device, store, reductions);
+    if (s > 0) continue;
+    result.gradient = collect_gradient(device, store, reductions);
+    for (auto& [name, values] : result.gradient)
+      for (float& value : values) value /= static_cast<float>(done.loss_scale);
   }
   result.adapter = collect_adapter(store, reductions, start.config, "tiny-" + job.variant);
   result.trained = pass();

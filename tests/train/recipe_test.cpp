@@ -153,7 +153,8 @@ memory: {device_limit: 24GiB, host_limit: 1.5 GB}
   EXPECT_EQ(recipe.output_dir, "out");
   EXPECT_EQ(recipe.seed, 7U);
   EXPECT_EQ(recipe.backend, Backend::kCpu);
-  EXPECT_EQ(recipe.bf16, ComputeType::kF32);
+  EXPECT_EQ(recipe.bf16, UseDtype::kNo);
+  EXPECT_EQ(recipe.fp16, UseDtype::kNo);  // f32 was asked for
   EXPECT_FALSE(recipe.gradient_checkpointing);
   EXPECT_EQ(recipe.sharding, Sharding::kReplicated);
   EXPECT_EQ(recipe.device_limit, 24ULL << 30);
@@ -167,6 +168,25 @@ memory: {device_limit: 24GiB, host_limit: 1.5 GB}
         "  device_limit: 24GiB", "  strategy: replicate", "bf16: false", "warmup_ratio: 0.03",
         "lora_target_modules: [\"q_proj\", \"v_proj\"]", "excess_length_strategy: error"})
     EXPECT_THAT(resolved, HasSubstr(std::string(line) + "\n"));
+}
+
+// A yes to one is a no to the other; without fp16, bf16: false is f32, as in axolotl and Hugging Face's trainers.
+TEST_F(RecipeTest, Bf16AndFp16AreSettledTogether) {
+  using Use = UseDtype;
+  const std::vector<std::tuple<std::string, Use, Use>> cases{
+      {"", Use::kAuto, Use::kAuto},          {"bf16: auto\nfp16: false", Use::kAuto, Use::kNo},
+      {"bf16: true", Use::kYes, Use::kNo},   {"bf16: true\nfp16: auto", Use::kYes, Use::kNo},
+      {"bf16: false", Use::kNo, Use::kNo},   {"bf16: false\nfp16: auto", Use::kNo, Use::kAuto},
+      {"fp16: true", Use::kNo, Use::kYes},   {"bf16: auto\nfp16: true", Use::kNo, Use::kYes},
+      {"fp16: false", Use::kAuto, Use::kNo},
+  };
+  for (const auto& [text, bf16, fp16] : cases) {
+    const Recipe recipe = load(kMinimal + text + "\n");
+    EXPECT_EQ(recipe.bf16, bf16) << text;
+    EXPECT_EQ(recipe.fp16, fp16) << text;
+    const std::string resolved = resolved_yaml(recipe);
+    EXPECT_EQ(resolved_yaml(load(resolved)), resolved) << text;
+  }
 }
 
 TEST_F(RecipeTest, ResolvedRecipeOfTheDefaultsReadsBackTheSame) {
@@ -322,6 +342,9 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
       {"max_grad_norm: -1", "r.yaml:6: max_grad_norm: expected a number of at least 0, got \"-1\""},
       {"train_on_inputs: maybe", "r.yaml:6: train_on_inputs: expected true or false, got \"maybe\""},
       {"bf16: 16", "r.yaml:6: bf16: expected true or false, got \"16\""},
+      {"fp16: half", "r.yaml:6: fp16: expected true or false, got \"half\""},
+      {"fp16: full", "r.yaml:6: fp16: full is not supported in this version"},
+      {"bf16: true\nfp16: true", "r.yaml:7: fp16: not together with bf16: true (r.yaml:6)"},
       {"lr_scheduler: cosin",
        "r.yaml:6: lr_scheduler: unknown value \"cosin\"; did you mean \"cosine\"?; one of: cosine, linear, "
        "constant, constant_with_warmup"},

@@ -37,7 +37,7 @@ double off(const Held& got, const Doubles& want, const naive::AttentionShape& s)
   for (const double value : want) largest = std::max(largest, std::abs(value));
   const double walk = 0x1p-24 * std::sqrt(static_cast<double>(s.d) * 200.0) * largest;
   return worst(got.values(), want,
-               [&](std::size_t i) { return roundoff(got.tensor.dtype) * std::abs(want[i]) + walk; });
+               [&](std::size_t i) { return rounding(got.tensor.dtype, want[i]) + walk; });
 }
 
 TEST(AttentionBackward, AllocatesNothingWhereItsRoomIsReserved) {
@@ -80,6 +80,7 @@ TEST_P(Attention, BackwardIsTheDerivative) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
                          testing::Values(std::tuple{DType::kF32, 3, 1, 64}, std::tuple{DType::kBF16, 3, 1, 64},
+                                         std::tuple{DType::kF16, 3, 1, 64}, std::tuple{DType::kF16, 2, 2, 96},
                                          std::tuple{DType::kF32, 2, 2, 96}, std::tuple{DType::kBF16, 2, 2, 128},
                                          std::tuple{DType::kF32, 6, 2, 8}, std::tuple{DType::kF32, 1, 1, 40}));
 
@@ -106,10 +107,20 @@ TEST(AttentionScores, MayReachHundreds) {
   for (const double value : run.dk.values()) EXPECT_TRUE(std::isfinite(value));
 }
 
+TEST(AttentionScores, OfF16MayPassItsRange) {
+  Device& device = device_under_test();
+  Case run(DType::kF16, {{0, 70}, 1, 1, 64, 1e-4});
+  for (Held* x : {&run.q, &run.k}) device.ops().scale(*x, 256.0F);  // up to 512: q k^T reaches millions
+  run.forward(device.ops());
+  const auto want = naive::attention(run.q.values(), run.k.values(), run.v.values(), run.s);
+  // A score's f32 error: some 1e3 * 2^-24, seen through an exponential.
+  EXPECT_LE(worst(run.o.values(), want.o, [&](std::size_t i) { return rounding(DType::kF16, want.o[i]) + 1e-4; }), 1.0);
+}
+
 // A cache filled with all but the last token, then one decoding step: the last row of the whole attention.
 TEST(AttentionDecode, ContinuesWhatTheFilledCacheBegan) {
   Device& device = device_under_test();
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     const naive::AttentionShape s{{0, 5, 75, 76}, 6, 2, 64, 0.125};
     const std::int64_t capacity = 80, samples = 3;
     Case run(dtype, s);

@@ -36,27 +36,26 @@ TEST(Dequantize, GivesTheCodecsBitsRoundedOnce) {
     for (const int block : {32, 64, 256})
       for (const std::int64_t n : {64 * 300, 64 * 300 + 37, 17}) {
         const Packed w({Codec::kNF4, block, double_quant}, n);
-        const Held wide(DType::kF32, {n}), narrow(DType::kBF16, {n});
-        device.ops().dequantize(wide, w.tensor);
-        device.ops().dequantize(narrow, w.tensor);
-        const Doubles got = wide.values(), rounded = narrow.values();
-        for (std::size_t i = 0; i < got.size(); ++i) {
-          const float want = nf4_decode(w.host, static_cast<std::int64_t>(i));
-          ASSERT_EQ(static_cast<float>(got[i]), want) << "value " << i << " of " << n << ", block " << block;
-          ASSERT_EQ(static_cast<float>(rounded[i]), to_float(to_bf16(want)))
-              << "value " << i << " of " << n << ", block " << block;
+        for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+          const Held y(dtype, {n});
+          device.ops().dequantize(y, w.tensor);
+          const Doubles got = y.values();
+          for (std::size_t i = 0; i < got.size(); ++i)
+            ASSERT_EQ(static_cast<float>(got[i]), rounded(dtype, nf4_decode(w.host, static_cast<std::int64_t>(i))))
+                << name_of(dtype) << " value " << i << " of " << n << ", block " << block;
         }
       }
 }
 
 TEST(Dequantize, RoundsDenseWeights) {
   Device& device = device_under_test();
-  const Held f32(DType::kF32, {5, 7}, 1), bf16(DType::kBF16, {5, 7}, 1), y(DType::kBF16, {5, 7}),
-      wide(DType::kF32, {5, 7});
-  device.ops().dequantize(y, {dense_format(DType::kF32), {5, 7}, {f32.tensor.data}});
-  EXPECT_EQ(y.bytes(), bf16.bytes());
-  device.ops().dequantize(wide, {dense_format(DType::kBF16), {5, 7}, {bf16.tensor.data}});
-  EXPECT_EQ(wide.values(), bf16.values());
+  for (const DType dtype : {DType::kBF16, DType::kF16}) {
+    const Held f32(DType::kF32, {5, 7}, 1), half(dtype, {5, 7}, 1), y(dtype, {5, 7}), wide(DType::kF32, {5, 7});
+    device.ops().dequantize(y, {dense_format(DType::kF32), {5, 7}, {f32.tensor.data}});
+    EXPECT_EQ(y.bytes(), half.bytes());
+    device.ops().dequantize(wide, {dense_format(dtype), {5, 7}, {half.tensor.data}});
+    EXPECT_EQ(wide.values(), half.values());
+  }
 }
 
 }  // namespace

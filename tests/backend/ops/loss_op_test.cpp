@@ -11,7 +11,7 @@ TEST(CrossEntropy, IsTheLogOfTheSoftmaxAndItsDerivative) {
   Device& device = device_under_test();
   const Held logits(DType::kF32, {3, 5000}, 1, 12.0), losses(DType::kF32, {3}), targets = ints(kTargets);
   const Doubles x = logits.values(), want = naive::cross_entropy(x, kTargets, 5000);
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     const Held dlogits(dtype, {3, 5000});
     device.ops().cross_entropy(losses, dlogits, logits, targets, 0.25F);
     EXPECT_LE(worst(losses.values(), want, [&](std::size_t i) { return 4 * 0x1p-24 * (12 + want[i]); }), 1.0);
@@ -24,9 +24,19 @@ TEST(CrossEntropy, IsTheLogOfTheSoftmaxAndItsDerivative) {
     }
     // Relative: the exponent's argument is off by 24 * 2^-24 at most, and the sum of 5,000 terms by little.
     EXPECT_LE(worst(dlogits.values(), gradient,
-                    [&](std::size_t i) { return (roundoff(dtype) + 32 * 0x1p-24) * std::abs(gradient[i]) + 1e-30; }),
+                    [&](std::size_t i) { return rounding(dtype, gradient[i]) + 32 * 0x1p-24 * std::abs(gradient[i]) + 1e-30; }),
               1.0);
   }
+}
+
+// What the loss scale is told by.
+TEST(CrossEntropy, GivesInfinityWhereAGradientPassesF16) {
+  Device& device = device_under_test();
+  const Held logits(DType::kF32, {1, 4}, Doubles{0, 0, 0, 0}), losses(DType::kF32, {1}), dlogits(DType::kF16, {1, 4});
+  device.ops().cross_entropy(losses, dlogits, logits, ints({1}), 65536.0F);
+  EXPECT_EQ(dlogits.values(), (Doubles{16384, -49152, 16384, 16384}));
+  device.ops().cross_entropy(losses, dlogits, logits, ints({1}), 131072.0F);
+  EXPECT_EQ(dlogits.values(), (Doubles{32768, -INFINITY, 32768, 32768}));
 }
 
 TEST(CrossEntropy, AgreesWithCentralDifferencesAndNeedsNoGradient) {

@@ -11,7 +11,8 @@ struct Size {
 struct Types {
   DType in, out;
 };
-constexpr Types kTypes[] = {{DType::kF32, DType::kF32}, {DType::kBF16, DType::kBF16}, {DType::kBF16, DType::kF32}};
+constexpr Types kTypes[] = {{DType::kF32, DType::kF32}, {DType::kBF16, DType::kBF16}, {DType::kBF16, DType::kF32},
+                            {DType::kF16, DType::kF16}, {DType::kF16, DType::kF32}};
 
 Doubles magnitudes(Doubles x) {
   for (double& value : x) value = std::abs(value);
@@ -39,13 +40,13 @@ double error(Ops& ops, const Size& size, Types types, Op op_a, Op op_b, Accumula
   ops.matmul(y, a, op_a, b, op_b, accumulate);
   const double sum_error = std::sqrt(static_cast<double>(size.k)) * 0x1p-24;
   return worst(y.values(), want,
-               [&](std::size_t i) { return roundoff(types.out) * std::abs(want[i]) + sum_error * terms[i]; });
+               [&](std::size_t i) { return rounding(types.out, want[i]) + sum_error * terms[i]; });
 }
 
 TEST(Matmul, IsTheSumOfProductsForEveryTypeTransposeAndAccumulation) {
   Device& device = device_under_test();
   for (const Types types : kTypes) {
-    if (types.in == DType::kBF16 && device.support(DType::kBF16) == Support::kNone) continue;
+    if (device.support(types.in) == Support::kNone) continue;
     for (const Op op_a : {Op::kNone, Op::kTranspose})
       for (const Op op_b : {Op::kNone, Op::kTranspose})
         for (const Accumulate accumulate : {Accumulate::kNo, Accumulate::kYes})
@@ -57,8 +58,20 @@ TEST(Matmul, IsTheSumOfProductsForEveryTypeTransposeAndAccumulation) {
 
 TEST(Matmul, IsRightWhereAWideOutputIsCutByColumns) {
   Device& device = device_under_test();
-  EXPECT_LE(error(device.ops(), {3, 3100, 16}, kTypes[0], Op::kNone, Op::kTranspose, Accumulate::kNo), 1.0);
-  EXPECT_LE(error(device.ops(), {3, 3100, 16}, kTypes[0], Op::kNone, Op::kNone, Accumulate::kYes), 1.0);
+  for (const Types types : {kTypes[0], Types{DType::kF16, DType::kF16}, Types{DType::kF16, DType::kF32}}) {
+    EXPECT_LE(error(device.ops(), {3, 3100, 16}, types, Op::kNone, Op::kTranspose, Accumulate::kNo), 1.0);
+    EXPECT_LE(error(device.ops(), {3, 3100, 16}, types, Op::kNone, Op::kNone, Accumulate::kYes), 1.0);
+  }
+}
+
+TEST(Matmul, OfF16SumsBeyondItsRangeAndRoundsToInfinity) {
+  Device& device = device_under_test();
+  const Held a(DType::kF16, {1, 3}, Doubles{300, 300, -250}), b(DType::kF16, {3, 1}, Doubles{300, 300, 300});
+  const Held wide(DType::kF32, {1, 1}), narrow(DType::kF16, {1, 1});
+  device.ops().matmul(wide, a, Op::kNone, b, Op::kNone, Accumulate::kNo);
+  EXPECT_EQ(wide.values(), Doubles{105000});
+  device.ops().matmul(narrow, a, Op::kNone, b, Op::kNone, Accumulate::kNo);
+  EXPECT_EQ(narrow.values(), Doubles{INFINITY});
 }
 
 TEST(Matmul, LeavesAnEmptyOutputAlone) {
@@ -69,8 +82,8 @@ TEST(Matmul, LeavesAnEmptyOutputAlone) {
 
 TEST(WeightGradients, AreTheProductsOfEveryJob) {
   Device& device = device_under_test();
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    if (dtype == DType::kBF16 && device.support(DType::kBF16) == Support::kNone) continue;
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    if (device.support(dtype) == Support::kNone) continue;
     const Held dy1(dtype, {300, 40}, 1), x1(dtype, {300, 8}, 2), dy2(dtype, {300, 8}, 3), x2(dtype, {300, 24}, 4);
     const Held dw1(DType::kF32, {40, 8}), dw2(DType::kF32, {8, 24});
     const WeightGradient jobs[] = {{dw1, dy1, x1}, {dw2, dy2, x2}};

@@ -6,7 +6,7 @@
 namespace shardlora {
 namespace {
 
-constexpr DType kFloats[] = {DType::kF32, DType::kBF16};
+constexpr DType kFloats[] = {DType::kF32, DType::kBF16, DType::kF16};
 
 class RowOps : public testing::TestWithParam<DType> {
  protected:
@@ -14,7 +14,7 @@ class RowOps : public testing::TestWithParam<DType> {
   double off(const Held& got, const Doubles& want, double roundings, double terms = 1, double size = 1) const {
     const double walk = 4 * 0x1p-24 * std::sqrt(terms) * size;
     return worst(got.values(), want,
-                 [&](std::size_t i) { return roundings * roundoff(GetParam()) * std::abs(want[i]) + walk; });
+                 [&](std::size_t i) { return roundings * rounding(GetParam(), want[i]) + walk; });
   }
   Device& device_ = device_under_test();
   Ops& ops_ = device_.ops();
@@ -33,10 +33,17 @@ TEST_P(RowOps, RmsNormRoundsBeforeTheWeight) {
   ops_.rms_norm(y, inv_rms, x, w, 1e-5F);
   for (std::size_t i = 0; i < y.values().size(); ++i) {
     const auto scaled = static_cast<float>(x.values()[i]) * static_cast<float>(inv_rms.values()[i / 64]);
-    const float rounded = GetParam() == DType::kBF16 ? to_float(to_bf16(scaled)) : scaled;
-    const float want = rounded * static_cast<float>(w.values()[i % 64]);
-    EXPECT_EQ(static_cast<float>(y.values()[i]), GetParam() == DType::kBF16 ? to_float(to_bf16(want)) : want);
+    const float want = rounded(GetParam(), scaled) * static_cast<float>(w.values()[i % 64]);
+    EXPECT_EQ(static_cast<float>(y.values()[i]), rounded(GetParam(), want));
   }
+}
+
+// A square of 30,000 is beyond f16.
+TEST_P(RowOps, RmsNormTakesValuesWhoseSquaresPassTheRange) {
+  const Held x(GetParam(), {5, 100}, 1, 3e4), w(DType::kF32, {100}, 2), y(GetParam(), {5, 100}),
+      inv_rms(DType::kF32, {5});
+  ops_.rms_norm(y, inv_rms, x, w, 1e-5F);
+  EXPECT_LE(off(y, naive::rms_norm(x.values(), w.values(), static_cast<double>(1e-5F), 5, 100), 2.02, 100, 0.2), 1.0);
 }
 
 TEST_P(RowOps, RmsNormBackwardIsTheDerivative) {
@@ -135,10 +142,13 @@ TEST(EmbedBackward, AddsTheRowsOfEveryTokenAndLeavesTheOthersZero) {
 
 TEST(Embed, DecodesATableOfAnotherType) {
   Device& device = device_under_test();
-  const Held table(DType::kF32, {3, 20}, 1), y(DType::kBF16, {1, 20});
-  device.ops().embed(y, ints({1}), table);
-  for (std::size_t k = 0; k < 20; ++k)
-    EXPECT_EQ(static_cast<float>(y.values()[k]), to_float(to_bf16(static_cast<float>(table.values()[20 + k]))));
+  const Held table(DType::kF32, {3, 20}, 1);
+  for (const DType dtype : {DType::kBF16, DType::kF16}) {
+    const Held y(dtype, {1, 20});
+    device.ops().embed(y, ints({1}), table);
+    for (std::size_t k = 0; k < 20; ++k)
+      EXPECT_EQ(static_cast<float>(y.values()[k]), rounded(dtype, static_cast<float>(table.values()[20 + k])));
+  }
 }
 
 }  // namespace

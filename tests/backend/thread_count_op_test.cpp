@@ -52,6 +52,12 @@ TEST_P(ThreadCount, DoesNotChangeProducts) {
   }
 }
 
+// On one thread four rows are left at the end, with eight threads and blocks as even as can be it would be twenty.
+TEST_P(ThreadCount, DoesNotChangeTheLastRowsOfLogits) {
+  const Held x(t_, {260, 64}, 1), w(t_, {3100, 64}, 2), y(DType::kF32, {260, 3100});
+  expect_same_bits([&](Ops& ops) { ops.matmul(y, x, Op::kNone, w, Op::kTranspose, Accumulate::kNo); }, {&y});
+}
+
 TEST_P(ThreadCount, DoesNotChangeTheGradientsOfEmbeddingAndHead) {
   const Held dlogits(t_, {130, 33000}, 1), x(t_, {130, 64}, 2), table(DType::kF32, {33000, 64});
   expect_same_bits(

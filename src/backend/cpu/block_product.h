@@ -1,6 +1,6 @@
 // One matrix product on one thread: the part of a product that is not cut further. Made by oneDNN (onednn_product.cpp),
-// or by plain loops where every instruction has to be seen by ThreadSanitizer (plain_product.cpp; CMake picks one). Both
-// take f32 and bf16; f16 goes through f32 (half_product.cpp).
+// or by plain loops where every instruction has to be seen by ThreadSanitizer (plain_product.cpp; CMake picks one).
+// Both take f32 and bf16; f16 goes through f32 (half_product.cpp).
 #pragma once
 
 #include <cstddef>

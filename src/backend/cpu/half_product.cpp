@@ -8,7 +8,7 @@ namespace shardlora::cpu {
 
 namespace {
 
-// Columns of y at a time, so that the wide copies of a head's table stay small. A cut by the shape alone.
+// Columns of y at a time, so that wide copies stay small. A cut by the shape alone.
 constexpr std::int64_t kColumns = 512;
 
 // A matrix that is dense along one of its two directions: `lines` of `length` neighbouring values.
@@ -23,59 +23,59 @@ Lines lines_of(std::int64_t rows, std::int64_t columns, std::int64_t row_stride,
   return {columns, rows, column_stride};
 }
 
-void widen(float* to, const F16* from, const Lines& m) {
+template <typename T>
+void widen(float* to, const T* from, const Lines& m) {
   for (std::int64_t i = 0; i < m.lines; ++i)
 #pragma omp simd
     for (std::int64_t k = 0; k < m.length; ++k) to[i * m.length + k] = to_float(from[i * m.stride + k]);
 }
 
-void round(F16* to, const float* from, const Lines& m) {
+template <typename T>
+void round(T* to, const float* from, const Lines& m) {
   for (std::int64_t i = 0; i < m.lines; ++i)
 #pragma omp simd
-    for (std::int64_t k = 0; k < m.length; ++k) to[i * m.stride + k] = to_f16(from[i * m.length + k]);
+    for (std::int64_t k = 0; k < m.length; ++k) to[i * m.stride + k] = from_float<T>(from[i * m.length + k]);
 }
 
-// y and b are columns of what the shape says.
+// y and b are columns of what the shape says. Sums are made in a matrix without gaps, of which oneDNN gives every row
+// the same bits however many rows there are.
 class Columns {
  public:
   Columns(const BlockShape& s, std::int64_t columns)
       : a_(lines_of(s.m, s.k, s.a_row, s.a_column)),
         b_(lines_of(s.k, columns, s.b_row, s.b_column)),
         y_{s.m, columns, s.y_row},
-        wide_y_(s.out == DType::kF32),
+        out_(s.out),
         accumulate_(s.accumulate) {
     BlockShape wide = s;
-    wide.n = columns;
+    wide.n = wide.y_row = columns;
     wide.in = wide.out = DType::kF32;
     wide.a_row = s.a_column == 1 ? s.k : 1;
     wide.a_column = s.a_column == 1 ? 1 : s.m;
     wide.b_row = s.b_column == 1 ? columns : 1;
     wide.b_column = s.b_column == 1 ? 1 : s.k;
-    if (!wide_y_) wide.y_row = columns;
     product_ = make_block_product(wide);
   }
 
-  std::size_t scratch_bytes() const { return b_.bytes() + (wide_y_ ? 0 : y_.bytes()) + product_->scratch_bytes(); }
+  std::size_t scratch_bytes() const { return b_.bytes() + y_.bytes() + product_->scratch_bytes(); }
 
   void run(std::byte* y, const std::byte* wide_a, const std::byte* b, std::byte* scratch) const {
-    auto* const wide_b = reinterpret_cast<float*>(scratch);
-    scratch += b_.bytes();
+    auto *const wide_b = reinterpret_cast<float*>(scratch), *const sums =
+                                                                reinterpret_cast<float*>(scratch + b_.bytes());
+    std::byte* const rest = scratch + b_.bytes() + y_.bytes();
     widen(wide_b, reinterpret_cast<const F16*>(b), b_);
-    const auto* const columns = reinterpret_cast<const std::byte*>(wide_b);
-    if (wide_y_) return product_->run(y, wide_a, columns, scratch);
-    auto* const sums = reinterpret_cast<float*>(scratch);
-    scratch += y_.bytes();
-    auto* const out = reinterpret_cast<F16*>(y);
-    if (accumulate_ == Accumulate::kYes) widen(sums, out, y_);
-    product_->run(reinterpret_cast<std::byte*>(sums), wide_a, columns, scratch);
-    round(out, sums, y_);
+    with_float_type(out_, [&]<typename T>(std::type_identity<T>) {
+      if (accumulate_ == Accumulate::kYes) widen(sums, reinterpret_cast<const T*>(y), y_);
+      product_->run(reinterpret_cast<std::byte*>(sums), wide_a, reinterpret_cast<const std::byte*>(wide_b), rest);
+      round(reinterpret_cast<T*>(y), sums, y_);
+    });
   }
 
   const Lines& a() const { return a_; }
 
  private:
   const Lines a_, b_, y_;
-  const bool wide_y_;
+  const DType out_;
   const Accumulate accumulate_;
   std::unique_ptr<BlockProduct> product_;
 };

@@ -17,8 +17,8 @@ constexpr std::int64_t kFewestRows = 64, kMostRows = 256, kRowStep = 16, kMostCo
 constexpr std::size_t kScratchAlignment = 4096;
 
 // Two blocks for every thread, where the matrix is large enough.
-std::int64_t rows_of_block(std::int64_t m, std::int64_t column_blocks, int threads) {
-  const std::int64_t even = (m * column_blocks + 2 * threads - 1) / (2 * threads);
+std::int64_t rows_of_block(std::int64_t m, int threads) {
+  const std::int64_t even = (m + 2 * threads - 1) / (2 * threads);
   return (std::clamp(even, kFewestRows, kMostRows) + kRowStep - 1) / kRowStep * kRowStep;
 }
 
@@ -54,8 +54,9 @@ void Matmul::cut(MatmulPlan& plan, const Product& p) {
                    .accumulate = p.accumulate};
   const std::int64_t columns = a_across || n <= kMostColumns ? n : kColumns,
                      column_blocks = (n + columns - 1) / columns;
-  // Of a head's gradient, where y has a row for every token of the vocabulary, the shape alone cuts the rows too.
-  const std::int64_t rows = !a_across                ? rows_of_block(m, column_blocks, threads_)
+  // Of a head's gradient, where y has a row for every token of the vocabulary, the shape alone cuts the rows too. So it
+  // does where columns are cut: oneDNN sums few rows of a strided y in another order than many.
+  const std::int64_t rows = !a_across                ? (column_blocks > 1 ? kMostRows : rows_of_block(m, threads_))
                             : m <= kMostGradientRows ? m
                                                      : kMostColumns;
   const auto offset = [](std::int64_t values, DType dtype) {

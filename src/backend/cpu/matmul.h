@@ -1,7 +1,8 @@
 // Matrix products on all threads. Each is cut into blocks of y that one thread makes alone, so a sum is never split,
-// and its order cannot follow the number of threads. Cutting y by rows leaves every bit as it is (a test holds that);
-// columns are cut by the shape alone. A weight gradient (transposed a) is one block: there, cutting rows would change
-// bits. What a block's shape needs (oneDNN: machine code) is made once and kept.
+// and its order cannot follow the number of threads. Cutting y by rows leaves every bit as it is (a test holds that),
+// as long as its columns are not cut as well; then both are cut by the shape alone. A weight gradient (transposed a) is
+// one block: there, cutting rows would change bits. What a block's shape needs (oneDNN: machine code) is made once and
+// kept.
 #pragma once
 
 #include <memory>

@@ -14,7 +14,11 @@ struct Size {
 struct Types {
   DType in, out;
 };
-constexpr Types kTypes[] = {{DType::kF32, DType::kF32}, {DType::kBF16, DType::kBF16}, {DType::kBF16, DType::kF32}};
+constexpr Types kTypes[] = {{DType::kF32, DType::kF32},
+                            {DType::kBF16, DType::kBF16},
+                            {DType::kBF16, DType::kF32},
+                            {DType::kF16, DType::kF16},
+                            {DType::kF16, DType::kF32}};
 
 // What the cut by rows rests on.
 TEST(Matmul, GivesARowTheSameBitsHoweverManyRowsThereAre) {

@@ -60,8 +60,15 @@ void CudaDevice::poison(std::byte* data, std::size_t bytes, Stream& stream) {
   check(cudaMemsetAsync(data, 0xff, bytes, native(stream)), "filling memory");
 }
 
-DType CudaDevice::compute_dtype(bool bf16) const {
-  return bf16 && attribute(cudaDevAttrComputeCapabilityMajor, ordinal_) >= 8 ? DType::kBF16 : DType::kF32;
+Support CudaDevice::support(DType dtype) const {
+  const int capability = 10 * attribute(cudaDevAttrComputeCapabilityMajor, ordinal_) +
+                         attribute(cudaDevAttrComputeCapabilityMinor, ordinal_);
+  switch (dtype) {
+    case DType::kF32: return Support::kFast;
+    case DType::kBF16: return capability >= 80 ? Support::kFast : Support::kNone;
+    case DType::kF16: return capability >= 75 ? Support::kFast : Support::kNone;  // older ones lack the products
+    default: return Support::kNone;
+  }
 }
 
 std::string CudaDevice::description() const {

@@ -23,7 +23,7 @@ class CudaDevice final : public Device {
   // Either side may be device, pinned or pageable host memory; pageable memory is read before the call returns.
   void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override;
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override;
-  DType compute_dtype(bool bf16) const override;
+  Support support(DType dtype) const override;
   std::string description() const override;
 
   int ordinal() const { return ordinal_; }

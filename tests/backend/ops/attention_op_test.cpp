@@ -36,8 +36,7 @@ double off(const Held& got, const Doubles& want, const naive::AttentionShape& s)
   double largest = 0;
   for (const double value : want) largest = std::max(largest, std::abs(value));
   const double walk = 0x1p-24 * std::sqrt(static_cast<double>(s.d) * 200.0) * largest;
-  return worst(got.values(), want,
-               [&](std::size_t i) { return rounding(got.tensor.dtype, want[i]) + walk; });
+  return worst(got.values(), want, [&](std::size_t i) { return rounding(got.tensor.dtype, want[i]) + walk; });
 }
 
 TEST(AttentionBackward, AllocatesNothingWhereItsRoomIsReserved) {

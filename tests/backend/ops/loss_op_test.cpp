@@ -24,7 +24,9 @@ TEST(CrossEntropy, IsTheLogOfTheSoftmaxAndItsDerivative) {
     }
     // Relative: the exponent's argument is off by 24 * 2^-24 at most, and the sum of 5,000 terms by little.
     EXPECT_LE(worst(dlogits.values(), gradient,
-                    [&](std::size_t i) { return rounding(dtype, gradient[i]) + 32 * 0x1p-24 * std::abs(gradient[i]) + 1e-30; }),
+                    [&](std::size_t i) {
+                      return rounding(dtype, gradient[i]) + 32 * 0x1p-24 * std::abs(gradient[i]) + 1e-30;
+                    }),
               1.0);
   }
 }

@@ -11,8 +11,11 @@ struct Size {
 struct Types {
   DType in, out;
 };
-constexpr Types kTypes[] = {{DType::kF32, DType::kF32}, {DType::kBF16, DType::kBF16}, {DType::kBF16, DType::kF32},
-                            {DType::kF16, DType::kF16}, {DType::kF16, DType::kF32}};
+constexpr Types kTypes[] = {{DType::kF32, DType::kF32},
+                            {DType::kBF16, DType::kBF16},
+                            {DType::kBF16, DType::kF32},
+                            {DType::kF16, DType::kF16},
+                            {DType::kF16, DType::kF32}};
 
 Doubles magnitudes(Doubles x) {
   for (double& value : x) value = std::abs(value);
@@ -39,8 +42,7 @@ double error(Ops& ops, const Size& size, Types types, Op op_a, Op op_b, Accumula
   }
   ops.matmul(y, a, op_a, b, op_b, accumulate);
   const double sum_error = std::sqrt(static_cast<double>(size.k)) * 0x1p-24;
-  return worst(y.values(), want,
-               [&](std::size_t i) { return rounding(types.out, want[i]) + sum_error * terms[i]; });
+  return worst(y.values(), want, [&](std::size_t i) { return rounding(types.out, want[i]) + sum_error * terms[i]; });
 }
 
 TEST(Matmul, IsTheSumOfProductsForEveryTypeTransposeAndAccumulation) {

@@ -13,8 +13,7 @@ class RowOps : public testing::TestWithParam<DType> {
   // `roundings` of the output's dtype, and a random walk of f32 roundings over `terms` terms of size `size`.
   double off(const Held& got, const Doubles& want, double roundings, double terms = 1, double size = 1) const {
     const double walk = 4 * 0x1p-24 * std::sqrt(terms) * size;
-    return worst(got.values(), want,
-                 [&](std::size_t i) { return roundings * rounding(GetParam(), want[i]) + walk; });
+    return worst(got.values(), want, [&](std::size_t i) { return roundings * rounding(GetParam(), want[i]) + walk; });
   }
   Device& device_ = device_under_test();
   Ops& ops_ = device_.ops();

@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kMmaThreads, 2) attention_backward_kernel(cons
   const int group = static_cast<int>(blockIdx.x) / (kKeys ? 1 : per_group);
   const int first_head = static_cast<int>(blockIdx.x) * (kKeys ? per_group : 1);
   const Interval columns = columns_of_tile<kDown>(first, G::kRows, x.bounds, z);
-  const Seen seen = seen_by_warp<kDown>(first + row, x.bounds, z);
+  const Seen seen = seen_by_thread<kDown>(first + row, x.bounds, z);
 
   float da[G::kColumns / 8][4] = {}, db[kKeys ? G::kColumns / 8 : 1][4] = {};
   for (int head = first_head; head < first_head + (kKeys ? per_group : 1); ++head) {
@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(kMmaThreads, 2) attention_backward_kernel(cons
       begin_loading<G::kAcross>(across_b, sides.across_b + from, sides.stride_across, z.rows - begin, z.d);
       wait_for_copies();
       __syncthreads();
-      if (seen.some_of(begin, G::kAcross)) {
+      if (warp_sees(seen, begin, G::kAcross)) {
         float s[G::kAcross / 8][4], dp[G::kAcross / 8][4];
         row_products<G::kAcross>(s, a, row, across_a);
         row_products<G::kAcross>(dp, b, row, across_b);

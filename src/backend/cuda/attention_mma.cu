@@ -57,7 +57,7 @@ __device__ __forceinline__ void softmax_step(Running& run, float (&s)[kTiles][4]
 }
 
 template <typename T, int D>
-__global__ void __launch_bounds__(kMmaThreads, 2) attention_kernel(const AttentionForward<T> x) {
+__global__ void __launch_bounds__(kMmaThreads, D > 128 ? 2 : 3) attention_kernel(const AttentionForward<T> x) {
   using G = Geometry<D>;
   const AttentionSizes& z = x.sizes;
   const SharedTile<T, D> queries{dynamic_shared<T>()}, keys{queries.data + G::kQueries * D},
@@ -67,14 +67,14 @@ __global__ void __launch_bounds__(kMmaThreads, 2) attention_kernel(const Attenti
   const std::int64_t q_stride = z.heads * z.d, kv_stride = z.groups * z.d;
   const T *k = x.k + group * z.d, *v = x.v + group * z.d;
   const Interval columns = columns_of_tile<Down::kQueries>(first, G::kQueries, x.bounds, z);
-  const Seen seen = seen_by_warp<Down::kQueries>(first + row, x.bounds, z);
+  const Seen seen = seen_by_thread<Down::kQueries>(first + row, x.bounds, z);
 
   float out[D / 8][4] = {};
   Running run;
   begin_loading<G::kQueries>(queries, x.q + first * q_stride + head * z.d, q_stride, z.rows - first, z.d);
   begin_loading<G::kKeys>(keys, k + columns.first * kv_stride, kv_stride, z.rows - columns.first, z.d);
   for (int begin = columns.first; begin <= columns.last; begin += G::kKeys) {
-    const bool sees = seen.some_of(begin, G::kKeys);
+    const bool sees = warp_sees(seen, begin, G::kKeys);
     wait_for_copies();
     __syncthreads();  // the keys are there, the values before are used
     begin_loading<G::kKeys>(values, v + begin * kv_stride, kv_stride, z.rows - begin, z.d);
@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(kMmaThreads, 2) attention_kernel(const Attenti
     if (next <= columns.last) begin_loading<G::kKeys>(keys, k + next * kv_stride, kv_stride, z.rows - next, z.d);
     if (!sees) continue;
     hide_unseen(s, seen, begin);
-    softmax_step(run, s, out, z.scale * kLog2OfE);
+    softmax_step(run, s, out, x.sizes.scale * kLog2OfE);
     add_product<G::kKeys, D>(out, s, values, 0);
   }
   for (int half = 0; half < 2; ++half) {

@@ -33,7 +33,7 @@ __device__ __forceinline__ void begin_loading(SharedTile<T, D> tile, const T* fr
   const int first = static_cast<int>(threadIdx.x) / kChunks, index = static_cast<int>(threadIdx.x) % kChunks;
   if (first >= kAtOnce) return;
   from += first * stride + index * 8;
-#pragma unroll
+#pragma unroll 4
   for (int row = 0; row < kRows; row += kAtOnce, from += kAtOnce * stride)
     copy_16_async(tile.chunk(row + first, index / 2, index % 2), from, row + first < rows && index * 8 < d);
 }
@@ -100,38 +100,29 @@ __device__ __forceinline__ void store_rows(T* to, std::int64_t stride, int row, 
   }
 }
 
-// What the warp's 16 rows see: the two of this thread, and all together.
+// What this thread's two of the warp's 16 rows see.
 struct Seen {
   Interval of[2];
-  Interval any, all;  // some row sees columns inside; every row sees these
-  // Of columns [begin, begin + count).
-  __device__ __forceinline__ bool some_of(int begin, int count) const {
-    return begin <= any.last && begin + count > any.first;
-  }
-  __device__ __forceinline__ bool all_of(int begin, int count) const {
-    return begin >= all.first && begin + count - 1 <= all.last;
-  }
 };
 
 template <Down kDown>
-__device__ __forceinline__ Seen seen_by_warp(int row, const int* bounds, const AttentionSizes& z) {
+__device__ __forceinline__ Seen seen_by_thread(int row, const int* bounds, const AttentionSizes& z) {
   const int above = row + static_cast<int>(threadIdx.x) % 32 / 4;
-  Seen seen{{columns_of<kDown>(above, bounds, z), columns_of<kDown>(above + 8, bounds, z)}, {}, {}};
-  seen.any = {min(seen.of[0].first, seen.of[1].first), max(seen.of[0].last, seen.of[1].last)};
-  seen.all = {max(seen.of[0].first, seen.of[1].first), min(seen.of[0].last, seen.of[1].last)};
-  for (int offset = 16; offset >= 4; offset /= 2) {
-    seen.any.first = min(seen.any.first, __shfl_xor_sync(0xffffffffU, seen.any.first, offset));
-    seen.any.last = max(seen.any.last, __shfl_xor_sync(0xffffffffU, seen.any.last, offset));
-    seen.all.first = max(seen.all.first, __shfl_xor_sync(0xffffffffU, seen.all.first, offset));
-    seen.all.last = min(seen.all.last, __shfl_xor_sync(0xffffffffU, seen.all.last, offset));
-  }
-  return seen;
+  return {{columns_of<kDown>(above, bounds, z), columns_of<kDown>(above + 8, bounds, z)}};
+}
+
+// Whether some row of the warp sees one of columns [begin, begin + count).
+__device__ __forceinline__ bool warp_sees(const Seen& seen, int begin, int count) {
+  const auto [above, below] = seen.of;
+  return __any_sync(0xffffffffU, (begin <= above.last && begin + count > above.first) ||
+                                     (begin <= below.last && begin + count > below.first)) != 0;
 }
 
 // Scores of columns from `begin` on that a row does not see become minus infinity.
 template <int kTiles>
 __device__ __forceinline__ void hide_unseen(float (&s)[kTiles][4], const Seen& seen, int begin) {
-  if (seen.all_of(begin, kTiles * 8)) return;
+  const int first = max(seen.of[0].first, seen.of[1].first), last = min(seen.of[0].last, seen.of[1].last);
+  if (__all_sync(0xffffffffU, begin >= first && begin + kTiles * 8 - 1 <= last)) return;
   const int column = begin + static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
   for (int j = 0; j < kTiles; ++j)

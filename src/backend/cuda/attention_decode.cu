@@ -1,6 +1,6 @@
 // Attention of one new token a sample over its cache, with online softmax. A block has up to four query heads that read
 // the same key/value head of one sample; a row of the cache is read by as many lanes as it has chunks of eight values
-// (a power of two), and every such team takes every so many-th position. The teams' sums meet at the end, in a fixed
+// (a power of two), and every such team takes a few positions at a time. The teams' sums meet at the end, in a fixed
 // order. The new token's k and v come from the arguments, so that no block waits for the one that writes the cache.
 #include "backend/cuda/attention_rows.h"
 #include "backend/cuda/kernels.h"
@@ -27,12 +27,43 @@ struct Share {
   float most = kMinusInfinity, sum = 0.0F, out[8] = {};
 };
 
+// Two shares of the same head become one.
 __device__ __forceinline__ void merge(Share& to, float most, float sum, const float (&out)[8]) {
   const float next = fmaxf(to.most, most), shift = next == kMinusInfinity ? 0.0F : next;
   const float keep = exp2_flushed(to.most - shift), take = exp2_flushed(most - shift);
   to.most = next;
   to.sum = to.sum * keep + sum * take;
   for (int c = 0; c < 8; ++c) to.out[c] = to.out[c] * keep + out[c] * take;
+}
+
+template <typename T>
+struct alignas(16) Eight {
+  T values[8];
+};
+
+// A team's next positions: several at once, for a row is far away. Scores of those behind the last are minus infinity.
+template <typename T, int kCount>
+__device__ __forceinline__ void attend(Share& to, const float (&query)[8], const Eight<T> (&keys)[kCount],
+                                       const Eight<T> (&values)[kCount], int count, int team) {
+  float scores[kCount], next = to.most;
+#pragma unroll
+  for (int b = 0; b < kCount; ++b) {
+    scores[b] = 0.0F;
+    for (int c = 0; c < 8; ++c) scores[b] += query[c] * as_float(keys[b].values[c]);
+    for (int offset = team / 2; offset > 0; offset /= 2) scores[b] += __shfl_xor_sync(0xffffffffU, scores[b], offset);
+    if (b >= count) scores[b] = kMinusInfinity;
+    next = fmaxf(next, scores[b]);
+  }
+  const float shift = next == kMinusInfinity ? 0.0F : next, keep = exp2_flushed(to.most - shift);
+  to.most = next;
+  to.sum *= keep;
+  for (float& value : to.out) value *= keep;
+#pragma unroll
+  for (int b = 0; b < kCount; ++b) {
+    const float p = exp2_flushed(scores[b] - shift);
+    to.sum += p;
+    for (int c = 0; c < 8; ++c) to.out[c] += p * as_float(values[b].values[c]);
+  }
 }
 
 template <typename T>
@@ -54,26 +85,28 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(const Decoding<T> x) {
     }
 
   const T* q = x.q + (static_cast<std::int64_t>(sample) * x.heads + group * per_group + first) * x.d;
-  float queries[kHeads][8] = {};
+  float queries[kHeads][8] = {};  // times scale and log2(e)
   for (int h = 0; h < kHeads; ++h)
-    if (h < heads && inside) load_8(queries[h], q + h * x.d + column);
+    if (h < heads && inside) {
+      load_8(queries[h], q + h * x.d + column);
+      for (float& value : queries[h]) value *= x.scale * kLog2OfE;
+    }
   Share share[kHeads];
+  constexpr int kAtOnce = sizeof(T) == 4 ? 2 : 4;
   const int teams = kThreads / x.team;
-  for (int begin = 0; begin <= length; begin += teams) {
-    const int position = begin + static_cast<int>(threadIdx.x) / x.team;
-    const bool sees = position <= length;
-    float key[8] = {}, value[8] = {};
-    if (sees && inside) {
-      load_8(key, position == length ? x.k + new_row : x.cache_k + line + position * stride);
-      load_8(value, position == length ? x.v + new_row : x.cache_v + line + position * stride);
-    }
+  for (int begin = 0; begin <= length; begin += kAtOnce * teams) {
+    const int position = begin + static_cast<int>(threadIdx.x) / x.team * kAtOnce;
+    Eight<T> keys[kAtOnce] = {}, values[kAtOnce] = {};
 #pragma unroll
-    for (int h = 0; h < kHeads; ++h) {
-      float score = 0.0F;
-      for (int c = 0; c < 8; ++c) score += queries[h][c] * key[c];
-      for (int offset = x.team / 2; offset > 0; offset /= 2) score += __shfl_xor_sync(0xffffffffU, score, offset);
-      if (sees) merge(share[h], score * x.scale * kLog2OfE, 1.0F, value);
-    }
+    for (int b = 0; b < kAtOnce; ++b)
+      if (position + b <= length && inside) {
+        const bool is_new = position + b == length;
+        const std::int64_t at = line + (position + b) * stride;
+        keys[b] = *reinterpret_cast<const Eight<T>*>(is_new ? x.k + new_row : x.cache_k + at);
+        values[b] = *reinterpret_cast<const Eight<T>*>(is_new ? x.v + new_row : x.cache_v + at);
+      }
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) attend(share[h], queries[h], keys, values, length + 1 - position, x.team);
   }
 #pragma unroll
   for (int h = 0; h < kHeads; ++h) {

@@ -105,8 +105,6 @@ struct Attended {
   Tensor bounds, q, k, v, d_o, o, dq, dk, dv, lse, delta;
 };
 
-double unit(DType dtype) { return dtype == DType::kBF16 ? 0x1p-8 : dtype == DType::kF16 ? 0x1p-11 : 0x1p-24; }
-
 // The last rounding, those of p or ds (their sums of magnitudes in `inner`; f16's subnormals are 2^-24 apart), and a
 // random walk of f32 roundings over the d * length products behind a value.
 double off(const Doubles& got, const Doubles& want, const Doubles& inner, DType dtype, const naive::AttentionShape& s) {
@@ -118,7 +116,7 @@ double off(const Doubles& got, const Doubles& want, const Doubles& inner, DType 
   const double walk = 0x1p-24 * std::sqrt(static_cast<double>(s.d) * length) * std::max(largest, 1.0);
   const double small = dtype == DType::kF16 ? 0x1p-25 * 2.0 * static_cast<double>(s.heads) * length : 0.0;
   return worst(got, want, [&](std::size_t i) {
-    return unit(dtype) * (std::abs(want[i]) + (dtype == DType::kF32 ? 0.0 : inner[i])) + walk + small;
+    return rounding(dtype, want[i]) + (dtype == DType::kF32 ? 0.0 : roundoff(dtype) * inner[i]) + walk + small;
   });
 }
 

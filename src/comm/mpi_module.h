@@ -22,6 +22,8 @@ struct MpiModule {
   int (*barrier)(void* communicator);
   // Tells all ranks that wait in `communicator`, or will, to stop. Returns at once, from any thread.
   void (*abort_communicator)(void* communicator);
+  // The rank that aborted it, or -1. At once, from any thread.
+  int (*aborted)(void* communicator);
   // Ends the processes of all ranks.
   void (*abort_job)(int exit_code);
   void (*finalize)();

@@ -8,7 +8,7 @@ namespace shardlora {
 
 namespace {
 
-void check(int culprit) {
+void throw_if(int culprit) {
   if (culprit >= 0) throw PeerFailed(stopped(culprit));
 }
 
@@ -17,6 +17,8 @@ void copy(std::byte* to, const std::byte* from, std::size_t bytes) {
 }
 
 }  // namespace
+
+void MpiTransport::check() { throw_if(module_.aborted(communicator_)); }
 
 void MpiTransport::all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets) {
   const auto ranks = static_cast<std::size_t>(size()), me = static_cast<std::size_t>(rank());
@@ -29,7 +31,7 @@ void MpiTransport::all_gather(std::byte* out, const std::byte* mine, std::span<c
     receive[r] = out + offsets[r];
     receive_bytes[r] = offsets[r + 1] - offsets[r];
   }
-  check(module_.exchange(communicator_, send.data(), send_bytes.data(), receive.data(), receive_bytes.data()));
+  throw_if(module_.exchange(communicator_, send.data(), send_bytes.data(), receive.data(), receive_bytes.data()));
   copy(out + offsets[me], mine, own);
 }
 
@@ -45,10 +47,10 @@ void MpiTransport::all_to_all(std::byte* out, std::span<const std::size_t> recei
     to[r] = out + receive[r];
     to_bytes[r] = receive[r + 1] - receive[r];
   }
-  check(module_.exchange(communicator_, from.data(), from_bytes.data(), to.data(), to_bytes.data()));
+  throw_if(module_.exchange(communicator_, from.data(), from_bytes.data(), to.data(), to_bytes.data()));
   copy(to[me], from[me], from_bytes[me]);
 }
 
-void MpiTransport::barrier() { check(module_.barrier(communicator_)); }
+void MpiTransport::barrier() { throw_if(module_.barrier(communicator_)); }
 
 }  // namespace shardlora

@@ -18,6 +18,7 @@ class MpiTransport final : public Transport {
                   std::span<const std::size_t> send) override;
   void barrier() override;
   void abort() noexcept override { module_.abort_communicator(communicator_); }
+  void check() override;  // of a process that died mpirun itself takes care
 
  private:
   const MpiModule& module_;

@@ -5,10 +5,10 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "comm/gpu_communicator.h"
 #include "comm/host_communicator.h"
 #include "comm/mpi_rendezvous.h"
 #include "comm/single_rendezvous.h"
-#include "comm/staged_transport.h"
 #include "comm/tcp_rendezvous.h"
 
 namespace shardlora {
@@ -31,9 +31,8 @@ int number(const char* name) {
 }  // namespace
 
 std::unique_ptr<Communicator> Rendezvous::make_communicator(Device& device, const std::string& name) {
-  std::unique_ptr<Transport> transport = make_transport();
-  if (!device.host_reads()) transport = std::make_unique<StagedTransport>(std::move(transport), device, name);
-  return std::make_unique<HostCommunicator>(std::move(transport), device, name);
+  if (!device.host_reads()) return make_gpu_communicator(*this, device, name);
+  return std::make_unique<HostCommunicator>(make_transport(), device, name);
 }
 
 std::unique_ptr<Rendezvous> make_rendezvous() {

@@ -26,6 +26,7 @@ class StagedTransport final : public Transport {
                   std::span<const std::size_t> send) override;
   void barrier() override { transport_->barrier(); }
   void abort() noexcept override { transport_->abort(); }
+  void check() override { transport_->check(); }
 
  private:
   // Runs `chunks` rounds of: load(round) from the device, move(round) between ranks, store(round) to the device.

@@ -67,6 +67,22 @@ TcpTransport::TcpTransport(Rendezvous& rendezvous, const std::string& address)
 
 void TcpTransport::ended(int peer) const { throw PeerFailed(stopped(aborted_ ? rank_ : peer)); }
 
+// A goodbye lies unread before the end of a connection that was closed in order.
+TcpTransport::~TcpTransport() {
+  const Header goodbye{Kind::kGoodbye, 0};
+  for (const Socket& socket : sockets_)
+    if (socket.open()) ::send(socket.descriptor(), &goodbye, sizeof goodbye, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void TcpTransport::check() {
+  for (int r = 0; r < size(); ++r) {
+    if (r == rank_) continue;
+    char byte;
+    const ssize_t there = recv(sockets_[static_cast<std::size_t>(r)].descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (aborted_ || there == 0 || (there < 0 && errno != EAGAIN && errno != EINTR)) ended(r);
+  }
+}
+
 // True when all is sent.
 bool TcpTransport::send_some(int peer, Message& message) {
   const int socket = sockets_[static_cast<std::size_t>(peer)].descriptor();
@@ -99,6 +115,7 @@ bool TcpTransport::receive_some(int peer, Message& message) {
     if (got <= 0) ended(peer);
     message.got += static_cast<std::size_t>(got);
     if (!head || message.got < sizeof(Header)) continue;
+    if (message.received.kind == Kind::kGoodbye) ended(peer);
     DCHECK(message.received.kind == message.receives.kind,
            "ranks {} and {} are in different collectives: all must issue the same in the same order", rank_, peer);
     DCHECK(message.received.bytes == message.receives.bytes, "rank {} sends {} bytes, rank {} expects {}", peer,

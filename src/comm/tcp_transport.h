@@ -16,6 +16,7 @@ class TcpTransport final : public Transport {
  public:
   // Collective. `address`: where the other ranks reach this one.
   TcpTransport(Rendezvous& rendezvous, const std::string& address);
+  ~TcpTransport() override;
 
   int rank() const override { return rank_; }
   int size() const override { return static_cast<int>(sockets_.size()); }
@@ -24,9 +25,10 @@ class TcpTransport final : public Transport {
                   std::span<const std::size_t> send) override;
   void barrier() override;
   void abort() noexcept override;
+  void check() override;
 
  private:
-  enum class Kind : std::uint64_t { kGather = 1, kAllToAll, kBarrier };
+  enum class Kind : std::uint64_t { kGather = 1, kAllToAll, kBarrier, kGoodbye };
   // What goes to a rank and comes from it, each behind a header that says what it is.
   struct Header {
     Kind kind;

@@ -1,5 +1,5 @@
 // What moves bytes between ranks, as blocking calls: a HostCommunicator runs them on its stream, one at a time. Every
-// rank must make the same calls in the same order. Only `abort` may be called from another thread.
+// rank must make the same calls in the same order. Only `abort` and `check` may be called from other threads.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,9 @@ class Transport {
                           std::span<const std::size_t> send) = 0;
   virtual void barrier() = 0;
   virtual void abort() noexcept = 0;
+  // Throws PeerFailed when a rank aborted or its process has died; not where one has left in order. Does not block; any
+  // thread, at any time.
+  virtual void check() = 0;
 };
 
 // Everybody's string, by rank.

@@ -18,6 +18,7 @@ namespace shardlora {
 namespace {
 
 constexpr int kSpins = 400;                    // about a microsecond: a core is worth more to the kernels than to us
+constexpr std::uint32_t kLooks = 8;            // of check(), between two at processes, which cost system calls
 constexpr timespec kNap{0, 20 * 1000 * 1000};  // between two looks at whether the peer still lives
 
 // libstdc++'s atomic::wait works inside one process only. False when the nap is over and nothing has come.
@@ -66,6 +67,18 @@ void WindowTransport::abort(WindowSegment& segment, int rank) noexcept {
 void WindowTransport::give_up_on(int peer) {
   abort(*segment_, peer);
   throw PeerFailed(stopped(peer));
+}
+
+void WindowTransport::check() {
+  if (const std::uint32_t culprit = segment_->abort_word().load(); culprit != 0)
+    throw PeerFailed(stopped(static_cast<int>(culprit) - 1));
+  if (looks_++ % kLooks != 0) return;
+  for (int r = 0; r < size(); ++r) {
+    RankWords& theirs = segment_->words(r);
+    if (theirs.left.load(std::memory_order_acquire) == 0 && process_start(theirs.pid) != theirs.started &&
+        theirs.left.load(std::memory_order_acquire) == 0)
+      give_up_on(r);
+  }
 }
 
 void WindowTransport::await(int peer) {

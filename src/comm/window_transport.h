@@ -25,6 +25,7 @@ class WindowTransport final : public Transport {
                   std::span<const std::size_t> send) override;
   void barrier() override;
   void abort() noexcept override { abort(*segment_, rank_); }
+  void check() override;
   // Ends what all ranks do in `segment`; they learn that `rank` was the cause. Only the first call counts.
   static void abort(WindowSegment& segment, int rank) noexcept;
 
@@ -39,6 +40,7 @@ class WindowTransport final : public Transport {
 
   const std::shared_ptr<WindowSegment> segment_;
   const int rank_;
+  std::atomic<std::uint32_t> looks_{0};
   std::uint32_t step_ = 0;  // counts over all collectives, modulo 2^32
 };
 

@@ -18,6 +18,28 @@ namespace {
 
 constexpr std::size_t kBeyondWindow = (std::size_t{5} << 20) + 77;  // more than two windows of shared memory
 
+// Memory of the device under test, which the host may not be able to read.
+class Memory {
+ public:
+  explicit Memory(Device& device) : device_(device), stream_(device.make_stream("test")) {}
+  Buffer holding(const std::vector<std::byte>& bytes) {
+    Buffer buffer = device_.allocate(bytes.size() + 1, Tier::kDevice, Purpose::kWorkspace);
+    device_.copy(buffer.data(), bytes.data(), bytes.size(), *stream_);
+    stream_->synchronize();
+    return buffer;
+  }
+  std::vector<std::byte> read(const Buffer& buffer, std::size_t bytes) {
+    std::vector<std::byte> host(bytes);
+    device_.copy(host.data(), buffer.data(), bytes, *stream_);
+    stream_->synchronize();
+    return host;
+  }
+
+ private:
+  Device& device_;
+  std::unique_ptr<Stream> stream_;
+};
+
 // The byte at place `i` of what rank `from` sends to rank `to` in round `round`.
 std::byte expected(std::size_t i, int from, int to, int round) {
   return static_cast<std::byte>((i * 7 + i / 251 + static_cast<std::size_t>(from * 31 + to * 57 + round * 13)) & 0xFF);
@@ -62,15 +84,18 @@ constexpr int kToAll = 99;
 void gathers_uneven_shares(CommContext& context) {
   const auto comm = context.make("gather");
   const auto me = static_cast<std::size_t>(comm->rank());
+  Memory memory(context.device);
   int round = 0;
   for (const auto& shares : share_lists(comm->size())) {
     const auto offsets = offsets_of(shares);
     for (const bool in_place : {false, true}) {
       ++round;
       std::vector<std::byte> own(shares[me]), out(offsets.back() + 1, std::byte{0xEE});
-      std::byte* const mine = in_place ? out.data() + offsets[me] : own.data();
-      write_pattern(mine, shares[me], comm->rank(), kToAll, round);
-      comm->synchronize(comm->all_gather(out.data(), mine, offsets, {}));
+      write_pattern(in_place ? out.data() + offsets[me] : own.data(), shares[me], comm->rank(), kToAll, round);
+      const Buffer from = memory.holding(own), to = memory.holding(out);
+      const std::byte* const mine = in_place ? to.data() + offsets[me] : from.data();
+      comm->synchronize(comm->all_gather(to.data(), mine, offsets, {}));
+      out = memory.read(to, out.size());
       for (std::size_t r = 0; r < shares.size(); ++r)
         require(has_pattern(out.data() + offsets[r], shares[r], static_cast<int>(r), kToAll, round),
                 "all_gather: a share is wrong");
@@ -82,6 +107,7 @@ void gathers_uneven_shares(CommContext& context) {
 void exchanges_all_to_all(CommContext& context) {
   const auto comm = context.make("exchange");
   const int me = comm->rank(), ranks = comm->size();
+  Memory memory(context.device);
   const auto bytes = [&](int from, int to, int round) -> std::size_t {
     switch (round) {
       case 0: return 0;
@@ -101,7 +127,9 @@ void exchanges_all_to_all(CommContext& context) {
     std::vector<std::byte> in(send.back()), out(receive.back() + 1, std::byte{0xEE});
     for (int r = 0; r < ranks; ++r)
       write_pattern(in.data() + send[static_cast<std::size_t>(r)], sends[static_cast<std::size_t>(r)], me, r, round);
-    comm->synchronize(comm->all_to_all(out.data(), receive, in.data(), send, {}));
+    const Buffer from = memory.holding(in), to = memory.holding(out);
+    comm->synchronize(comm->all_to_all(to.data(), receive, from.data(), send, {}));
+    out = memory.read(to, out.size());
     for (int r = 0; r < ranks; ++r)
       require(has_pattern(out.data() + receive[static_cast<std::size_t>(r)], receives[static_cast<std::size_t>(r)], r,
                           me, round),
@@ -118,36 +146,45 @@ void is_ordered_by_events(CommContext& context) {
   const auto n = static_cast<std::size_t>(gather->size());
   const auto produce = context.device.make_stream("produce"), consume = context.device.make_stream("consume");
   const auto offsets = offsets_of(std::vector<std::size_t>(n, kShare));
+  const auto allocate = [&](std::size_t bytes, Tier tier) {
+    return context.device.allocate(bytes, tier, Purpose::kWorkspace);
+  };
+  // What the host has written goes to the device, between ranks twice, and back. Pinned: copies return at once.
   struct Slot {
-    std::vector<std::byte> mine, gathered, exchanged;
-    bool right = false;
+    Buffer written, mine, gathered, exchanged, got_gathered, got_exchanged;
   };
   std::vector<Slot> slots(kRounds);
   const int me = gather->rank();
+  for (Slot& slot : slots) {
+    slot.written = allocate(kShare, Tier::kPinned);
+    slot.mine = allocate(kShare, Tier::kDevice);
+    slot.gathered = allocate(kShare * n, Tier::kDevice);
+    slot.exchanged = allocate(kShare * n, Tier::kDevice);
+    slot.got_gathered = allocate(kShare * n, Tier::kPinned);
+    slot.got_exchanged = allocate(kShare * n, Tier::kPinned);
+  }
   for (int round = 0; round < kRounds; ++round) {
     Slot& slot = slots[static_cast<std::size_t>(round)];
-    slot.mine.resize(kShare);
-    slot.gathered.resize(kShare * n);
-    slot.exchanged.resize(kShare * n);
-    static_cast<CpuStream&>(*produce).submit(
-        [&slot, me, round] { write_pattern(slot.mine.data(), kShare, me, kToAll, round); });
+    write_pattern(slot.written.data(), kShare, me, kToAll, round);
+    context.device.copy(slot.mine.data(), slot.written.data(), kShare, *produce);
     auto cuts = offsets;
     const Event gathered = gather->all_gather(slot.gathered.data(), slot.mine.data(), cuts, produce->record());
     const Event exchanged = exchange->all_to_all(slot.exchanged.data(), cuts, slot.gathered.data(), cuts, gathered);
     cuts.assign(cuts.size(), 0);  // offsets were copied before the calls returned
     consume->wait(exchanged);
-    // Rank i sent the me-th share of what it had gathered: mine.
-    static_cast<CpuStream&>(*consume).submit([&slot, n, me, round] {
-      slot.right = true;
-      for (std::size_t r = 0; r < n; ++r) {
-        slot.right =
-            slot.right && has_pattern(slot.gathered.data() + r * kShare, kShare, static_cast<int>(r), kToAll, round);
-        slot.right = slot.right && has_pattern(slot.exchanged.data() + r * kShare, kShare, me, kToAll, round);
-      }
-    });
+    context.device.copy(slot.got_gathered.data(), slot.gathered.data(), kShare * n, *consume);
+    context.device.copy(slot.got_exchanged.data(), slot.exchanged.data(), kShare * n, *consume);
   }
   consume->synchronize();
-  for (const Slot& slot : slots) require(slot.right, "a collective ran before what it had to wait for");
+  for (int round = 0; round < kRounds; ++round) {
+    const Slot& slot = slots[static_cast<std::size_t>(round)];
+    for (std::size_t r = 0; r < n; ++r) {
+      const char* const sentence = "a collective ran before what it had to wait for";
+      require(has_pattern(slot.got_gathered.data() + r * kShare, kShare, static_cast<int>(r), kToAll, round), sentence);
+      // Rank i sent the me-th share of what it had gathered: mine.
+      require(has_pattern(slot.got_exchanged.data() + r * kShare, kShare, me, kToAll, round), sentence);
+    }
+  }
 }
 
 void barrier_waits_for_all(CommContext& context) {
@@ -185,14 +222,15 @@ bool throws(Function function) {
 void an_abort_ends_everybody(CommContext& context) {
   const auto comm = context.make("abort");
   const bool last = comm->rank() == comm->size() - 1;
-  std::vector<std::byte> out(static_cast<std::size_t>(comm->size()) * 64);
+  Memory memory(context.device);
+  const Buffer out = memory.holding(std::vector<std::byte>(static_cast<std::size_t>(comm->size()) * 64));
   const auto offsets = offsets_of(std::vector<std::size_t>(static_cast<std::size_t>(comm->size()), 64));
-  const std::vector<std::byte> mine(64);
+  const Buffer mine = memory.holding(std::vector<std::byte>(64));
   comm->synchronize(comm->all_gather(out.data(), mine.data(), offsets, {}));
   if (last) {
-    const auto disk = context.device.make_stream("disk");
-    static_cast<CpuStream&>(*disk).submit([] { fail("disk gone"); });
-    const Event event = comm->all_gather(out.data(), mine.data(), offsets, disk->record());
+    CpuStream disk("disk", StreamMode::kQueued);
+    disk.submit([] { fail("disk gone"); });
+    const Event event = comm->all_gather(out.data(), mine.data(), offsets, disk.record());
     try {
       comm->synchronize(event);
       require(false, "a failed stream did not fail the collective");

@@ -24,6 +24,7 @@ class CudaDevice final : public Device {
   void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override;
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override;
   Support support(DType dtype) const override;
+  bool host_reads() const override { return false; }
   std::string description() const override;
 
   int ordinal() const { return ordinal_; }

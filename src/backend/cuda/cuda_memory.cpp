@@ -20,7 +20,10 @@ std::byte* CudaMemory::take(std::size_t bytes) {
     return nullptr;
   }
   check(status, "allocating memory");
-  if (poison_) check(cudaMemset(data, 0xff, bytes), "filling memory");
+  if (poison_) {  // done before anybody else can write here: our streams do not wait for the default one
+    check(cudaMemset(data, 0xff, bytes), "filling memory");
+    check(cudaDeviceSynchronize(), "filling memory");
+  }
   return static_cast<std::byte*>(data);
 }
 

@@ -134,6 +134,8 @@ void abort_communicator(void* communicator) {
   }
 }
 
+int aborted(void* communicator) { return abort_seen(*static_cast<Communicator*>(communicator)); }
+
 void abort_job(int exit_code) { MPI_Abort(MPI_COMM_WORLD, exit_code); }
 
 void finalize() { MPI_Finalize(); }
@@ -141,7 +143,7 @@ void finalize() { MPI_Finalize(); }
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const MpiModule* shardlora_mpi_module() {
-  static const MpiModule module{initialize,         rank,      size,    duplicate, exchange, barrier,
-                                abort_communicator, abort_job, finalize};
+  static const MpiModule module{initialize,         rank,    size,      duplicate, exchange, barrier,
+                                abort_communicator, aborted, abort_job, finalize};
   return &module;
 }

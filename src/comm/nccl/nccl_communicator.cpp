@@ -1,0 +1,177 @@
+#include "comm/nccl/nccl_communicator.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/error.h"
+
+namespace shardlora {
+
+namespace {
+
+constexpr std::chrono::milliseconds kLook(10);  // between two looks at the peers
+
+std::unique_ptr<CudaStream> cuda_stream(Device& device, const std::string& name) {
+  std::unique_ptr<Stream> stream = device.make_stream(name);
+  auto* const cuda = dynamic_cast<CudaStream*>(stream.get());
+  DCHECK(cuda != nullptr, "communicator {}: the streams of this device are not a GPU's", name);
+  stream.release();
+  return std::unique_ptr<CudaStream>(cuda);
+}
+
+}  // namespace
+
+NcclCommunicator::NcclCommunicator(Rendezvous& rendezvous, Device& device, const std::string& name,
+                                   const NcclLimits& limits)
+    : unwinding_at_start_(std::uncaught_exceptions()),
+      device_(device),
+      peers_(rendezvous.make_transport()),
+      stream_(cuda_stream(device, name)) {
+  if (size() == 1) return;
+  try {
+    comm_ = std::make_unique<NcclComm>(rendezvous, *peers_, limits);
+  } catch (const PeerFailed&) {
+    throw;
+  } catch (...) {
+    peers_->abort();
+    throw;
+  }
+  watcher_ = std::thread([this] { watch(); });
+}
+
+NcclCommunicator::~NcclCommunicator() {
+  if (std::uncaught_exceptions() > unwinding_at_start_) {
+    abort();
+    fail_with(std::make_exception_ptr(PeerFailed(stopped(rank()))));
+  }
+  if (!comm_) return;
+  try {
+    const Event last = failed_ ? Event{} : stream_->record();
+    while (!failed_ && !stream_->done(last)) std::this_thread::sleep_for(std::chrono::microseconds(200));
+  } catch (...) {  // the GPU failed: whoever waits for it says so
+  }
+  closing_ = true;
+  watcher_.join();
+  if (!ended_) stuck_ = !comm_->end(!failed_);
+  if (stuck_) stream_.release();  // NOLINT: its destructor would wait for what does not end
+}
+
+void NcclCommunicator::watch() {
+  while (!closing_) {
+    std::this_thread::sleep_for(kLook);
+    try {
+      peers_->check();
+      const std::lock_guard lock(calls_);
+      if (failed_) throw PeerFailed(stopped(rank()));  // the caller has failed and told everybody
+      comm_->check();
+    } catch (const std::exception& error) {
+      if (dynamic_cast<const PeerFailed*>(&error) == nullptr) peers_->abort();
+      fail_with(std::current_exception());  // before the GPU goes on: what comes out of it now is nobody's data
+      const std::lock_guard lock(calls_);
+      ended_ = true;
+      stuck_ = !comm_->end(false);
+      return;
+    }
+  }
+}
+
+void NcclCommunicator::fail_with(std::exception_ptr why) noexcept {
+  const std::lock_guard lock(failure_mutex_);
+  if (!failure_) failure_ = std::move(why);
+  failed_ = true;
+}
+
+void NcclCommunicator::throw_failure() {
+  if (!failed_) return;
+  const std::lock_guard lock(failure_mutex_);
+  std::rethrow_exception(failure_);
+}
+
+// What goes wrong here is told by `synchronize`, as what goes wrong later is.
+template <typename Collective>
+Event NcclCommunicator::issue(Event after, Collective collective) {
+  if (failed_) return {};
+  try {
+    stream_->wait(after);
+    const std::lock_guard lock(calls_);
+    if (failed_) return {};
+    collective();
+    return stream_->record();
+  } catch (const PeerFailed&) {
+    fail_with(std::current_exception());
+  } catch (...) {
+    fail_with(std::current_exception());
+    peers_->abort();
+  }
+  return {};
+}
+
+void NcclCommunicator::copy(std::byte* to, const std::byte* from, std::size_t bytes) {
+  if (bytes != 0 && to != from) device_.copy(to, from, bytes, *stream_);
+}
+
+Event NcclCommunicator::all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets,
+                                   Event after) {
+  const auto ranks = static_cast<std::size_t>(size()), me = static_cast<std::size_t>(rank());
+  DCHECK(offsets.size() == ranks + 1, "{} offsets for {} ranks", offsets.size(), ranks);
+  const auto share = [&](std::size_t r) { return offsets[r + 1] - offsets[r]; };
+  bool even = true;
+  for (std::size_t r = 1; r < ranks; ++r) even = even && share(r) == share(0);
+  return issue(after, [&] {
+    if (!comm_) return copy(out + offsets[0], mine, share(0));
+    if (offsets[0] == offsets[ranks]) return;
+    comm_->run("all_gather", [&](NcclComm::Group& group) {
+      const nccl::Table& nccl = comm_->nccl();
+      if (even)
+        return group.add(
+            nccl.all_gather(mine, out + offsets[0], share(0), nccl::kUint8, comm_->native(), stream_->native()));
+      for (std::size_t r = 0; r < ranks; ++r)
+        if (std::byte* const to = out + offsets[r]; share(r) > 0)
+          group.add(nccl.broadcast(r == me ? mine : to, to, share(r), nccl::kUint8, static_cast<int>(r),
+                                   comm_->native(), stream_->native()));
+    });
+  });
+}
+
+Event NcclCommunicator::all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
+                                   std::span<const std::size_t> send, Event after) {
+  const auto ranks = static_cast<std::size_t>(size()), me = static_cast<std::size_t>(rank());
+  DCHECK(receive.size() == ranks + 1 && send.size() == ranks + 1, "{} and {} offsets for {} ranks", receive.size(),
+         send.size(), ranks);
+  return issue(after, [&] {
+    copy(out + receive[me], in + send[me], send[me + 1] - send[me]);
+    if (!comm_) return;
+    comm_->run("all_to_all", [&](NcclComm::Group& group) {
+      const nccl::Table& nccl = comm_->nccl();
+      for (std::size_t k = 1; k < ranks; ++k) {
+        const std::size_t to = (me + k) % ranks, from = (me + ranks - k) % ranks;
+        if (const std::size_t bytes = send[to + 1] - send[to]; bytes > 0)
+          group.add(
+              nccl.send(in + send[to], bytes, nccl::kUint8, static_cast<int>(to), comm_->native(), stream_->native()));
+        if (const std::size_t bytes = receive[from + 1] - receive[from]; bytes > 0)
+          group.add(nccl.receive(out + receive[from], bytes, nccl::kUint8, static_cast<int>(from), comm_->native(),
+                                 stream_->native()));
+      }
+    });
+  });
+}
+
+void NcclCommunicator::barrier() {
+  throw_failure();
+  synchronize(stream_->record());
+  peers_->barrier();
+}
+
+void NcclCommunicator::synchronize(Event event) {
+  throw_failure();
+  if (event.stream == nullptr) return;
+  DCHECK(event.stream == stream_.get(), "an event of another stream is synchronized on a communicator");
+  if (!comm_) return stream_->synchronize(event);
+  for (int turn = 0; !stream_->done(event); ++turn) {
+    throw_failure();
+    if (turn > 100) std::this_thread::sleep_for(std::chrono::microseconds(turn < 1000 ? 20 : 200));
+  }
+  throw_failure();  // it may have been done because it was ended
+}
+
+}  // namespace shardlora

@@ -16,6 +16,17 @@ namespace {
 
 thread_local Block* running_block = nullptr;
 
+struct KernelEnds {};
+
+bool ran(const std::function<void()>& body) {
+  try {
+    body();
+    return true;
+  } catch (const KernelEnds&) {
+    return false;
+  }
+}
+
 std::string place(const std::source_location& where) {
   const std::string_view path = where.file_name();
   return fmt::format("{}:{}", path.substr(path.rfind('/') + 1), where.line());
@@ -133,7 +144,7 @@ void Block::serve(Fiber& self) {
     if (thread_[t].state == State::kNew) {
       thread_[t].state = State::kReady;
       thread_[t].fiber = &self;
-      (*body_)();
+      if (!ran(*body_)) self.switch_to(host_);  // for ever
       copies_[current_].clear();
       thread_[current_].state = State::kEnded;
       ++ended_;
@@ -208,8 +219,16 @@ void Block::meet_in_warp(const char* what, unsigned mask, const std::source_loca
 }
 
 void Block::fail(cudaError_t code, const std::string& text) {
+  note(code, text);
+  throw KernelEnds{};
+}
+
+void Block::note(cudaError_t code, const std::string& text) {
   failure_ = {code, fmt::format("block ({}, {}, {}), thread ({}, {}, {}): {}", blockIdx.x, blockIdx.y, blockIdx.z,
                                 threadIdx.x, threadIdx.y, threadIdx.z, text)};
+}
+
+void Block::leave() {
   thread_[current_].fiber->switch_to(host_);
   std::abort();  // nobody comes back here
 }

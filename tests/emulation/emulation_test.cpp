@@ -333,7 +333,7 @@ TEST_F(Emulation, ShowsAMissingWaitBetweenStreams) {
   for (const bool wait : {false, true}) {
     cudaMemsetAsync(from, 0xFF, 128, stream_);
     cudaStreamSynchronize(stream_);
-    emulation::dawdle(other, 2000);
+    emulation::dawdle(other, 100000);
     cudaMemcpyAsync(from, x.data(), 128, cudaMemcpyDefault, other);
     cudaEventRecord(copied, other);
     EXPECT_EQ(cudaEventQuery(copied), cudaErrorNotReady);
@@ -368,7 +368,7 @@ TEST_F(Emulation, ReadsPageableMemoryAtOnceAndPinnedMemoryLater) {
   float pageable = 1;
   float* to = on_device<float>(1);
   for (float* from : {&pageable, static_cast<float*>(pinned)}) {
-    emulation::dawdle(stream_, 3000);
+    emulation::dawdle(stream_, 10000);
     *from = 1;
     cudaMemcpyAsync(to, from, 4, cudaMemcpyDefault, stream_);
     *from = 2;

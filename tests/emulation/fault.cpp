@@ -47,7 +47,8 @@ std::string text_of(const Fault& f) {
   Block& block = *Block::running();
   const auto code =
       fault.signal == SIGSEGV || fault.signal == SIGBUS ? cudaErrorIllegalAddress : cudaErrorLaunchFailure;
-  block.fail(code, block.stack_overran(fault.address) ? "the stack of a thread is full" : text_of(fault));
+  block.note(code, block.stack_overran(fault.address) ? "the stack of a thread is full" : text_of(fault));
+  block.leave();
 }
 
 void on_signal(int signal, siginfo_t* info, void* context) {

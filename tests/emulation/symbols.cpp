@@ -2,13 +2,15 @@
 
 #include <cxxabi.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <link.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -34,21 +36,40 @@ struct Object {
   std::vector<Variable> variables;
 };
 
-std::string file_content(const char* path) {
-  std::ifstream file(path[0] == '\0' ? "/proc/self/exe" : path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
+// A file as bytes in memory; empty where it cannot be read.
+class FileBytes {
+ public:
+  explicit FileBytes(const char* path) {
+    const int file = open(path[0] == '\0' ? "/proc/self/exe" : path, O_RDONLY | O_CLOEXEC);
+    struct stat about{};
+    if (file >= 0 && fstat(file, &about) == 0) {
+      size_ = static_cast<std::size_t>(about.st_size);
+      data_ = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
+    }
+    if (file >= 0) close(file);
+  }
+  ~FileBytes() {
+    if (!empty()) munmap(data_, size_);
+  }
+  FileBytes(const FileBytes&) = delete;
+  FileBytes& operator=(const FileBytes&) = delete;
 
-template <typename T>
-const T* at(const std::string& content, std::size_t offset) {
-  return reinterpret_cast<const T*>(content.data() + offset);
-}
+  bool empty() const { return data_ == MAP_FAILED; }
+  template <typename T>
+  const T* at(std::size_t offset) const {
+    return reinterpret_cast<const T*>(static_cast<const char*>(data_) + offset);
+  }
 
-void read_symbols(Object& object, const std::string& content, const ElfW(Shdr) & table, const ElfW(Shdr) & strings,
+ private:
+  void* data_ = MAP_FAILED;
+  std::size_t size_ = 0;
+};
+
+void read_symbols(Object& object, const FileBytes& file, const ElfW(Shdr) & table, const ElfW(Shdr) & strings,
                   std::uintptr_t base) {
-  const auto* symbols = at<ElfW(Sym)>(content, table.sh_offset);
+  const auto* symbols = file.at<ElfW(Sym)>(table.sh_offset);
   for (std::size_t i = 0; i < table.sh_size / sizeof *symbols; ++i) {
-    const char* name = content.data() + strings.sh_offset + symbols[i].st_name;
+    const char* name = file.at<char>(strings.sh_offset + symbols[i].st_name);
     const auto type = ELF64_ST_TYPE(symbols[i].st_info);
     if (type == STT_FUNC && symbols[i].st_shndx != SHN_UNDEF)
       object.functions[base + symbols[i].st_value] = {name, symbols[i].st_size};
@@ -71,14 +92,14 @@ void read_launch_bounds(Object& object, const ElfW(Shdr) & section, std::uintptr
 
 std::unique_ptr<Object> read_object(const char* path, std::uintptr_t base) {
   auto object = std::make_unique<Object>();
-  const std::string content = file_content(path);
-  if (content.size() < sizeof(ElfW(Ehdr))) return object;
-  const auto* header = at<ElfW(Ehdr)>(content, 0);
-  const auto* sections = at<ElfW(Shdr)>(content, header->e_shoff);
-  const char* names = content.data() + sections[header->e_shstrndx].sh_offset;
+  const FileBytes file(path);
+  if (file.empty()) return object;
+  const auto* header = file.at<ElfW(Ehdr)>(0);
+  const auto* sections = file.at<ElfW(Shdr)>(header->e_shoff);
+  const char* names = file.at<char>(sections[header->e_shstrndx].sh_offset);
   for (std::size_t i = 0; i < header->e_shnum; ++i) {
     const auto& section = sections[i];
-    if (section.sh_type == SHT_SYMTAB) read_symbols(*object, content, section, sections[section.sh_link], base);
+    if (section.sh_type == SHT_SYMTAB) read_symbols(*object, file, section, sections[section.sh_link], base);
     if (std::strcmp(names + section.sh_name, "__patchable_function_entries") == 0)
       read_launch_bounds(*object, section, base);
   }

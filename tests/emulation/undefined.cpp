@@ -16,10 +16,10 @@ struct Place {
   std::uint32_t line, column;
 };
 
-[[noreturn]] void report(const Place& place, cudaError_t code, const std::string& what) {
+void tell(const Place& place, cudaError_t code, const std::string& what) {
   const std::string_view path = place.file;
   const std::string text = fmt::format("{}:{}: {}", path.substr(path.rfind('/') + 1), place.line, what);
-  if (auto* block = emulation::Block::running()) block->fail(code, text);
+  if (auto* block = emulation::Block::running()) return block->note(code, text);
   fmt::print(stderr, "{}\n", text);
   std::abort();
 }
@@ -36,21 +36,26 @@ extern "C" {
 
 void __ubsan_handle_type_mismatch_v1(const TypeMismatch* data, std::uintptr_t pointer) {
   const std::uintptr_t alignment = std::uintptr_t{1} << data->log_alignment;
-  report(data->place, cudaErrorMisalignedAddress,
-         pointer == 0 ? "an access to a null pointer"
-                      : fmt::format("a misaligned access: address {:#x} is no multiple of {}", pointer, alignment));
+  tell(data->place, pointer == 0 ? cudaErrorIllegalAddress : cudaErrorMisalignedAddress,
+       pointer == 0 ? "an access to a null pointer"
+                    : fmt::format("a misaligned access: address {:#x} is no multiple of {}", pointer, alignment));
+  emulation::Block::running()->leave();
 }
 void __ubsan_handle_out_of_bounds(const Place* place, std::uintptr_t index) {
-  report(*place, cudaErrorIllegalAddress, fmt::format("index {} is outside its array", static_cast<long>(index)));
+  tell(*place, cudaErrorIllegalAddress, fmt::format("index {} is outside its array", static_cast<long>(index)));
+  emulation::Block::running()->leave();
 }
 void __ubsan_handle_shift_out_of_bounds(const Place* place, std::uintptr_t, std::uintptr_t) {
-  report(*place, cudaErrorLaunchFailure, "a shift by more bits than the type has");
+  tell(*place, cudaErrorLaunchFailure, "a shift by more bits than the type has");
+  emulation::Block::running()->leave();
 }
 void __ubsan_handle_divrem_overflow(const Place* place, std::uintptr_t, std::uintptr_t) {
-  report(*place, cudaErrorLaunchFailure, "an integer division by zero, or one that overflows");
+  tell(*place, cudaErrorLaunchFailure, "an integer division by zero, or one that overflows");
+  emulation::Block::running()->leave();
 }
 void __ubsan_handle_builtin_unreachable(const Place* place) {
-  report(*place, cudaErrorLaunchFailure, "a place is reached that cannot be");
+  tell(*place, cudaErrorLaunchFailure, "a place is reached that cannot be");
+  emulation::Block::running()->leave();
 }
 
 }  // extern "C"

@@ -34,8 +34,8 @@ class Block {
   void barrier(const std::source_location& where);
   void meet_in_warp(const char* what, unsigned mask, const std::source_location& where, void* payload,
                     void (*complete)(Payloads, unsigned));
-  // Ends the kernel: `fail` unwinds the thread that runs. Where it cannot be unwound (a signal, a check of the compiler)
-  // `note` what is wrong, then `leave`, with nothing to destroy on the stack.
+  // Ends the kernel: `fail` unwinds the thread that runs. Where it cannot be unwound (a signal, a check of the
+  // compiler) `note` what is wrong, then `leave`, with nothing to destroy on the stack.
   [[noreturn]] void fail(cudaError_t code, const std::string& text);
   void note(cudaError_t code, const std::string& text);
   [[noreturn]] void leave();

@@ -20,6 +20,7 @@ __global__ void __launch_bounds__(kThreads) fill_kernel(uint4* cache_k, uint4* c
   device_check(position < capacity);
   const std::int64_t from = static_cast<std::int64_t>(row) * chunks,
                      to = (static_cast<std::int64_t>(sample.index) * capacity + position) * chunks;
+#pragma unroll 1
   for (int i = static_cast<int>(threadIdx.x); i < chunks; i += kThreads) {
     cache_k[to + i] = k[from + i];
     cache_v[to + i] = v[from + i];

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <numeric>
 #include <vector>
@@ -17,10 +18,14 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
+// Before the first call of the runtime reads it.
+const int kTwoDevices = setenv("EMULATED_CUDA_DEVICES", "2", 0);
+
 // A stream, and numbers on the device.
 class Emulation : public ::testing::Test {
  protected:
   void SetUp() override {
+    ASSERT_EQ(kTwoDevices, 0);
     emulation::reset();
     emulation::fail_no_call();
     ASSERT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess);
@@ -319,6 +324,7 @@ TEST_F(Emulation, KeepsAKernelsErrorLikeADevice) {
 TEST_F(Emulation, DiesWhereHostCodeTouchesDeviceMemory) {
   const float* data = on_device(counted(4));
   ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(EXPECT_EQ(data[1], 1),
                "host code touches device memory: byte 4 of an allocation of 16 bytes on device 0");
 }
@@ -375,6 +381,67 @@ TEST_F(Emulation, ReadsPageableMemoryAtOnceAndPinnedMemoryLater) {
     EXPECT_EQ(read(to, 1)[0], from == &pageable ? 1 : 2);
   }
   EXPECT_EQ(cudaFreeHost(pinned), cudaSuccess);
+}
+
+TEST_F(Emulation, FindsUseOfFreedMemory) {
+  void* data = nullptr;
+  ASSERT_EQ(cudaMalloc(&data, 4), cudaSuccess);
+  ASSERT_EQ(cudaFree(data), cudaSuccess);
+  EXPECT_EQ(cudaFree(data), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaMemsetAsync(data, 0, 4, stream_), cudaErrorInvalidValue);
+  EXPECT_EQ(outcome(kReadAt, 1, 1, 0, on_device<float>(1), static_cast<float*>(data), 0), cudaErrorIllegalAddress);
+  EXPECT_THAT(emulation::failure(), HasSubstr("outside of every allocation"));
+}
+
+TEST_F(Emulation, KeepsDevicesApart) {
+  float* here = on_device<float>(1);
+  ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
+  float* there = on_device<float>(1);
+  EXPECT_EQ(launch(kReadAt, 1, 1, 0, here, here, 0), cudaErrorInvalidResourceHandle);  // a stream of device 0
+  ASSERT_EQ(cudaSetDevice(0), cudaSuccess);
+  EXPECT_EQ(outcome(kReadAt, 1, 1, 0, here, there, 0), cudaErrorIllegalAddress);
+  EXPECT_THAT(emulation::failure(), HasSubstr("memory of another device"));
+  void* data = nullptr;
+  EXPECT_EQ(cudaMalloc(&data, 4), cudaErrorIllegalAddress);
+  ASSERT_EQ(cudaSetDevice(0), cudaErrorIllegalAddress);
+  emulation::reset();
+  EXPECT_EQ(outcome(kCheckIndex, 1, 32, 0, 0), cudaErrorLaunchFailure);
+  EXPECT_EQ(emulation::failure(1), "");
+}
+
+TEST_F(Emulation, CountsTheMemoryOfADevice) {
+  std::size_t before = 0, after = 0, total = 0;
+  ASSERT_EQ(cudaMemGetInfo(&before, &total), cudaSuccess);
+  on_device<char>(1 << 20);
+  ASSERT_EQ(cudaMemGetInfo(&after, &total), cudaSuccess);
+  EXPECT_EQ(before - after, 1 << 20);
+  void* data = nullptr;
+  EXPECT_EQ(cudaMalloc(&data, total), cudaErrorMemoryAllocation);
+  EXPECT_EQ(data, nullptr);
+}
+
+void tell_machine() {
+  int count = -1, major = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaSuccess) cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+  std::fprintf(stderr, "status %d, %d devices, major %d", status, count, major);
+  std::exit(3);
+}
+
+// A new process reads its environment.
+void expect_machine(const char* name, const char* value, const char* expected) {
+  setenv(name, value, 1);
+  EXPECT_EXIT(tell_machine(), ::testing::ExitedWithCode(3), expected);
+  unsetenv(name);
+}
+
+TEST(EmulatedMachine, IsWhatTheEnvironmentSays) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  expect_machine("EMULATED_CUDA_DEVICES", "0", "status 100, 0 devices");
+  setenv("EMULATED_CUDA_DEVICES", "2", 1);
+  expect_machine("EMULATED_CUDA_DRIVER", "11040", "status 35, 0 devices");
+  expect_machine("EMULATED_CUDA_FAIL", "cudaGetDeviceCount:1:46", "status 46, 0 devices");
+  expect_machine("EMULATED_CUDA_CAPABILITY", "7.5", "status 0, 2 devices, major 7");
 }
 
 TEST_F(Emulation, FailsTheCallThatATestNames) {

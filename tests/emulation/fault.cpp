@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <mutex>
 #include <string>
 
@@ -36,9 +37,9 @@ std::string text_of(const Fault& f) {
   if (f.address == nullptr) return "an access to a null pointer, or a vector access that is not aligned";
   if (owner_of(f.address) >= 0)
     return fmt::format("an access to memory of another device, or through an address that was read from memory: {}",
-                       describe(f.address));
-  if (const std::string where = describe(f.address); !where.empty())
-    return fmt::format("an access outside of every allocation: {}", where);
+                       describe(f.address).text);
+  if (const Description where = describe(f.address); !where.empty())
+    return fmt::format("an access outside of every allocation: {}", where.text);
   return fmt::format("an access to address {}", f.address);
 }
 
@@ -61,10 +62,9 @@ void on_signal(int signal, siginfo_t* info, void* context) {
     registers[REG_RIP] = reinterpret_cast<greg_t>(&land);
     return;
   }
-  if (const std::string where = describe(info->si_addr); signal == SIGSEGV && !where.empty()) {
-    const std::string text = fmt::format("emulation: host code touches device memory: {}\n", where);
-    (void)!write(STDERR_FILENO, text.data(), text.size());
-  }
+  if (const Description where = describe(info->si_addr); signal == SIGSEGV && !where.empty())
+    for (const char* part : {"emulation: host code touches device memory: ", where.text, "\n"})
+      (void)!write(STDERR_FILENO, part, std::strlen(part));
   for (std::size_t i = 0; i < kSignals.size(); ++i)
     if (kSignals[i] == signal) sigaction(signal, &before[i], nullptr);  // the instruction runs again and fails again
 }

@@ -69,13 +69,11 @@ class SharedMemory {
   std::size_t bytes_ = 0;
 };
 
-// What a host thread needs to run blocks; kept for the next kernel, of whichever stream.
+// What a host thread needs to run blocks.
 struct Processor {
   Block block;
   SharedMemory shared;
 };
-
-thread_local Processor* processor = nullptr;
 
 struct Spare {
   std::mutex mutex;
@@ -86,19 +84,33 @@ Spare& spare() {
   return *all;
 }
 
-std::unique_ptr<Processor> take_processor() {
-  {
+// This host thread's, from its first kernel on; when the thread ends it goes to the next one.
+struct OwnProcessor {
+  OwnProcessor() {
     const std::lock_guard lock(spare().mutex);
-    if (!spare().processors.empty()) {
-      auto taken = std::move(spare().processors.back());
-      spare().processors.pop_back();
-      taken->block.restart();  // another host thread than last time, perhaps
-      return taken;
+    if (spare().processors.empty()) {
+      processor = std::make_unique<Processor>();
+      return;
     }
+    processor = std::move(spare().processors.back());
+    spare().processors.pop_back();
+    processor->block.restart();
   }
-  return std::make_unique<Processor>();
+  ~OwnProcessor() {
+    const std::lock_guard lock(spare().mutex);
+    spare().processors.push_back(std::move(processor));
+  }
+  OwnProcessor(const OwnProcessor&) = delete;
+  OwnProcessor& operator=(const OwnProcessor&) = delete;
+  std::unique_ptr<Processor> processor;
+};
+
+Processor& own_processor() {
+  thread_local OwnProcessor own;
+  return *own.processor;
 }
 
+thread_local Processor* processor = nullptr;  // where a kernel runs
 thread_local const void* running_kernel = nullptr;
 
 struct Kernel {
@@ -108,12 +120,13 @@ struct Kernel {
   std::function<std::function<void()>(int device)> prepare;
 };
 
-Failure run_block(const Kernel& kernel, const std::function<void()>& body, std::uint64_t index, std::uint64_t seed) {
+Failure run_block(const Kernel& kernel, const std::function<void()>& body, const std::vector<SharedVariable>& variables,
+                  std::uint64_t index, std::uint64_t seed) {
   const dim3 grid = kernel.grid;
   blockIdx = {static_cast<unsigned>(index % grid.x), static_cast<unsigned>(index / grid.x % grid.y),
               static_cast<unsigned>(index / (std::uint64_t{grid.x} * grid.y))};
   processor->shared.prepare(kernel.shared);
-  for (const auto& variable : shared_variables(kernel.address)) std::memset(variable.data, kUnwritten, variable.bytes);
+  for (const auto& variable : variables) std::memset(variable.data, kUnwritten, variable.bytes);
   Failure failure = processor->block.run(body, mixed(seed, index));
   if (failure.code == cudaSuccess && !processor->shared.intact())
     failure = {cudaErrorIllegalAddress,
@@ -132,13 +145,13 @@ void run(const Kernel& kernel, int device, std::uint64_t seed) {
         device, cudaErrorIllegalAddress,
         fmt::format("kernel {}: a parameter points to ordinary host memory", facts_of(kernel.address).name));
   const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
-  auto own = take_processor();
-  processor = own.get();
+  processor = &own_processor();
   running_kernel = kernel.address;
+  const auto& variables = shared_variables(kernel.address);
   std::uint64_t stride = mixed(seed, 1) % blocks | 1U, at = mixed(seed, 2) % blocks;
   while (std::gcd(stride, blocks) != 1) ++stride;
   for (std::uint64_t i = 0; i < blocks; ++i, at = (at + stride) % blocks) {
-    const Failure failure = run_block(kernel, body, at, seed);
+    const Failure failure = run_block(kernel, body, variables, at, seed);
     if (failure.code == cudaSuccess) continue;
     fail_device(device, failure.code,
                 fmt::format("kernel {}, grid ({}, {}, {}), block ({}, {}, {}): {}", facts_of(kernel.address).name,
@@ -147,8 +160,6 @@ void run(const Kernel& kernel, int device, std::uint64_t seed) {
     break;
   }
   processor = nullptr;
-  const std::lock_guard lock(spare().mutex);
-  spare().processors.push_back(std::move(own));
 }
 
 struct AskedFor {

@@ -168,7 +168,9 @@ bool range_is_allocated(const void* address, std::size_t bytes) {
   return at >= start && at + bytes <= start + size;
 }
 
-std::string describe(const void* address) {
+Description describe(const void* address) {
+  Description d;
+  const auto write = [&](auto... values) { *fmt::format_to_n(d.text, sizeof d.text - 1, values...).out = 0; };
   Memory& all = memory();
   const std::lock_guard lock(all.mutex);
   for (std::size_t i = 0; i < all.devices.size(); ++i) {
@@ -177,15 +179,19 @@ std::string describe(const void* address) {
     const bool view = address >= m.addresses + kReserve;
     const auto at = static_cast<std::size_t>(static_cast<const char*>(address) - m.addresses) - (view ? kReserve : 0);
     auto found = m.allocations.upper_bound(at);
-    if (found == m.allocations.begin()) return fmt::format("no allocation of device {}", i);
+    if (found == m.allocations.begin()) {
+      write(FMT_STRING("no allocation of device {}"), i);
+      return d;
+    }
     const auto [offset, bytes] = *--found;
     const std::size_t start = DeviceMemory::start(offset, bytes);
     if (at >= start + bytes)
-      return fmt::format("{} bytes behind the end of an allocation of {} bytes on device {}, or in freed memory",
-                         at - start - bytes, bytes, i);
-    return fmt::format("byte {} of an allocation of {} bytes on device {}", at - start, bytes, i);
+      write(FMT_STRING("{} bytes behind the end of an allocation of {} bytes on device {}, or in freed memory"),
+            at - start - bytes, bytes, i);
+    else
+      write(FMT_STRING("byte {} of an allocation of {} bytes on device {}"), at - start, bytes, i);
   }
-  return {};
+  return d;
 }
 
 }  // namespace emulation

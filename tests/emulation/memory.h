@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
 
 namespace emulation {
 
@@ -23,7 +22,11 @@ void* view_of(const void* address);
 // False where part of [address, + bytes) is device memory that no allocation holds.
 bool range_is_allocated(const void* address, std::size_t bytes);
 // "4 bytes behind the end of an allocation of 400 bytes on device 0"; empty where the address is neither a device's
-// nor a view.
-std::string describe(const void* address);
+// nor a view. Allocates nothing: signal handlers call it.
+struct Description {
+  char text[160] = "";
+  bool empty() const { return text[0] == 0; }
+};
+Description describe(const void* address);
 
 }  // namespace emulation

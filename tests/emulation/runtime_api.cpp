@@ -98,8 +98,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   if (kind != cudaMemcpyDefault && kind != found)
     return leave(cudaErrorInvalidValue, "cudaMemcpyAsync: the kind of copy is not that of the addresses");
   if (!range_is_allocated(to, bytes) || !range_is_allocated(from, bytes))
-    return leave(cudaErrorInvalidValue, "cudaMemcpyAsync: a range that no allocation holds: " +
-                                            describe(range_is_allocated(to, bytes) ? from : to));
+    return leave(cudaErrorInvalidValue, std::string("cudaMemcpyAsync: a range that no allocation holds: ") +
+                                            describe(range_is_allocated(to, bytes) ? from : to).text);
   const bool read_now = !on_device(from) && !is_pinned(from), written_now = !on_device(to) && !is_pinned(to);
   if (read_now && !written_now) {
     const auto* first = static_cast<const char*>(from);
@@ -123,7 +123,8 @@ cudaError_t cudaMemsetAsync(void* data, int value, std::size_t bytes, cudaStream
   if (!Stream::known(stream)) return leave(cudaErrorInvalidResourceHandle, "cudaMemsetAsync: no such stream");
   if (bytes == 0) return cudaSuccess;
   if (!(on_device(data) || is_pinned(data)) || !range_is_allocated(data, bytes))
-    return leave(cudaErrorInvalidValue, "cudaMemsetAsync: not memory of the device: " + describe(data));
+    return leave(cudaErrorInvalidValue,
+                 "cudaMemsetAsync: not memory of the device: " + std::string(describe(data).text));
   stream->submit([=] { std::memset(view_of(data), value, bytes); });
   return cudaSuccess;
 }

@@ -158,20 +158,35 @@ std::string readable(const std::string& mangled) {
   return name.substr(0, name.find('('));
 }
 
+// What is local to the function _Z<name> is called _ZZ<name>E<variable>.
+bool is_local_to(const Variable& variable, const std::string& function) {
+  return function.starts_with("_Z") && variable.name.starts_with("_ZZ") &&
+         variable.name.compare(3, function.size() - 2, function, 2) == 0 &&
+         variable.name.size() > function.size() + 1 && variable.name[function.size() + 1] == 'E';
+}
+
 KernelFacts facts_in(const Object& object, std::uintptr_t kernel) {
   KernelFacts facts;
   facts.name = "a kernel without a name";
   if (const auto function = object.functions.find(kernel); function != object.functions.end()) {
     const std::string& name = function->second.name;
     facts.name = readable(name);
-    // What is local to the function _Z<name> is called _ZZ<name>E<variable>.
-    const std::string prefix = name.starts_with("_Z") ? "_ZZ" + name.substr(2) + "E" : name;
     for (const auto& variable : object.variables)
-      if (variable.name.starts_with(prefix)) facts.static_shared += variable.bytes;
+      if (is_local_to(variable, name)) facts.static_shared += variable.bytes;
   }
   if (const auto bounds = object.threads.find(kernel); bounds != object.threads.end())
     facts.most_threads = bounds->second;
   return facts;
+}
+
+// Only kernels have launch bounds.
+bool belongs_to_another(const Object& object, const Variable& variable, std::uintptr_t kernel) {
+  for (const auto& [address, threads] : object.threads) {
+    const auto function = object.functions.find(address);
+    if (address != kernel && function != object.functions.end() && is_local_to(variable, function->second.name))
+      return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -192,8 +207,10 @@ const std::vector<SharedVariable>& shared_variables(const void* kernel) {
   const Found found = object_at(kernel);
   if (!found.found || found.thread_locals == nullptr) return variables;
   const std::lock_guard lock(mutex);
-  for (const auto& variable : object_of(found).variables)
-    variables.push_back({found.thread_locals + variable.offset, variable.bytes});
+  const Object& object = object_of(found);
+  for (const auto& variable : object.variables)
+    if (!belongs_to_another(object, variable, found.address))
+      variables.push_back({found.thread_locals + variable.offset, variable.bytes});
   return variables;
 }
 

@@ -15,7 +15,8 @@ struct KernelFacts {
 };
 const KernelFacts& facts_of(const void* kernel);
 
-// Where the shared variables of the kernel's program lie on this host thread: all of them, kernels' and functions'.
+// Where the shared variables that the kernel may use lie on this host thread: its own and those of the functions of its
+// program, not those of other kernels.
 struct SharedVariable {
   char* data;
   std::size_t bytes;

@@ -64,11 +64,14 @@ bool Stream::known(cudaStream_t stream) {
   return std::ranges::any_of(streams().open, [&](const auto& each) { return each.get() == stream; });
 }
 
-// Returns at once; what was submitted still runs.
+// Returns at once; what was submitted still runs. Forgotten before it is closed: who waits for the device must not ask
+// a stream that will run nothing more. Its thread keeps it until then.
 void Stream::destroy(Stream* stream) {
+  {
+    const std::lock_guard lock(streams().mutex);
+    std::erase_if(streams().open, [&](const auto& each) { return each.get() == stream; });
+  }
   stream->close();
-  const std::lock_guard lock(streams().mutex);
-  std::erase_if(streams().open, [&](const auto& each) { return each.get() == stream; });
 }
 
 void Stream::wait_for_device(int device) {

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "backend/cuda/cuda_device.h"
 #include "base/error.h"
 #include "comm/conformance.h"
 #include "comm/host_communicator.h"
@@ -24,8 +25,9 @@ using std::chrono::milliseconds;
 using testing::HasSubstr;
 
 // Before anything loads a library or looks at a device.
-[[maybe_unused]] const int environment =
-    setenv("SHARDLORA_NCCL_LIBRARY", FAKE_NCCL_LIBRARY, 1) + setenv("EMULATED_CUDA_DEVICES", "4", 1);
+[[maybe_unused]] const int environment = setenv("SHARDLORA_NCCL_LIBRARY", FAKE_NCCL_LIBRARY, 1) +
+                                         setenv("SHARDLORA_CUBLASLT_LIBRARY", FAKE_CUBLASLT, 1) +
+                                         setenv("EMULATED_CUDA_DEVICES", "4", 1);
 
 using Body = std::function<void(Rendezvous&, Device&)>;
 
@@ -243,6 +245,21 @@ TEST(Nccl, RefusesTwoRanksOnOneCard) {
     ranks.exchange({});
   });
   EXPECT_THAT(errors[0] + errors[1], HasSubstr("has each rank a GPU of its own"));
+}
+
+// What the program calls, on the program's own device.
+TEST(GpuRanks, UseNcclOnCardsOfTheirOwnAndHostMemoryOnASharedOne) {
+  for (const bool shared : {false, true}) {
+    SCOPED_TRACE(shared);
+    EXPECT_NO_THROW(run_thread_ranks(2, [&](Rendezvous& ranks) {
+      CudaDevice gpu({.ordinal = shared ? 0 : ranks.rank()});
+      const auto comm = ranks.make_communicator(gpu, "world");
+      const bool nccl = dynamic_cast<NcclCommunicator*>(comm.get()) != nullptr;
+      require(nccl != shared, "not the communicator that the cards allow");
+      CommContext context{ranks, gpu, [&](const char* name) { return ranks.make_communicator(gpu, name); }};
+      for (const CommCheck& check : comm_checks()) check.run(context);
+    }));
+  }
 }
 
 // --- That these tests can fail.

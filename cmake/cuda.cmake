@@ -14,6 +14,10 @@ if(NOT WITH_CUDA STREQUAL "OFF")
       set(CMAKE_CUDA_ARCHITECTURES "75-real;80" CACHE STRING "GPU generations to compile kernels for")
     endif()
     enable_language(CUDA)
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25.1 knows of none
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    endif()
     set(CMAKE_CUDA_STANDARD 20)  # after the compiler is known: the test of it must not ask for more than it says it has
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
     find_package(CUDAToolkit REQUIRED)

@@ -19,7 +19,7 @@ std::string gpu_obstacle() {
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
     return "there is no NVIDIA driver here (libcuda.so.1): install one for your GPU, or in a container start it with "
            "--gpus all";
-  if (cudaRuntimeGetVersion(&runtime) != cudaSuccess) runtime = CUDART_VERSION;
+  cudaRuntimeGetVersion(&runtime);  // linked into the program: cannot fail
   const cudaError_t status = cudaGetDeviceCount(&count);
   cudaGetLastError();
   if (status == cudaErrorInsufficientDriver)

@@ -1,11 +1,11 @@
-#include "backend/cpu/fast_math.h"
+#include "backend/fast_math.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 
-namespace shardlora::cpu {
+namespace shardlora {
 namespace {
 
 // Distance in units of the last place of `want`.
@@ -55,4 +55,4 @@ TEST(SinCos, IsWithinTwoRoundingsUpToTheLongestContexts) {
 }
 
 }  // namespace
-}  // namespace shardlora::cpu
+}  // namespace shardlora

@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "backend/cpu/attention_tiles.h"
-#include "backend/cpu/fast_math.h"
 #include "backend/cpu/tile_product.h"
+#include "backend/fast_math.h"
 #include "backend/float_type.h"
 
 namespace shardlora::cpu {

@@ -2,8 +2,8 @@
 // dv += p^T do, dp = do v^T, ds = p (dp - delta) scale, dq += ds k, dk += ds^T q.
 // A task is one key/value head of one sample: only it writes that head's dk and dv, so the order of its sums is fixed.
 #include "backend/cpu/attention_tiles.h"
-#include "backend/cpu/fast_math.h"
 #include "backend/cpu/tile_product.h"
+#include "backend/fast_math.h"
 #include "backend/float_type.h"
 
 namespace shardlora::cpu {

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/cpu/fast_math.h"
 #include "backend/cpu/kernels.h"
+#include "backend/fast_math.h"
 #include "backend/float_type.h"
 
 namespace shardlora::cpu {

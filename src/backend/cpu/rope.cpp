@@ -1,6 +1,6 @@
 // Rotary positions (Su et al., "RoFormer", 2021): the pair (x[k], x[k + D/2]) turns by positions[n] * inv_freq[k].
-#include "backend/cpu/fast_math.h"
 #include "backend/cpu/kernels.h"
+#include "backend/fast_math.h"
 #include "backend/float_type.h"
 
 namespace shardlora::cpu {

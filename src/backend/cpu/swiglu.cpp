@@ -1,7 +1,7 @@
 // SwiGLU (Shazeer, "GLU variants improve transformer", 2020): y = g s(g) u with s(g) = 1 / (1 + e^-g).
 // Backward: du = dy g s, dg = dy u s (1 + g (1 - s)).
-#include "backend/cpu/fast_math.h"
 #include "backend/cpu/kernels.h"
+#include "backend/fast_math.h"
 #include "backend/float_type.h"
 
 namespace shardlora::cpu {

@@ -1,10 +1,10 @@
 // Rotary positions (Su et al., "RoFormer", 2021): the pair (x[k], x[k + D/2]) turns by positions[n] * inv_freq[k].
 // A block turns one row: its sines are made once for all heads. The CPU's bits: its sin_cos, and products and sums that
 // round separately.
-#include "backend/cpu/fast_math.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/separate.h"
 #include "backend/cuda/vector.h"
+#include "backend/fast_math.h"
 #include "backend/float_type.h"
 
 namespace shardlora::cuda {
@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(kThreads) rope_kernel(T* x, const std::int32_t
   const auto at = static_cast<float>(positions[blockIdx.x]);
   const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
   for (int k = thread; k < half; k += threads) {
-    cpu::sin_cos(at * inv_freq[k], sine[k], cosine[k]);
+    sin_cos(at * inv_freq[k], sine[k], cosine[k]);
     sine[k] *= sign;
   }
   __syncthreads();

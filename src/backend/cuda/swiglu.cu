@@ -1,17 +1,15 @@
 // SwiGLU (Shazeer, "GLU variants improve transformer", 2020): y = g s(g) u with s(g) = 1 / (1 + e^-g).
 // Backward: du = dy g s, dg = dy u s (1 + g (1 - s)). The CPU's bits: its sigmoid, and products and sums that round
 // separately.
-#include "backend/cpu/fast_math.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/separate.h"
 #include "backend/cuda/vector.h"
+#include "backend/fast_math.h"
 #include "backend/float_type.h"
 
 namespace shardlora::cuda {
 
 namespace {
-
-using cpu::sigmoid;
 
 template <typename T>
 __global__ void swiglu_kernel(T* y, const T* gate, const T* up, std::int64_t n, bool vectors) {

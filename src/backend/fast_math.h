@@ -1,6 +1,6 @@
 // exp, sin and cos of one float without branches or calls, so that a loop over them becomes vector code. Cody and
 // Waite's argument reduction ("Software Manual for the Elementary Functions", 1980) with our own minimax polynomials;
-// every product and sum that must not round twice is an explicit fma.
+// every product and sum that must not round twice is an explicit fma. Host and device get the same bits.
 #pragma once
 
 #include <bit>
@@ -9,7 +9,7 @@
 
 #include "base/host_device.h"
 
-namespace shardlora::cpu {
+namespace shardlora {
 
 // Added to a small float, leaves the nearest integer in the low bits of the sum.
 inline constexpr float kRoundToInteger = 12582912.0F;  // 1.5 * 2^23
@@ -70,4 +70,4 @@ inline constexpr float kRoundToInteger = 12582912.0F;  // 1.5 * 2^23
   cosine = std::bit_cast<float>(cosine_bits ^ (((quadrant + 1U) & 2U) << 30U));
 }
 
-}  // namespace shardlora::cpu
+}  // namespace shardlora

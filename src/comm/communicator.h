@@ -1,8 +1,9 @@
 // Collectives between the ranks of a job. A communicator owns its stream: a call returns at once, starts after the
 // Event it is given, and returns the Event of its completion; until then its buffers must not be touched. Every rank
 // must issue the same calls in the same order. Two calls of one communicator never overlap; to overlap two kinds of
-// traffic, make two communicators. Sums are not here on purpose: which rank adds what in which order decides the bits,
-// so the caller exchanges and adds.
+// traffic, make two communicators. Memory is that of the device it was made for: between GPUs by NCCL nothing else
+// goes. Sums are not here on purpose: which rank adds what in which order decides the bits, so the caller exchanges and
+// adds.
 #pragma once
 
 #include <cstddef>

@@ -43,6 +43,21 @@ StagedTransport::StagedTransport(std::unique_ptr<Transport> transport, Device& d
          staging_bytes, size());
 }
 
+// When a collective returns, however it does, its buffers are the caller's again.
+template <typename Work>
+void StagedTransport::finish_copies(Work work) {
+  try {
+    work();
+  } catch (...) {
+    try {
+      copies_->synchronize();
+    } catch (...) {  // the first failure is the one to tell
+    }
+    throw;
+  }
+  copies_->synchronize();
+}
+
 // The copies are in one stream, so what waits for the load of a round also waits for the store of the round before the
 // last one, which used the same half.
 template <typename Load, typename Move, typename Store>
@@ -54,7 +69,6 @@ void StagedTransport::pipeline(std::size_t chunks, Load load, Move move, Store s
     move(round);
     store(round);
   }
-  copies_->synchronize();
 }
 
 // By an all_to_all, so that a rank which is in an all_gather instead notices.
@@ -86,8 +100,10 @@ void StagedTransport::all_gather(std::byte* out, const std::byte* mine, std::spa
     for (std::size_t r = 0; r < ranks; ++r)
       if (r != me) copy(out + offsets[r] + round * piece, half(round) + at[r], at[r + 1] - at[r]);
   };
-  copy(out + offsets[me], mine, offsets[me + 1] - offsets[me]);
-  pipeline(ranks > 1 ? rounds(offsets, piece, ranks) : 0, load, move, store);
+  finish_copies([&] {
+    copy(out + offsets[me], mine, offsets[me + 1] - offsets[me]);
+    pipeline(ranks > 1 ? rounds(offsets, piece, ranks) : 0, load, move, store);
+  });
 }
 
 // The first part of each half is for what is sent, the second one for what comes.
@@ -115,9 +131,11 @@ void StagedTransport::all_to_all(std::byte* out, std::span<const std::size_t> re
     for (std::size_t r = 0; r < ranks; ++r)
       if (r != me) copy(out + receive[r] + round * piece, half(round) + half_bytes_ / 2 + at[r], at[r + 1] - at[r]);
   };
-  copy(out + receive[me], in + send[me], send[me + 1] - send[me]);
-  // How many rounds are needed only the senders know.
-  pipeline(ranks > 1 ? most_of_all(rounds(send, piece, me)) : 0, load, move, store);
+  finish_copies([&] {
+    copy(out + receive[me], in + send[me], send[me + 1] - send[me]);
+    // How many rounds are needed only the senders know.
+    pipeline(ranks > 1 ? most_of_all(rounds(send, piece, me)) : 0, load, move, store);
+  });
 }
 
 }  // namespace shardlora

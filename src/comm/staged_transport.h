@@ -32,6 +32,8 @@ class StagedTransport final : public Transport {
   // Runs `chunks` rounds of: load(round) from the device, move(round) between ranks, store(round) to the device.
   template <typename Load, typename Move, typename Store>
   void pipeline(std::size_t chunks, Load load, Move move, Store store);
+  template <typename Work>
+  void finish_copies(Work work);
   std::byte* half(std::size_t round) { return staging_.data() + round % 2 * half_bytes_; }
   void copy(std::byte* to, const std::byte* from, std::size_t bytes) {
     if (bytes != 0 && to != from) device_.copy(to, from, bytes, *copies_);

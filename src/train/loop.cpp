@@ -11,6 +11,7 @@
 #include "data/preview.h"
 #include "train/evaluation.h"
 #include "train/progress.h"
+#include "train/recipe_adapter.h"
 #include "train/run_directory.h"
 #include "train/stop_signal.h"
 #include "train/training_data.h"
@@ -127,6 +128,7 @@ class Run {
   void open_model() {
     std::optional<Adapter> start;
     if (!recipe_.lora_model_dir.empty()) start = read_adapter(recipe_.lora_model_dir);
+    if (start) check_recipe_fits(recipe_, start->config, base_.config().tied_embeddings);
     if (start && base_.config().tied_embeddings) tie_saved_modules(*start);
     lora_ = start ? start->config : lora_config(recipe_);
     lora_.dropout = recipe_.lora_dropout.value_or(lora_.dropout);
@@ -275,15 +277,6 @@ class Run {
 };
 
 }  // namespace
-
-LoraConfig lora_config(const Recipe& recipe) {
-  LoraConfig config{.rank = recipe.lora_r, .alpha = recipe.lora_alpha, .target_modules = recipe.lora_target_modules};
-  if (recipe.lora_target_linear)
-    config.target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
-  config.rslora = recipe.peft_use_rslora;
-  config.modules_to_save = recipe.lora_modules_to_save;
-  return config;
-}
 
 BatchOptions batch_options(const Recipe& recipe, int ranks) {
   const std::int64_t accumulated = recipe.micro_batch_size * recipe.gradient_accumulation_steps * ranks;

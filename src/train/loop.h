@@ -11,8 +11,6 @@ namespace shardlora {
 // Collective. Throws an Error after writing the adapter when a signal ended the run early.
 void train(Ranks& ranks, const Recipe& recipe);
 
-// The adapter that a recipe asks for.
-LoraConfig lora_config(const Recipe& recipe);
 // How its samples become steps on so many ranks.
 BatchOptions batch_options(const Recipe& recipe, int ranks);
 // What is held out, cut for an evaluation.

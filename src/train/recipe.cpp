@@ -1,5 +1,8 @@
 #include "train/recipe.h"
 
+#include <algorithm>
+
+#include "train/recipe_adapter.h"
 #include "train/recipe_fields.h"
 
 namespace shardlora {
@@ -104,6 +107,9 @@ Recipe load_recipe(const std::string& path, const std::vector<std::string>& over
   for (const auto& field : recipe_fields()) {
     if (const ConfigValue* value = keys.find(field.name)) field.read(draft, *value);
   }
+  for (const std::string_view key : keys_of_adapter())
+    if (const ConfigValue* value = keys.find(std::string(key)))
+      draft.adapter_places.emplace(key, fmt::format("{}: {}", value->node.place, value->name));
   check_given(keys, path);
   settle_format(draft, keys, path);
   settle_dtype(draft, keys);
@@ -111,12 +117,23 @@ Recipe load_recipe(const std::string& path, const std::vector<std::string>& over
   return draft;
 }
 
+namespace {
+
+// Of an adapter to start from, only what was asked of it is known here.
+bool answered_by_adapter(const Recipe& recipe, const std::string& key) {
+  const auto keys = keys_of_adapter();
+  return !recipe.lora_model_dir.empty() && !recipe.adapter_places.contains(key) &&
+         std::find(keys.begin(), keys.end(), key) != keys.end();
+}
+
+}  // namespace
+
 std::string resolved_yaml(const Recipe& recipe) {
   const RecipeDraft draft{recipe, {}, {}};
   std::string text, group;
   for (const auto& field : recipe_fields()) {
     const std::string value = field.write ? field.write(draft) : "";
-    if (value.empty()) continue;
+    if (value.empty() || answered_by_adapter(recipe, field.name)) continue;
     const auto dot = field.name.find('.');
     const std::string new_group = dot == std::string::npos ? "" : field.name.substr(0, dot);
     if (!new_group.empty() && new_group != group) text += new_group + ":\n";

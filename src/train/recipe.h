@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,6 +49,8 @@ struct Recipe {
   std::vector<std::string> lora_target_modules;   // used unless lora_target_linear
   bool lora_target_linear = true;                 // all linears of the layers; false once lora_target_modules is given
   std::string lora_model_dir;                     // a PEFT adapter to start from; empty: a new one
+  // Where the keys about the adapter stand that were given, by key: "recipe.yaml:8: lora_rank".
+  std::map<std::string, std::string> adapter_places;
 
   std::vector<DatasetSource> datasets;
   std::vector<DatasetSource> test_datasets;

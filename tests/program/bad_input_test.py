@@ -1,5 +1,6 @@
 """Whatever is wrong with the input or the machine: one message that names it, from one rank; nothing half-written."""
 import json
+import pathlib
 import shutil
 import struct
 
@@ -133,6 +134,18 @@ class BadInput(program.ProgramTest):
     def test_adapter(self):
         self.check_train(["lora_target_modules", "frob_proj", "q_proj"], lora_target_modules="[q_proj, frob_proj]")
         self.check_train(["nothing", "adapter_config.json"], lora_model_dir="nothing")
+        # What it starts from has r = 4, alpha = 8 and all linears; what agrees with that passes, what doesn't is named.
+        tiny = pathlib.Path(__file__).resolve().parents[1] / "data" / "model" / "adapter-tied"
+        agrees = {"lora_model_dir": tiny, "lora_r": 4}
+        self.check_train(["recipe.yaml:3: lora_r: 1", "has 4"], lora_model_dir=tiny)
+        self.check_train(["lora_rank: 8", "has 4"], "lora_rank=8", **agrees)
+        self.check_train(["recipe.yaml:9: lora_alpha: 16", "has 8"], lora_alpha=16, **agrees)
+        self.check_train(["recipe.yaml:9: use_rslora: true", "has false"], use_rslora="true", **agrees)
+        self.check_train(["recipe.yaml:9: lora_target_modules: [q_proj]", "has [down_proj, "],
+                         lora_target_modules="[q_proj]", **agrees)
+        self.check_train(["recipe.yaml:9: lora_modules_to_save: [lm_head]", "has none"], lora_modules_to_save="[lm_head]",
+                         **agrees)
+        self.check_train(["does not fit the model"], lora_target_linear="true", lora_alpha=8, **agrees)
         self.check(["generate", "--model", str(MODEL), "--adapter", "nothing", "--prompt", "Hi"],
                    ["nothing", "adapter_config.json"])
 

@@ -49,6 +49,14 @@ class Output(program.ProgramTest):
         for name in (program.ADAPTER, "adapter_config.json", "config.resolved.yaml"):
             self.assertTrue((out / name).read_bytes() == first[name], f"{name} differs")
 
+    def test_of_a_run_in_f16_says_its_loss_scale(self):
+        self.write_recipe(rows=program.ROWS[:1], max_steps=1, global_batch_size=1, fp16="true")
+        self.train()
+        self.assertEqual(self.metrics()[0]["loss_scale"], 65536)
+        self.assertIn("computing in f16 with loss scaling", (self.folder / "out" / "run.log").read_text())
+        resolved = (self.folder / "out" / "config.resolved.yaml").read_text()
+        self.assertIn("bf16: false\nfp16: true\n", resolved)
+
     def test_a_terminal_shows_one_line_that_is_rewritten(self):
         self.write_recipe()
         screen, terminal = pty.openpty()

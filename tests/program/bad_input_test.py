@@ -139,11 +139,11 @@ class BadInput(program.ProgramTest):
         agrees = {"lora_model_dir": tiny, "lora_r": 4}
         self.check_train(["recipe.yaml:3: lora_r: 1", "has 4"], lora_model_dir=tiny)
         self.check_train(["lora_rank: 8", "has 4"], "lora_rank=8", **agrees)
-        self.check_train(["recipe.yaml:9: lora_alpha: 16", "has 8"], lora_alpha=16, **agrees)
-        self.check_train(["recipe.yaml:9: use_rslora: true", "has false"], use_rslora="true", **agrees)
-        self.check_train(["recipe.yaml:9: lora_target_modules: [q_proj]", "has [down_proj, "],
+        self.check_train(["recipe.yaml:8: lora_alpha: 16", "has 8"], lora_alpha=16, **agrees)
+        self.check_train(["recipe.yaml:8: use_rslora: true", "has false"], use_rslora="true", **agrees)
+        self.check_train(["recipe.yaml:8: lora_target_modules: [q_proj]", "has [down_proj, "],
                          lora_target_modules="[q_proj]", **agrees)
-        self.check_train(["recipe.yaml:9: lora_modules_to_save: [lm_head]", "has none"], lora_modules_to_save="[lm_head]",
+        self.check_train(["recipe.yaml:8: lora_modules_to_save: [lm_head]", "has none"], lora_modules_to_save="[lm_head]",
                          **agrees)
         self.check_train(["does not fit the model"], lora_target_linear="true", lora_alpha=8, **agrees)
         self.check(["generate", "--model", str(MODEL), "--adapter", "nothing", "--prompt", "Hi"],

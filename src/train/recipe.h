@@ -18,8 +18,8 @@
 namespace shardlora {
 
 enum class AdapterKind : std::uint8_t { kLora, kQLora };
-enum class Backend : std::uint8_t { kAuto, kCpu };
-enum class UseDtype : std::uint8_t { kAuto, kYes, kNo };  // to compute in; auto: where it is faster than f32
+enum class Backend : std::uint8_t { kAuto, kCpu, kCuda };  // kAuto: GPUs where every rank has one
+enum class UseDtype : std::uint8_t { kAuto, kYes, kNo };   // to compute in; auto: where it is faster than f32
 enum class BaseFormat : std::uint8_t { kNone, kNF4 };
 enum class EvalStrategy : std::uint8_t { kNo, kSteps, kEpoch };
 

@@ -287,14 +287,8 @@ std::vector<Field> run_fields() {
        {},
        [](RecipeDraft& r, const ConfigValue& v) { r.seed = static_cast<std::uint64_t>(to_integer(v, 0, kMany)); },
        [](const RecipeDraft& r) { return std::to_string(r.seed); }},
-      {"backend",
-       {},
-       [](RecipeDraft& r, const ConfigValue& v) {
-         if (to_text(v) == "cuda")
-           fail("{}: backend: this version has no CUDA backend; set it to auto or cpu", v.node.place);
-         r.backend = to_choice<Backend>(v, {{"auto", Backend::kAuto}, {"cpu", Backend::kCpu}});
-       },
-       [](const RecipeDraft& r) -> std::string { return r.backend == Backend::kAuto ? "auto" : "cpu"; }},
+      choice<Backend>("backend", &Recipe::backend,
+                      {{"auto", Backend::kAuto}, {"cpu", Backend::kCpu}, {"cuda", Backend::kCuda}}),
       use_dtype("bf16", &Recipe::bf16),
       use_dtype("fp16", &Recipe::fp16),
       flag("gradient_checkpointing", &Recipe::gradient_checkpointing),

@@ -1,6 +1,7 @@
 #include "train/session.h"
 
 #include <sched.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,8 +9,10 @@
 #include <cmath>
 #include <cstring>
 #include <exception>
+#include <set>
 
 #include "backend/cpu/cpu_device.h"
+#include "backend/gpu.h"
 #include "base/philox.h"
 #include "checkpoint/pack_unit.h"
 
@@ -33,6 +36,33 @@ int threads_of_rank(Rendezvous& rendezvous) {
   const std::vector<std::string> places = rendezvous.exchange(place);
   const auto sharers = static_cast<int>(std::count(places.begin(), places.end(), place));
   return std::max(1, CPU_COUNT(&mine) / sharers);
+}
+
+// The same on all ranks. A GPU that was asked for and is not there is an Error of one rank; where the choice is free,
+// the first rank says why it is the CPU.
+bool use_gpus(Rendezvous& rendezvous, const Recipe& recipe) {
+  if (recipe.backend == Backend::kCpu) return false;
+  const std::vector<std::string> obstacles = rendezvous.exchange(gpu_obstacle());
+  const auto first = std::find_if(obstacles.begin(), obstacles.end(), [](const std::string& o) { return !o.empty(); });
+  if (first == obstacles.end()) return true;
+  const auto rank = first - obstacles.begin();
+  if (recipe.backend == Backend::kCuda) {
+    if (rank != rendezvous.rank()) throw PeerFailed(fmt::format("rank {} has no GPU", rank));
+    fail("backend: cuda: {}{}; or set backend: cpu", rendezvous.size() == 1 ? "" : fmt::format("rank {}: ", rank),
+         *first);
+  }
+  if (rendezvous.rank() == 0) spdlog::info("Computing on the CPU: {}", *first);
+  return false;
+}
+
+// The ranks of a host take its GPUs in turn; more ranks than GPUs share them.
+std::unique_ptr<Device> gpu_of_rank(Rendezvous& rendezvous, const Recipe& recipe) {
+  const int gpus = gpu_count(), local = rendezvous.local_rank();
+  if (local == gpus)
+    spdlog::warn("{} ranks share {} GPU{}: they share its memory and speed as well", rendezvous.local_size(), gpus,
+                 gpus == 1 ? "" : "s");
+  return make_gpu_device(
+      {.ordinal = local % gpus, .device_limit = recipe.device_limit, .host_limit = recipe.host_limit});
 }
 
 // The least that a rank's device has of `dtype`, and the first rank where that is so.
@@ -93,13 +123,17 @@ void load_base(const BaseModel& base, const Model& model, ParamStore& store, Com
 }  // namespace
 
 Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
-  device = make_cpu_device({.threads = threads_of_rank(rendezvous),
-                            .device_limit = recipe.device_limit,
-                            .host_limit = recipe.host_limit,
-                            .mode = StreamMode::kInline,
-                            .seed = 0,
-                            .poison = false});
+  const bool gpus = use_gpus(rendezvous, recipe);
+  device = gpus ? gpu_of_rank(rendezvous, recipe)
+                : make_cpu_device({.threads = threads_of_rank(rendezvous),
+                                   .device_limit = recipe.device_limit,
+                                   .host_limit = recipe.host_limit,
+                                   .mode = StreamMode::kInline,
+                                   .seed = 0,
+                                   .poison = false});
   devices = rendezvous.exchange(device->description());
+  if (gpus && rendezvous.rank() == 0 && std::set(devices.begin(), devices.end()).size() > 1)
+    spdlog::warn("the ranks' GPUs differ: the run is right, but another number of ranks may give other bits");
   gathers = rendezvous.make_communicator(*device, "gathers");
   reductions = rendezvous.make_communicator(*device, "reductions");
 }

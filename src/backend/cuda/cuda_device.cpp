@@ -74,7 +74,7 @@ Support CudaDevice::support(DType dtype) const {
 std::string CudaDevice::description() const {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, ordinal_), "asking what the GPU is");
-  return fmt::format("GPU {}: {}, {:.0f} GiB, compute capability {}.{}", ordinal_, properties.name,
+  return fmt::format("{}, {:.0f} GiB, compute capability {}.{}", properties.name,
                      static_cast<double>(properties.totalGlobalMem) / (1 << 30), properties.major, properties.minor);
 }
 

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""bf16 LoRA (rank 16, all linears) with transformers and PEFT at gpu_bench's shapes, on a random base.
+
+Run by scripts/gpu_bench after our own side, on the same machine. The base is bf16: no dequantisation, so for speed the
+harder baseline; its memory is not QLoRA's. Adds its lines to the JSON file.
+"""
+import argparse
+import json
+import statistics
+import time
+
+import peft
+import torch
+import transformers
+
+SHAPES = {
+    "1B": dict(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
+               num_key_value_heads=8, head_dim=64, vocab_size=128256),
+    "8B": dict(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
+               num_key_value_heads=8, head_dim=128, vocab_size=128256),
+}
+MICRO_BATCH = {"1B": 4, "8B": 2}
+LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+TOKENS, MICRO_BATCHES, STEPS = 2048, 4, 3
+
+
+def measure(name, micro_batch, checkpointing):
+    torch.manual_seed(0)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    config = transformers.LlamaConfig(**SHAPES[name], max_position_embeddings=8192, rope_theta=500000.0,
+                                      tie_word_embeddings=False)
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("cuda"):
+        model = transformers.LlamaForCausalLM._from_config(config, attn_implementation="sdpa")
+    torch.set_default_dtype(torch.float32)
+    model = peft.get_peft_model(model, peft.LoraConfig(r=16, lora_alpha=16, target_modules=LINEARS),
+                                autocast_adapter_dtype=False)
+    if checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+    model.train()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=True)
+    ids = torch.randint(0, config.vocab_size, (micro_batch, TOKENS), device="cuda")
+    times = []
+    for step in range(STEPS + 1):
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        for _ in range(MICRO_BATCHES):
+            (model(input_ids=ids, labels=ids, use_cache=False).loss / MICRO_BATCHES).backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        torch.cuda.synchronize()
+        if step > 0:
+            times.append(time.perf_counter() - begin)
+    return statistics.median(times), torch.cuda.max_memory_allocated()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", required=True)
+    parser.add_argument("--steps", default="all")
+    options = parser.parse_args()
+    if options.steps in ("none", "tiny"):
+        return
+    with open(options.json) as file:
+        report = json.load(file)
+    print(f"torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}")
+    for name in SHAPES:
+        if options.steps not in ("all", name.lower()):
+            continue
+        for checkpointing in (True, False):
+            for micro_batch in (MICRO_BATCH[name], 2 * MICRO_BATCH[name]):
+                text = f"PEFT bf16 {name}, 4 x {micro_batch} x {TOKENS}{', checkpointing' if checkpointing else ''}"
+                try:
+                    seconds, peak = measure(name, micro_batch, checkpointing)
+                except torch.OutOfMemoryError:
+                    print(f"{text:<46} out of memory")
+                    continue
+                rate = TOKENS * micro_batch * MICRO_BATCHES / seconds
+                print(f"{text:<46}{seconds * 1e3:10.3f} ms{rate:12.1f} tokens/s {peak / 2**30:13.1f} GiB", flush=True)
+                report["measurements"].append(dict(name=text, milliseconds=seconds * 1e3, rate=rate, unit="tokens/s",
+                                                   of_ceiling=0, peak_bytes=peak))
+    with open(options.json, "w") as file:
+        json.dump(report, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -107,14 +107,14 @@ BaseFormats base_formats(const Recipe& recipe, DType dtype) {
 
 // Units are dealt round: each is read and quantised as a whole on one rank (its nested offsets are means over whole
 // tensors), then sent to the owners of its pages. All ranks work at once, one unit each a round.
-void load_base(const BaseModel& base, const Model& model, ParamStore& store, Communicator& comm) {
+void load_base(const BaseModel& base, const Model& model, Device& device, ParamStore& store, Communicator& comm) {
   const auto ranks = static_cast<std::size_t>(comm.size()), rank = static_cast<std::size_t>(comm.rank());
+  std::size_t largest = 0;
+  for (std::size_t u = rank; u < store.units(); u += ranks) largest = std::max(largest, store.layout(u).frozen_bytes());
+  const Buffer flat = device.allocate(largest, Tier::kPinned, Purpose::kFrozen);
   for (std::size_t round = 0; round < store.units(); round += ranks) {
-    std::vector<std::byte> flat;
-    if (const std::size_t mine = round + rank; mine < store.units()) {
-      flat.resize(store.layout(mine).frozen_bytes());
-      pack_unit(base, model, mine, store.layout(mine), flat);
-    }
+    if (const std::size_t mine = round + rank; mine < store.units())
+      pack_unit(base, model, mine, store.layout(mine), {flat.data(), store.layout(mine).frozen_bytes()});
     for (std::size_t root = 0; root < ranks && round + root < store.units(); ++root)
       store.scatter_frozen(round + root, static_cast<int>(root), root == rank ? flat.data() : nullptr, comm);
   }
@@ -148,11 +148,17 @@ std::vector<std::vector<double>> Ranks::exchange(const std::vector<double>& mine
   const std::size_t bytes = mine.size() * sizeof(double);
   std::vector<std::size_t> offsets;
   for (int r = 0; r <= size(); ++r) offsets.push_back(static_cast<std::size_t>(r) * bytes);
-  std::vector<std::byte> all(offsets.back()), own(bytes);
-  std::memcpy(own.data(), mine.data(), bytes);
-  reductions->synchronize(reductions->all_gather(all.data(), own.data(), offsets, {}));
+  // Memory of the device, which every communicator takes; the most numbers are known after the first step.
+  if (exchanged_.bytes() < offsets.back() + bytes) {
+    exchanged_ = Buffer();
+    exchanged_ = device->allocate(offsets.back() + bytes, Tier::kPinned, Purpose::kCommunication);
+  }
+  std::byte* const all = exchanged_.data();
+  std::byte* const own = all + offsets.back();
+  std::memcpy(own, mine.data(), bytes);
+  reductions->synchronize(reductions->all_gather(all, own, offsets, {}));
   std::vector<std::vector<double>> numbers(static_cast<std::size_t>(size()), std::vector<double>(mine.size()));
-  for (std::size_t r = 0; r < numbers.size(); ++r) std::memcpy(numbers[r].data(), all.data() + offsets[r], bytes);
+  for (std::size_t r = 0; r < numbers.size(); ++r) std::memcpy(numbers[r].data(), all + offsets[r], bytes);
   return numbers;
 }
 
@@ -162,7 +168,7 @@ Session::Session(Ranks& ranks, const Recipe& recipe, const BaseModel& base, cons
   base.check(*model);
   store = std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->units(),
                                        Residence{Tier::kDevice, recipe.sharding});
-  load_base(base, *model, *store, *ranks.reductions);
+  load_base(base, *model, *ranks.device, *store, *ranks.reductions);
 }
 
 Tokenizer open_tokenizer(const BaseModel& base) {

@@ -28,6 +28,9 @@ struct Ranks {
   std::unique_ptr<Device> device;
   std::vector<std::string> devices;  // what each rank's is, by rank
   std::unique_ptr<Communicator> gathers, reductions;
+
+ private:
+  Buffer exchanged_;
 };
 
 // A model with its base at rest. Making one is collective.

@@ -15,16 +15,38 @@ namespace shardlora {
 namespace {
 
 std::vector<StepSettings> settings_of(const std::string& which) {
-  const StepSettings tiny{.name = "tiny step", .hidden = 64, .intermediate = 128, .layers = 2, .heads = 4, .kv_heads = 2,
-                          .head_dim = 16, .vocab = 256, .tokens = 64};
-  StepSettings one{.name = "1B-shaped step", .hidden = 2048, .intermediate = 8192, .layers = 16, .heads = 32,
-                   .kv_heads = 8, .head_dim = 64, .vocab = 128256, .micro_batch = 4};
-  StepSettings eight{.name = "8B-shaped step", .hidden = 4096, .intermediate = 14336, .layers = 32, .heads = 32,
-                     .kv_heads = 8, .head_dim = 128, .vocab = 128256, .micro_batch = 2};
+  const StepSettings tiny{.name = "tiny step",
+                          .hidden = 64,
+                          .intermediate = 128,
+                          .layers = 2,
+                          .heads = 4,
+                          .kv_heads = 2,
+                          .head_dim = 16,
+                          .vocab = 256,
+                          .tokens = 64};
+  StepSettings one{.name = "1B-shaped step",
+                   .hidden = 2048,
+                   .intermediate = 8192,
+                   .layers = 16,
+                   .heads = 32,
+                   .kv_heads = 8,
+                   .head_dim = 64,
+                   .vocab = 128256,
+                   .micro_batch = 4};
+  StepSettings eight{.name = "8B-shaped step",
+                     .hidden = 4096,
+                     .intermediate = 14336,
+                     .layers = 32,
+                     .heads = 32,
+                     .kv_heads = 8,
+                     .head_dim = 128,
+                     .vocab = 128256,
+                     .micro_batch = 2};
   std::vector<StepSettings> list;
   if (which == "tiny") return {tiny};
   for (const StepSettings& base : {one, eight}) {
-    if (which != "all" && which != (&base == &one ? "1b" : "8b") && base.name.substr(0, 2) != (which == "1b" ? "1B" : "8B"))
+    if (which != "all" && which != (&base == &one ? "1b" : "8b") &&
+        base.name.substr(0, 2) != (which == "1b" ? "1B" : "8B"))
       continue;
     for (const bool recompute : {true, false})
       for (const std::int64_t micro_batch : {base.micro_batch, 2 * base.micro_batch}) {
@@ -63,8 +85,12 @@ int run(int argc, char** argv) {
     if (peak > 0) text += fmt::format("{:>7.1f} GiB", static_cast<double>(peak) / (1 << 30));
     fmt::print("{}\n", text);
     std::fflush(stdout);
-    report["measurements"].push_back({{"name", m.name}, {"milliseconds", m.milliseconds}, {"rate", m.rate},
-                                      {"unit", m.unit}, {"of_ceiling", m.of_ceiling}, {"peak_bytes", peak}});
+    report["measurements"].push_back({{"name", m.name},
+                                      {"milliseconds", m.milliseconds},
+                                      {"rate", m.rate},
+                                      {"unit", m.unit},
+                                      {"of_ceiling", m.of_ceiling},
+                                      {"peak_bytes", peak}});
   };
   for (const Measurement& m : lines) print(m, 0);
   if (steps != "none")

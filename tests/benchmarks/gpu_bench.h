@@ -19,7 +19,7 @@ struct Measurement {
 
 // What the machine can do, measured first.
 struct Ceilings {
-  double copy_gb_per_s = 0;      // bytes read and written
+  double copy_gb_per_s = 0;       // bytes read and written
   double matmul_tflop_per_s = 0;  // 8192^3, the compute dtype
 };
 

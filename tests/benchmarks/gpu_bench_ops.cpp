@@ -3,16 +3,14 @@
 #include <chrono>
 #include <cmath>
 
-#include "benchmarks/gpu_bench.h"
 #include "base/philox.h"
+#include "benchmarks/gpu_bench.h"
 
 namespace shardlora {
 
 namespace {
 
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 double bytes_of(std::initializer_list<ConstTensor> tensors) {
   double sum = 0;
@@ -95,16 +93,16 @@ Ceilings measure_ceilings(Device& device, DType dtype, std::vector<Measurement>&
       const double link = median_milliseconds(device, [&] {
         device.copy(up ? to.data() : pinned.data(), up ? pinned.data() : from.data(), pinned.bytes(), device.compute());
       });
-      out.push_back({up ? "host to device" : "device to host", link,
-                     static_cast<double>(pinned.bytes()) / link / 1e6, "GB/s", 0});
+      out.push_back({up ? "host to device" : "device to host", link, static_cast<double>(pinned.bytes()) / link / 1e6,
+                     "GB/s", 0});
     }
   }
   Pool pool(device);
   constexpr std::int64_t kSize = 8192;
   const Tensor a = pool.random(dtype, {kSize, kSize}), b = pool.random(dtype, {kSize, kSize}),
                y = pool.empty(dtype, {kSize, kSize});
-  const double ms = median_milliseconds(
-      device, [&] { device.ops().matmul(y, a, Op::kNone, b, Op::kTranspose, Accumulate::kNo); });
+  const double ms =
+      median_milliseconds(device, [&] { device.ops().matmul(y, a, Op::kNone, b, Op::kTranspose, Accumulate::kNo); });
   ceilings.matmul_tflop_per_s = 2.0 * kSize * kSize * kSize / ms / 1e9;
   out.push_back({"product 8192^3", ms, ceilings.matmul_tflop_per_s, "TFLOP/s", 0});
   return ceilings;
@@ -179,8 +177,7 @@ void measure_ops(Device& device, DType dtype, const Ceilings& ceilings, std::vec
   math("x w^T (up projection)", product, [&] { ops.matmul(wide, x, Op::kNone, w, Op::kTranspose, Accumulate::kNo); });
   math("dy w (its input's gradient)", product,
        [&] { ops.matmul(dx, wide, Op::kNone, w, Op::kNone, Accumulate::kYes); });
-  math("x a^T (adapter, rank 16)", adapter,
-       [&] { ops.matmul(xa, x, Op::kNone, a, Op::kTranspose, Accumulate::kNo); });
+  math("x a^T (adapter, rank 16)", adapter, [&] { ops.matmul(xa, x, Op::kNone, a, Op::kTranspose, Accumulate::kNo); });
   math("da (weight gradient)", adapter, [&] {
     const WeightGradient job{da, xa, x};
     ops.weight_gradients({&job, 1});

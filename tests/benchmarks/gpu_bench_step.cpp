@@ -66,11 +66,11 @@ Measurement measure_step(Device& device, DType dtype, const StepSettings& s, std
   SingleRendezvous rendezvous;
   const auto gathers = rendezvous.make_communicator(device, "gathers"),
              reductions = rendezvous.make_communicator(device, "reductions");
-  const LoraConfig lora{.rank = 16,
-                        .alpha = 16,
-                        .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
-  const auto model =
-      make_model(device, config_of(s), {{Codec::kNF4, 64, false}, dense_format(dtype)}, &lora, dtype);
+  const LoraConfig lora{
+      .rank = 16,
+      .alpha = 16,
+      .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
+  const auto model = make_model(device, config_of(s), {{Codec::kNF4, 64, false}, dense_format(dtype)}, &lora, dtype);
   ParamStore store(device, 0, 1, model->units(), {});
   std::size_t largest = 0;
   for (std::size_t u = 0; u < store.units(); ++u) largest = std::max(largest, store.layout(u).frozen_bytes());
@@ -103,9 +103,10 @@ Measurement measure_step(Device& device, DType dtype, const StepSettings& s, std
   std::vector<MicroBatchSamples> batches(static_cast<std::size_t>(s.micro_batches));
   for (std::size_t i = 0; i < samples.size(); ++i)
     batches[i / static_cast<std::size_t>(s.micro_batch)].push_back(&samples[i]);
-  TrainStep step(device, *model, store, *gathers, *reductions,
-                 {.micro_batches = s.micro_batches, .rows = padded_rows(s.tokens * s.micro_batch), .samples = s.micro_batch},
-                 {.recompute = s.recompute ? Recompute::kYes : Recompute::kNo, .streamer = {dtype}});
+  TrainStep step(
+      device, *model, store, *gathers, *reductions,
+      {.micro_batches = s.micro_batches, .rows = padded_rows(s.tokens * s.micro_batch), .samples = s.micro_batch},
+      {.recompute = s.recompute ? Recompute::kYes : Recompute::kNo, .streamer = {dtype}});
   std::vector<double> times;
   for (int i = 0; i <= s.steps; ++i) {
     const auto begin = std::chrono::steady_clock::now();
@@ -116,7 +117,8 @@ Measurement measure_step(Device& device, DType dtype, const StepSettings& s, std
   std::nth_element(times.begin(), times.begin() + std::ssize(times) / 2, times.end());
   const double median = times[times.size() / 2];
   peak_bytes = device.memory(Tier::kDevice).total_peak;
-  return {s.name, median * 1e3, static_cast<double>(s.tokens * s.micro_batch * s.micro_batches) / median, "tokens/s", 0};
+  return {s.name, median * 1e3, static_cast<double>(s.tokens * s.micro_batch * s.micro_batches) / median, "tokens/s",
+          0};
 }
 
 }  // namespace shardlora

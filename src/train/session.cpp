@@ -38,9 +38,8 @@ int threads_of_rank(Rendezvous& rendezvous) {
   return std::max(1, CPU_COUNT(&mine) / sharers);
 }
 
-// The same on all ranks. A GPU that was asked for and is not there is an Error of one rank; where the choice is free,
-// the first rank says why it is the CPU.
-bool use_gpus(Rendezvous& rendezvous, const Recipe& recipe) {
+// The same on all ranks. A GPU that was asked for and is not there is an Error of one rank.
+bool use_gpus(Rendezvous& rendezvous, const Recipe& recipe, std::string& no_gpu) {
   if (recipe.backend == Backend::kCpu) return false;
   const std::vector<std::string> obstacles = rendezvous.exchange(gpu_obstacle());
   const auto first = std::find_if(obstacles.begin(), obstacles.end(), [](const std::string& o) { return !o.empty(); });
@@ -51,7 +50,7 @@ bool use_gpus(Rendezvous& rendezvous, const Recipe& recipe) {
     fail("backend: cuda: {}{}; or set backend: cpu", rendezvous.size() == 1 ? "" : fmt::format("rank {}: ", rank),
          *first);
   }
-  if (rendezvous.rank() == 0) spdlog::info("Computing on the CPU: {}", *first);
+  no_gpu = *first;
   return false;
 }
 
@@ -123,7 +122,7 @@ void load_base(const BaseModel& base, const Model& model, Device& device, ParamS
 }  // namespace
 
 Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
-  const bool gpus = use_gpus(rendezvous, recipe);
+  const bool gpus = use_gpus(rendezvous, recipe, no_gpu);
   device = gpus ? gpu_of_rank(rendezvous, recipe)
                 : make_cpu_device({.threads = threads_of_rank(rendezvous),
                                    .device_limit = recipe.device_limit,

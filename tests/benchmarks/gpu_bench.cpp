@@ -14,6 +14,13 @@ namespace shardlora {
 
 namespace {
 
+// What training takes by itself.
+DType fastest(const Device& device) {
+  for (const DType dtype : {DType::kBF16, DType::kF16})
+    if (device.support(dtype) == Support::kFast) return dtype;
+  return DType::kF32;
+}
+
 std::vector<StepSettings> settings_of(const std::string& which) {
   const StepSettings tiny{.name = "tiny step",
                           .hidden = 64,
@@ -45,9 +52,7 @@ std::vector<StepSettings> settings_of(const std::string& which) {
   std::vector<StepSettings> list;
   if (which == "tiny") return {tiny};
   for (const StepSettings& base : {one, eight}) {
-    if (which != "all" && which != (&base == &one ? "1b" : "8b") &&
-        base.name.substr(0, 2) != (which == "1b" ? "1B" : "8B"))
-      continue;
+    if (which != "all" && (which == "1b") != (base.layers == one.layers)) continue;
     for (const bool recompute : {true, false})
       for (const std::int64_t micro_batch : {base.micro_batch, 2 * base.micro_batch}) {
         StepSettings s = base;
@@ -76,7 +81,7 @@ int run(int argc, char** argv) {
     const std::unique_ptr<Device> device = make();
     fmt::print("{}\n", device->description());
     report["device"] = device->description();
-    const DType dtype = device->compute_dtype(true);
+    const DType dtype = fastest(*device);
     if (ops == "yes") measure_ops(*device, dtype, measure_ceilings(*device, dtype, lines), lines);
   }
   const auto print = [&](const Measurement& m, std::size_t peak) {
@@ -97,7 +102,7 @@ int run(int argc, char** argv) {
     for (const StepSettings& s : settings_of(steps)) {
       const std::unique_ptr<Device> device = make();
       std::size_t peak = 0;
-      const Measurement m = measure_step(*device, device->compute_dtype(true), s, peak);
+      const Measurement m = measure_step(*device, fastest(*device), s, peak);
       print(m, peak);
     }
   if (!json.empty()) std::ofstream(json) << report.dump(1) << '\n';

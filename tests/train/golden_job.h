@@ -6,10 +6,10 @@
 #include <memory>
 #include <optional>
 
-#include "backend/cpu/cpu_device.h"
 #include "checkpoint/adapter.h"
 #include "checkpoint/base_model.h"
 #include "checkpoint/pack_unit.h"
+#include "device_of_rank.h"
 #include "forward_pass.h"
 #include "golden_files.h"
 #include "optim/schedule.h"
@@ -67,9 +67,9 @@ inline GoldenTensors collect_gradient(Device& device, const ParamStore& store, C
     std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()));
     std::vector<std::size_t> offsets = store.element_cuts(u);
     for (std::size_t& o : offsets) o *= sizeof(float);
-    const Event ready = device.compute().record();
-    comm.synchronize(comm.all_gather(reinterpret_cast<std::byte*>(elements.data()), store.trainable(u).gradient.data,
-                                     offsets, ready));
+    const Buffer all = device.allocate(offsets.back(), Tier::kPinned, Purpose::kWorkspace);
+    comm.synchronize(comm.all_gather(all.data(), store.trainable(u).gradient.data, offsets, device.compute().record()));
+    if (!elements.empty()) std::memcpy(elements.data(), all.data(), all.bytes());
     for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
       const ParamSpec& param = layout.spec().params[p];
       if (!param.trainable) continue;
@@ -81,8 +81,7 @@ inline GoldenTensors collect_gradient(Device& device, const ParamStore& store, C
 }
 
 inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
-  const auto real_device =
-      make_cpu_device({.threads = 1, .device_limit = 0, .host_limit = 0, .mode = job.mode, .seed = 7, .poison = true});
+  const auto real_device = make_device_of_rank({.mode = job.mode}, rendezvous);
   const auto real_gathers = rendezvous.make_communicator(*real_device, "gathers");
   const auto real_reductions = rendezvous.make_communicator(*real_device, "reductions");
   const PlantedParts planted = job.plant ? job.plant(*real_device, *real_gathers, *real_reductions) : PlantedParts{};
@@ -107,7 +106,8 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   for (std::size_t u = 0; u < store.units(); ++u) {
     std::vector<std::byte> flat(store.layout(u).frozen_bytes());
     pack_unit(base, name, store.layout(u), flat);
-    store.scatter_frozen(u, 0, rendezvous.rank() == 0 ? flat.data() : nullptr, reductions);
+    const Buffer pinned = pinned_copy(device, flat);
+    store.scatter_frozen(u, 0, rendezvous.rank() == 0 ? pinned.data() : nullptr, reductions);
   }
   set_adapter(store, start);
 

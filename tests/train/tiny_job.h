@@ -3,8 +3,8 @@
 
 #include <functional>
 
-#include "backend/cpu/cpu_device.h"
 #include "base/philox.h"
+#include "device_of_rank.h"
 #include "quant/quantize.h"
 #include "thread_ranks.h"
 #include "train/sample_batches.h"
@@ -110,14 +110,17 @@ inline std::vector<float> gathered_gradient(Device& device, const ParamStore& st
   std::vector<float> elements(static_cast<std::size_t>(store.layout(unit).trainable_elements()));
   std::vector<std::size_t> offsets = store.element_cuts(unit);
   for (std::size_t& o : offsets) o *= sizeof(float);
-  comm.synchronize(comm.all_gather(reinterpret_cast<std::byte*>(elements.data()), store.trainable(unit).gradient.data,
-                                   offsets, device.compute().record()));
+  if (elements.empty()) return elements;
+  const Buffer all = device.allocate(offsets.back(), Tier::kPinned, Purpose::kWorkspace);
+  comm.synchronize(
+      comm.all_gather(all.data(), store.trainable(unit).gradient.data, offsets, device.compute().record()));
+  std::memcpy(elements.data(), all.data(), all.bytes());
   return elements;
 }
 
 inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
-  const std::unique_ptr<Device> real_device = make_cpu_device(
-      {.threads = job.threads, .device_limit = 0, .host_limit = 0, .mode = job.mode, .seed = job.seed, .poison = true});
+  const std::unique_ptr<Device> real_device =
+      make_device_of_rank({.threads = job.threads, .mode = job.mode, .seed = job.seed}, rendezvous);
   const std::unique_ptr<Device> planted = job.plant ? job.plant(*real_device) : nullptr;
   Device* const device = planted ? planted.get() : real_device.get();
   const auto gathers = rendezvous.make_communicator(*device, "gathers"),
@@ -136,7 +139,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   TinyResult result;
   for (std::size_t u = 0; u < store.units(); ++u) {
     const int root = static_cast<int>(u) % rendezvous.size();
-    const std::vector<std::byte> flat = tiny_flat(store.layout(u));
+    const Buffer flat = pinned_copy(*device, tiny_flat(store.layout(u)));
     store.scatter_frozen(u, root, rendezvous.rank() == root ? flat.data() : nullptr, *reductions);
     std::vector<float> adapter =
         random_values(store.layout(u).trainable_elements(), model->units()[u].name + ".adapter");

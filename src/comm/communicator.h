@@ -20,7 +20,7 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // Buffers are memory that the device allocated, of either tier.
+  // Buffers are device memory (Tier::kDevice).
   // Rank i's bytes land at out[offsets[i] .. offsets[i + 1]) on every rank; `mine` may already lie in its place in
   // `out`. offsets: W + 1, copied before the call returns.
   virtual Event all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets,

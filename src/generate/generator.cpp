@@ -22,6 +22,7 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
     : device_(device),
       model_(model),
       comm_(gathers),
+      votes_(device, gathers, static_cast<std::size_t>(gathers.size())),
       end_(std::move(end)),
       limits_(limits),
       sampling_(sampling),
@@ -43,7 +44,6 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
   if (sampling.temperature > 0) host_logits_ = device.allocate(logits_.bytes(), Tier::kPinned, Purpose::kHead);
   ids_ = device.allocate(3 * ids_bytes(limits), Tier::kDevice, Purpose::kWorkspace);
   host_ids_ = device.allocate(3 * ids_bytes(limits), Tier::kPinned, Purpose::kWorkspace);
-  votes_ = device.allocate(static_cast<std::size_t>(gathers.size()) + 1, Tier::kPinned, Purpose::kCommunication);
 }
 
 std::vector<TokenIds> Generator::run(const std::vector<TokenIds>& prompts, std::uint64_t first,
@@ -184,10 +184,9 @@ Tensor Generator::upload(const TokenIds& ids, std::int64_t place) {
 bool Generator::anyone(bool me) {
   std::vector<std::size_t> offsets;
   for (int r = 0; r <= comm_.size(); ++r) offsets.push_back(static_cast<std::size_t>(r));
-  std::byte* const mine = votes_.data() + comm_.size();
-  *mine = std::byte{me};
-  comm_.synchronize(comm_.all_gather(votes_.data(), mine, offsets, {}));
-  return std::any_of(votes_.data(), votes_.data() + comm_.size(), [](std::byte vote) { return vote != std::byte{0}; });
+  const std::byte vote{me};
+  const std::span<const std::byte> votes = votes_.all_gather({&vote, 1}, offsets);
+  return std::any_of(votes.begin(), votes.end(), [](std::byte v) { return v != std::byte{0}; });
 }
 
 }  // namespace shardlora

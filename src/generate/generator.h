@@ -52,6 +52,7 @@ class Generator {
   Device& device_;
   Model& model_;
   Communicator& comm_;
+  HostExchange votes_;
   TokenIds end_;
   GenerateLimits limits_;
   Sampling sampling_;
@@ -62,7 +63,7 @@ class Generator {
   LayerStreamer streamer_;
   BatchBuffers batches_;
   ActivationStore x_;
-  Buffer cache_, saved_, scratch_, logits_, host_logits_, ids_, host_ids_, votes_;
+  Buffer cache_, saved_, scratch_, logits_, host_logits_, ids_, host_ids_;
 };
 
 }  // namespace shardlora

@@ -32,16 +32,26 @@ ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<Un
 
 void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm) {
   Unit& u = units_[unit];
+  if (ranks_ == 1) {
+    device_.copy(u.frozen.data(), flat, u.frozen.bytes(), device_.compute());
+    device_.compute().synchronize();
+    return;
+  }
+  Buffer whole;
+  if (rank_ == root) {
+    whole = device_.allocate(u.layout.frozen_bytes(), Tier::kDevice, Purpose::kCommunication);
+    device_.copy(whole.data(), flat, whole.bytes(), device_.compute());
+  }
   // Only the root has something to send: to each rank its pages, or the whole unit to all.
   const auto ranks = static_cast<std::size_t>(ranks_);
   std::vector<std::size_t> from_root(ranks + 1, 0);
   std::fill(from_root.begin() + root + 1, from_root.end(), frozen_share(unit));
   if (residence_.sharding == Sharding::kReplicated) {
-    comm.synchronize(comm.all_gather(u.frozen.data(), flat, from_root, device_.compute().record()));
+    comm.synchronize(comm.all_gather(u.frozen.data(), whole.data(), from_root, device_.compute().record()));
     return;
   }
   const std::vector<std::size_t> send = rank_ == root ? u.frozen_cuts : std::vector<std::size_t>(ranks + 1, 0);
-  comm.synchronize(comm.all_to_all(u.frozen.data(), from_root, flat, send, device_.compute().record()));
+  comm.synchronize(comm.all_to_all(u.frozen.data(), from_root, whole.data(), send, device_.compute().record()));
 }
 
 void ParamStore::set_trainable(std::size_t unit, const float* elements) {

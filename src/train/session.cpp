@@ -135,6 +135,7 @@ Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
     spdlog::warn("the ranks' GPUs differ: the run is right, but another number of ranks may give other bits");
   gathers = rendezvous.make_communicator(*device, "gathers");
   reductions = rendezvous.make_communicator(*device, "reductions");
+  numbers_.emplace(*device, *reductions);
 }
 
 Ranks::~Ranks() {
@@ -147,17 +148,9 @@ std::vector<std::vector<double>> Ranks::exchange(const std::vector<double>& mine
   const std::size_t bytes = mine.size() * sizeof(double);
   std::vector<std::size_t> offsets;
   for (int r = 0; r <= size(); ++r) offsets.push_back(static_cast<std::size_t>(r) * bytes);
-  // Memory of the device, which every communicator takes; the most numbers are known after the first step.
-  if (exchanged_.bytes() < offsets.back() + bytes) {
-    exchanged_ = Buffer();
-    exchanged_ = device->allocate(offsets.back() + bytes, Tier::kPinned, Purpose::kCommunication);
-  }
-  std::byte* const all = exchanged_.data();
-  std::byte* const own = all + offsets.back();
-  std::memcpy(own, mine.data(), bytes);
-  reductions->synchronize(reductions->all_gather(all, own, offsets, {}));
+  const std::span<const std::byte> all = numbers_->all_gather(std::as_bytes(std::span(mine)), offsets);
   std::vector<std::vector<double>> numbers(static_cast<std::size_t>(size()), std::vector<double>(mine.size()));
-  for (std::size_t r = 0; r < numbers.size(); ++r) std::memcpy(numbers[r].data(), all + offsets[r], bytes);
+  for (std::size_t r = 0; r < numbers.size(); ++r) std::memcpy(numbers[r].data(), all.data() + offsets[r], bytes);
   return numbers;
 }
 

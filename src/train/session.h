@@ -2,11 +2,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "backend/device.h"
 #include "checkpoint/adapter.h"
 #include "checkpoint/base_model.h"
+#include "comm/host_exchange.h"
 #include "comm/rendezvous.h"
 #include "data/tokenizer.h"
 #include "models/model.h"
@@ -27,11 +29,11 @@ struct Ranks {
 
   std::unique_ptr<Device> device;
   std::vector<std::string> devices;  // what each rank's is, by rank
-  std::string no_gpu;  // why the CPU computes where GPUs would have been taken; else empty
+  std::string no_gpu;                // why the CPU computes where GPUs would have been taken; else empty
   std::unique_ptr<Communicator> gathers, reductions;
 
  private:
-  Buffer exchanged_;
+  std::optional<HostExchange> numbers_;
 };
 
 // A model with its base at rest. Making one is collective.

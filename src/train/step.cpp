@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "models/visits.h"
@@ -83,9 +84,8 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
   host_losses_ = device.allocate(losses_.bytes(), Tier::kPinned, Purpose::kWorkspace);
   squares_ = device.allocate(squares, Tier::kDevice, Purpose::kGradients);
   host_squares_ = device.allocate(squares, Tier::kPinned, Purpose::kGradients);
-  // What is exchanged: every rank's doubles, and one's own before they are sent.
   const std::size_t doubles = std::max(all_squares, static_cast<std::size_t>(limits.micro_batches));
-  exchanged_ = device.allocate(2 * doubles * sizeof(double), Tier::kPinned, Purpose::kCommunication);
+  numbers_.emplace(device, reductions, doubles * sizeof(double));
   streamer_.run(kTrain);
 }
 
@@ -314,12 +314,10 @@ void TrainStep::check_gradients(const std::vector<double>& squares) const {
 std::vector<double> TrainStep::exchange(const std::vector<double>& mine, const std::vector<std::size_t>& counts) {
   std::vector<std::size_t> offsets{0};
   for (const std::size_t count : counts) offsets.push_back(offsets.back() + count * sizeof(double));
-  std::byte* const out = exchanged_.data();
-  std::byte* const in = out + exchanged_.bytes() / 2;
-  std::copy(mine.begin(), mine.end(), reinterpret_cast<double*>(in));
-  reductions_.synchronize(reductions_.all_gather(out, in, offsets, {}));
-  const auto* all = reinterpret_cast<const double*>(out);
-  return {all, all + offsets.back() / sizeof(double)};
+  const std::span<const std::byte> bytes = numbers_->all_gather(std::as_bytes(std::span(mine)), offsets);
+  std::vector<double> all(bytes.size() / sizeof(double));
+  if (!all.empty()) std::memcpy(all.data(), bytes.data(), bytes.size());
+  return all;
 }
 
 }  // namespace shardlora

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "comm/host_exchange.h"
 #include "models/model.h"
 #include "optim/adamw.h"
 #include "shard/activation_store.h"
@@ -111,7 +112,8 @@ class TrainStep {
   ActivationStore inputs_;
   Buffer gradients_, saved_, scratch_;
   std::size_t saved_bytes_;
-  Buffer losses_, host_losses_, squares_, host_squares_, exchanged_;
+  Buffer losses_, host_losses_, squares_, host_squares_;
+  std::optional<HostExchange> numbers_;
 };
 
 }  // namespace shardlora

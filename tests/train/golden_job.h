@@ -67,9 +67,10 @@ inline GoldenTensors collect_gradient(Device& device, const ParamStore& store, C
     std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()));
     std::vector<std::size_t> offsets = store.element_cuts(u);
     for (std::size_t& o : offsets) o *= sizeof(float);
-    const Buffer all = device.allocate(offsets.back(), Tier::kPinned, Purpose::kWorkspace);
+    const Buffer all = device.allocate(offsets.back(), Tier::kDevice, Purpose::kWorkspace);
     comm.synchronize(comm.all_gather(all.data(), store.trainable(u).gradient.data, offsets, device.compute().record()));
-    if (!elements.empty()) std::memcpy(elements.data(), all.data(), all.bytes());
+    device.copy(reinterpret_cast<std::byte*>(elements.data()), all.data(), all.bytes(), device.compute());
+    device.compute().synchronize();
     for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
       const ParamSpec& param = layout.spec().params[p];
       if (!param.trainable) continue;

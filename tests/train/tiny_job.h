@@ -111,10 +111,11 @@ inline std::vector<float> gathered_gradient(Device& device, const ParamStore& st
   std::vector<std::size_t> offsets = store.element_cuts(unit);
   for (std::size_t& o : offsets) o *= sizeof(float);
   if (elements.empty()) return elements;
-  const Buffer all = device.allocate(offsets.back(), Tier::kPinned, Purpose::kWorkspace);
+  const Buffer all = device.allocate(offsets.back(), Tier::kDevice, Purpose::kWorkspace);
   comm.synchronize(
       comm.all_gather(all.data(), store.trainable(unit).gradient.data, offsets, device.compute().record()));
-  std::memcpy(elements.data(), all.data(), all.bytes());
+  device.copy(reinterpret_cast<std::byte*>(elements.data()), all.data(), all.bytes(), device.compute());
+  device.compute().synchronize();
   return elements;
 }
 

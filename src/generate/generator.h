@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "generate/sampling.h"
+#include "comm/host_exchange.h"
 #include "models/model.h"
 #include "shard/activation_store.h"
 #include "shard/layer_streamer.h"

@@ -84,7 +84,7 @@ cudaError_t cudaFreeHost(void* data) {
   ENTER("cudaFreeHost");
   if (data == nullptr) return cudaSuccess;
   if (!is_pinned(data)) return leave(cudaErrorInvalidValue, "cudaFreeHost: not pinned memory");
-  for (int device = 0; device < settings().devices; ++device) Stream::wait_for_device(device);
+  Stream::wait_for_device(current_device());  // ranks that are threads have a device each and use their own memory
   return leave(free_pinned(data) ? cudaSuccess : cudaErrorInvalidValue, "cudaFreeHost: no such allocation");
 }
 

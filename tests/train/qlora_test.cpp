@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "backend/cpu/cpu_device.h"
 #include "golden_job.h"
 #include "io/temporary_directory.h"
 #include "io/test_model.h"

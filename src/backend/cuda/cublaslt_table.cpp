@@ -12,6 +12,7 @@ Table load() {
                               "nvidia-cublas Python package and name its libcublasLt.so in SHARDLORA_CUBLASLT_LIBRARY");
   Table t{};
   library.find(t.create, "cublasLtCreate");
+  library.find(t.destroy, "cublasLtDestroy");
   library.find(t.version, "cublasLtGetVersion");
   library.find(t.desc_create, "cublasLtMatmulDescCreate");
   library.find(t.desc_destroy, "cublasLtMatmulDescDestroy");

@@ -38,6 +38,7 @@ inline constexpr std::uint32_t kSplitSumsInWorkspace = 2;  // partial sums in f3
 
 struct Table {
   int (*create)(Handle*);
+  int (*destroy)(Handle);
   std::size_t (*version)();
   int (*desc_create)(MatmulDesc*, int compute_type, int scale_type);
   int (*desc_destroy)(MatmulDesc);

@@ -35,7 +35,10 @@ Gemm::Gemm(Device& device)
   require(library_.create(&handle_), "starting");
 }
 
-Gemm::~Gemm() { forget(); }  // the handle stays: destroying it waits for the whole device
+Gemm::~Gemm() {
+  forget();
+  library_.destroy(handle_);
+}
 
 std::size_t Gemm::Hash::operator()(const Shape& s) const {
   std::size_t hash = static_cast<std::size_t>(s.in) * 64 + static_cast<std::size_t>(s.out) * 16 + s.a_across * 8U +

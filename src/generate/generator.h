@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "generate/sampling.h"
 #include "comm/host_exchange.h"
+#include "generate/sampling.h"
 #include "models/model.h"
 #include "shard/activation_store.h"
 #include "shard/layer_streamer.h"

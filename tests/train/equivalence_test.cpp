@@ -63,7 +63,8 @@ TEST(TrainStep, GivesTheSameBitsUntiedAndUnquantisedToo) {
 }
 
 TEST(TrainStep, GivesTheSameBitsInBf16) {
-  if (make_device_of_rank({}, SingleRendezvous())->support(DType::kBF16) == Support::kNone) GTEST_SKIP() << "this CPU has no bf16 products";
+  if (make_device_of_rank({}, SingleRendezvous())->support(DType::kBF16) == Support::kNone)
+    GTEST_SKIP() << "this CPU has no bf16 products";
   const TinyResult one = run({.dtype = DType::kBF16});
   EXPECT_EQ(run({.ranks = 2, .threads = 2, .dtype = DType::kBF16}), one);
   EXPECT_EQ(run({.ranks = 3, .wave = 1, .recompute = Recompute::kNo, .dtype = DType::kBF16}), one);

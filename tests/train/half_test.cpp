@@ -59,7 +59,8 @@ class Half : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(Half, Bf16IsAsNearToF32AsPyTorchsIs) {
-  if (make_device_of_rank({}, SingleRendezvous())->support(DType::kBF16) == Support::kNone) GTEST_SKIP() << "this CPU has no bf16 products";
+  if (make_device_of_rank({}, SingleRendezvous())->support(DType::kBF16) == Support::kNone)
+    GTEST_SKIP() << "this CPU has no bf16 products";
   expect_as_near_as_pytorch(errors_of(GetParam(), DType::kBF16, {}), "bf16.json");
 }
 

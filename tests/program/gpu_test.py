@@ -41,6 +41,32 @@ class Gpu(program.ProgramTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("out of device memory", done.stderr)
 
+    def check_says(self, words, ranks=1, **environment):
+        arguments = ["train", "recipe.yaml"]
+        command = program.shardrun(ranks, *arguments) if ranks > 1 else [str(program.PROGRAM), *arguments]
+        done = subprocess.run(command, cwd=self.folder, env={**program.ENVIRONMENT, **environment}, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=program.PATIENCE)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+        told = [line for line in done.stderr.splitlines() if "shardlora: " in line]
+        self.assertEqual(len(told), 1, done.stderr)  # one message, from one rank
+
+    def test_what_is_wrong_with_the_machine_is_one_message_that_helps(self):
+        self.write_recipe(backend="cuda", bf16="true")
+        self.check_says(["no NVIDIA driver", "set backend: cpu"], EMULATED_CUDA_DRIVER="0")
+        self.check_says(["driver is for CUDA 11.8", "update the driver"], EMULATED_CUDA_DRIVER="11080")
+        self.check_says(["shows no GPU", "CUDA_VISIBLE_DEVICES"], EMULATED_CUDA_DEVICES="0")
+        self.check_says(["SHARDLORA_CUBLASLT_LIBRARY=/absent.so"], SHARDLORA_CUBLASLT_LIBRARY="/absent.so")
+        self.check_says(["GPU 0 has", "end other programs"], EMULATED_CUDA_MEMORY="60000000")
+        self.check_says(["rank 0 cannot compute in bf16", "6.1"], EMULATED_CUDA_CAPABILITY="6.1")
+        self.check_says(["uncorrectable ECC", "reboot"], EMULATED_CUDA_FAIL="cudaMemcpyAsync:9:214")
+
+    def test_what_is_wrong_with_nccl_is_one_message_of_one_rank(self):
+        self.write_recipe(backend="cuda")
+        self.check_says(["SHARDLORA_NCCL_LIBRARY=/absent.so"], ranks=2, SHARDLORA_NCCL_LIBRARY="/absent.so")
+        self.check_says(["NCCL", "2.10"], ranks=2, FAKE_NCCL_VERSION="21003")
+
 
 if __name__ == "__main__":
     program.main()

@@ -100,12 +100,16 @@ Sample RecordTokenizer::sample_of(const TokenRow& row) const {
   return {row.ids, row.trained, {}, 0};
 }
 
+const SampleMaker& RecordTokenizer::chat(const Row& row) const {
+  if (chat_ == nullptr) fail("{}:{}: {}", row.source, row.line, why_no_chat_);
+  return *chat_;
+}
+
 std::vector<Sample> RecordTokenizer::samples_of(const Row& row, const Record& record,
                                                 const SampleOptions& options) const {
   Sample whole;
   if (const auto* conversation = std::get_if<Conversation>(&record)) {
-    if (chat_ == nullptr) fail("{}:{}: {}", row.source, row.line, no_chat_template(*tokenizer_));
-    whole = chat_->sample_of({row.source, row.line, conversation->json}, options.train_on);
+    whole = chat(row).sample_of({row.source, row.line, conversation->json}, options.train_on);
   } else {
     whole = std::visit(
         Overloaded{[](const Conversation&) { return Sample{}; }, [&](const auto& other) { return sample_of(other); }},
@@ -132,8 +136,7 @@ Prompt RecordTokenizer::prompt_of(const Row& row, const Record& record) const {
   std::visit(
       Overloaded{
           [&](const Conversation& conversation) {
-            if (chat_ == nullptr) fail("{}:{}: {}", row.source, row.line, no_chat_template(*tokenizer_));
-            prompt = chat_->prompt_of({row.source, row.line, conversation.json});
+            prompt = chat(row).prompt_of({row.source, row.line, conversation.json});
           },
           [&](const TokenRow&) { throw RowError("a row of tokens says nowhere where the answer begins"); },
           [&](const auto& pieces) { prompt.tokens = sample_of(before_answer(pieces, prompt.reference)).tokens; }},

@@ -1,6 +1,8 @@
 // What a row says as samples: a conversation through the chat template, other records as their text stands.
 #pragma once
 
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "data/formats/record.h"
@@ -10,8 +12,11 @@ namespace shardlora {
 
 class RecordTokenizer {
  public:
-  // Both must outlive it. Without `chat` a conversation is an Error.
-  RecordTokenizer(const Tokenizer& tokenizer, const SampleMaker* chat) : tokenizer_(&tokenizer), chat_(chat) {}
+  // Both must outlive it.
+  RecordTokenizer(const Tokenizer& tokenizer, const SampleMaker& chat) : tokenizer_(&tokenizer), chat_(&chat) {}
+  // A conversation is an Error that says why.
+  RecordTokenizer(const Tokenizer& tokenizer, std::string why_no_chat)
+      : tokenizer_(&tokenizer), why_no_chat_(std::move(why_no_chat)) {}
 
   // One sample, or several of at most sequence_len tokens where the record may be split; else the row uncut. Throws
   // RowError where nothing of it trains. May run in several threads.
@@ -23,8 +28,10 @@ class RecordTokenizer {
   Sample sample_of(const PlainText& text) const;
   Sample sample_of(const Segments& segments) const;
   Sample sample_of(const TokenRow& row) const;
+  const SampleMaker& chat(const Row& row) const;
   const Tokenizer* tokenizer_;
-  const SampleMaker* chat_;
+  const SampleMaker* chat_ = nullptr;
+  std::string why_no_chat_;
 };
 
 }  // namespace shardlora

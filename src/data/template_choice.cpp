@@ -43,8 +43,7 @@ ChatTemplate by_name(const Tokenizer& tokenizer, const NamedTemplate& named) {
     if (!tokenizer.id_of(token))
       fail(
           "chat_template: {} writes \"{}\", which is no token of this model, so it could not tell where a turn ends; "
-          "take "
-          "the model's own template (tokenizer_default) or one whose tokens it has: {}",
+          "take the model's own template (tokenizer_default) or one whose tokens it has: {}",
           named.name, token, shown(usable_names(&tokenizer)));
   }
   return {named.source(), fmt::format("chat template {}", named.name)};
@@ -71,14 +70,6 @@ void check_template_choice(const TemplateChoice& choice) {
   known(name.starts_with(kFallback) ? std::string_view(name).substr(kFallback.size()) : std::string_view(name));
 }
 
-std::string no_chat_template(const Tokenizer& tokenizer) {
-  return fmt::format(
-      "the model has no chat template (a base model seldom has): take its instruct version, or choose one whose tokens "
-      "it "
-      "has with chat_template: {}, or a .jinja file",
-      shown(usable_names(&tokenizer)));
-}
-
 ChatTemplate chat_template_of(const Tokenizer& tokenizer, const TemplateChoice& choice) {
   check_template_choice(choice);
   if (!choice.jinja.empty() && is_template_text(choice.jinja)) return {choice.jinja, "chat_template_jinja"};
@@ -88,7 +79,10 @@ ChatTemplate chat_template_of(const Tokenizer& tokenizer, const TemplateChoice& 
   if (choice.name == kDefault || falls_back) {
     if (!tokenizer.chat_template().empty()) return {tokenizer.chat_template(), "chat template"};
     if (falls_back) return by_name(tokenizer, known(std::string_view(choice.name).substr(kFallback.size())));
-    fail("{}", no_chat_template(tokenizer));
+    fail(
+        "the model has no chat template (a base model seldom has): take its instruct version, or choose one whose "
+        "tokens it has with chat_template: {}, or a .jinja file",
+        shown(usable_names(&tokenizer)));
   }
   return by_name(tokenizer, known(choice.name));
 }

@@ -22,9 +22,6 @@ struct TemplateChoice {
 // An Error where no model could make the choice work: an unknown name, jinja without a template.
 void check_template_choice(const TemplateChoice& choice);
 
-// What to tell where conversations come and the model brings no template.
-std::string no_chat_template(const Tokenizer& tokenizer);
-
 // An Error where there is no such template, or where it writes tokens that the model lacks.
 ChatTemplate chat_template_of(const Tokenizer& tokenizer, const TemplateChoice& choice = {});
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
 #include "data/order.h"
@@ -20,13 +21,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The chat template is looked at only where a dataset has conversations: a base model need not have one.
+// A model that has no chat template, or one that is not understood, stops a run only where a dataset has conversations.
 struct RecipeTokenizer {
-  RecipeTokenizer(const Tokenizer& tokenizer, const TemplateChoice& choice) : records(tokenizer, nullptr) {
-    if (choice.is_models_own() && tokenizer.chat_template().empty()) return;
-    chat.emplace(chat_template_of(tokenizer, choice));
-    maker.emplace(tokenizer, *chat);
-    records = RecordTokenizer(tokenizer, &*maker);
+  RecipeTokenizer(const Tokenizer& tokenizer, const TemplateChoice& choice) : records(tokenizer, "no chat template") {
+    try {
+      chat.emplace(chat_template_of(tokenizer, choice));
+      maker.emplace(tokenizer, *chat);
+      records = RecordTokenizer(tokenizer, *maker);
+    } catch (const Error& error) {
+      if (!choice.is_models_own()) throw;
+      chat.reset();
+      records = RecordTokenizer(tokenizer, error.what());
+    }
   }
   std::optional<ChatTemplate> chat;
   std::optional<SampleMaker> maker;

@@ -35,7 +35,8 @@ class ThreadCount : public testing::TestWithParam<DType> {
   }
   const DType t_ = GetParam();
 };
-INSTANTIATE_TEST_SUITE_P(Floats, ThreadCount, testing::Values(DType::kF32, DType::kBF16, DType::kF16));
+INSTANTIATE_TEST_SUITE_P(Floats, ThreadCount, testing::Values(DType::kF32, DType::kBF16, DType::kF16),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 TEST_P(ThreadCount, DoesNotChangeProducts) {
   for (const auto& [n, k] : {std::pair<std::int64_t, std::int64_t>{576, 576},

@@ -18,7 +18,7 @@ struct SmolLM2 {
   Tokenizer tokenizer = Tokenizer::open(test_model().string());
   ChatTemplate chat = chat_template_of(tokenizer);
   SampleMaker maker{tokenizer, chat};
-  RecordTokenizer records{tokenizer, &maker};
+  RecordTokenizer records{tokenizer, maker};
 };
 const SmolLM2& smollm2() {
   static const SmolLM2 model;
@@ -203,7 +203,7 @@ TEST_F(SampleSetTest, GivesTheSameFromEveryNumberOfThreads) {
 
 TEST_F(SampleSetTest, ABaseModelNeedsNoChatTemplateForTexts) {
   NEEDS_TEST_MODEL();
-  const RecordTokenizer records(smollm2().tokenizer, nullptr);
+  const RecordTokenizer records(smollm2().tokenizer, "the model has no chat template");
   EXPECT_EQ(load_samples({{.path = write("T", "rows.txt")}}, records, {}, 1).samples.size(), 1U);
   EXPECT_THAT([&] { load_samples({{.path = write(row(1))}}, records, {}, 1); },
               ThrowsMessage<Error>(HasSubstr("rows.jsonl:1: the model has no chat template")));

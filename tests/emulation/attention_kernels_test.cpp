@@ -1,8 +1,10 @@
 // The attention kernels, emulated, against the naive formulas: what the tests of the op over all backends leave out,
 // the tiles of tensor cores and the head sizes between their instances.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <numeric>
 
 #include "backend/attention_rounding.h"
 #include "backend/cuda/kernels.h"
@@ -168,7 +170,12 @@ INSTANTIATE_TEST_SUITE_P(
                     Parameters{DType::kF32, 4, 2, 64, kAroundTiles}, Parameters{DType::kF32, 8, 1, 16, kShort},
                     Parameters{DType::kF32, 2, 1, 96, kLong}, Parameters{DType::kF32, 2, 1, 128, kShort},
                     Parameters{DType::kF32, 2, 1, 256, kShort}, Parameters{DType::kF32, 1, 1, 40, kAroundTiles},
-                    Parameters{DType::kF32, 1, 1, 8, {1}}));
+                    Parameters{DType::kF32, 1, 1, 8, {1}}),
+    [](const auto& info) {
+      const auto& [dtype, heads, groups, d, lengths] = info.param;
+      return fmt::format("{}_H{}_G{}_D{}_N{}", name_of(dtype), heads, groups, d,
+                         std::accumulate(lengths.begin(), lengths.end(), 0));
+    });
 
 TEST(AttentionKernelsBits, DoNotDependOnTheOrderOfThreadsAndBlocks) {
   for (const DType dtype : {DType::kBF16, DType::kF32}) {

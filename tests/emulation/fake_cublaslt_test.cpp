@@ -28,6 +28,7 @@ class FakeCublasLt : public ::testing::Test {
   }
   void SetUp() override {
     find(lt.create, "cublasLtCreate");
+    find(lt.destroy, "cublasLtDestroy");
     find(lt.desc_create, "cublasLtMatmulDescCreate");
     find(lt.desc_set, "cublasLtMatmulDescSetAttribute");
     find(lt.desc_destroy, "cublasLtMatmulDescDestroy");
@@ -46,6 +47,7 @@ class FakeCublasLt : public ::testing::Test {
   void TearDown() override {
     for (void* each : owned) cudaFree(each);
     cudaStreamDestroy(stream);
+    lt.destroy(handle);
   }
 
   template <typename T>

@@ -68,7 +68,8 @@ TEST_P(Half, F16IsAsNearToF32AsPyTorchsIs) {
   expect_as_near_as_pytorch(errors_of(GetParam(), DType::kF16, LossScale::dynamic(1024)), "f16.json");
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiny, Half, testing::Values("llama3", "qwen2", "qwen3"));
+INSTANTIATE_TEST_SUITE_P(Tiny, Half, testing::Values("llama3", "qwen2", "qwen3"),
+                         [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
 }  // namespace shardlora

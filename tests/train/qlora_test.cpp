@@ -76,7 +76,7 @@ TEST_P(Qlora, GivesTheTwelveLossesOfTransformersAndPeft) {
   RecordProperty("farthest_loss", fmt::format("{:.1e}", farthest));
 }
 
-INSTANTIATE_TEST_SUITE_P(OnRanks, Qlora, testing::Values(1, 2));
+INSTANTIATE_TEST_SUITE_P(OnRanks, Qlora, testing::Values(1, 2), testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace shardlora

@@ -56,7 +56,11 @@ NcclComm::NcclComm(Rendezvous& rendezvous, Transport& peers, const NcclLimits& l
   try {
     settle(nccl_.comm_init_rank_config(&comm_, rendezvous.size(), id, rendezvous.rank(), &config),
            "connecting the ranks");
+  } catch (const PeerFailed&) {
+    end(false);
+    throw;
   } catch (...) {
+    peers_.abort();  // before the other ranks' calls break
     end(false);
     throw;
   }
@@ -79,10 +83,11 @@ void NcclComm::settle(Result result, const char* what) {
 }
 
 void NcclComm::failed(Result result, const char* what) {
-  // Which rank was the cause its own word says, a little later than the broken connection.
+  peers_.check();  // a rank that stopped breaks the calls of the others
+  // Of one that did not tell before its connection broke, the word comes a little later.
   for (int i = 0; i < 200 && result == nccl::kRemoteError; ++i) {
-    peers_.check();
     std::this_thread::sleep_for(milliseconds(10));
+    peers_.check();
   }
   const char* const told = nccl_.last_error(comm_);
   const std::string detail = told != nullptr && *told != '\0' ? fmt::format(" ({})", told) : "";

@@ -18,7 +18,8 @@ class RowOps : public testing::TestWithParam<DType> {
   Device& device_ = device_under_test();
   Ops& ops_ = device_.ops();
 };
-INSTANTIATE_TEST_SUITE_P(Floats, RowOps, testing::ValuesIn(kFloats));
+INSTANTIATE_TEST_SUITE_P(Floats, RowOps, testing::ValuesIn(kFloats),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 TEST_P(RowOps, RmsNormScalesRowsToUnitMeanSquare) {
   const Held x(GetParam(), {5, 100}, 1, 3.0), w(DType::kF32, {100}, 2), y(GetParam(), {5, 100}),

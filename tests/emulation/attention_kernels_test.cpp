@@ -159,6 +159,12 @@ TEST_P(AttentionKernels, ComputeTheFormulasInsideEverySample) {
 const std::vector<std::int32_t> kAroundTiles = {1, 63, 64, 65, 1, 2}, kShort = {3, 1, 5, 7, 0, 11, 16, 17, 2, 40},
                                 kMeeting = {2, 63, 62, 3, 130, 2, 40}, kLong = {200};
 
+std::string name_of_case(const testing::TestParamInfo<Parameters>& info) {
+  const auto& [dtype, heads, groups, d, lengths] = info.param;
+  return fmt::format("{}_H{}_G{}_D{}_N{}", name_of(dtype), heads, groups, d,
+                     std::accumulate(lengths.begin(), lengths.end(), 0));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Shapes, AttentionKernels,
     testing::Values(Parameters{DType::kBF16, 2, 1, 64, kAroundTiles}, Parameters{DType::kBF16, 1, 1, 64, kMeeting},
@@ -171,11 +177,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Parameters{DType::kF32, 2, 1, 96, kLong}, Parameters{DType::kF32, 2, 1, 128, kShort},
                     Parameters{DType::kF32, 2, 1, 256, kShort}, Parameters{DType::kF32, 1, 1, 40, kAroundTiles},
                     Parameters{DType::kF32, 1, 1, 8, {1}}),
-    [](const auto& info) {
-      const auto& [dtype, heads, groups, d, lengths] = info.param;
-      return fmt::format("{}_H{}_G{}_D{}_N{}", name_of(dtype), heads, groups, d,
-                         std::accumulate(lengths.begin(), lengths.end(), 0));
-    });
+    name_of_case);
 
 TEST(AttentionKernelsBits, DoNotDependOnTheOrderOfThreadsAndBlocks) {
   for (const DType dtype : {DType::kBF16, DType::kF32}) {

@@ -62,17 +62,27 @@ class DeafStream final : public StreamDecorator {
   Event late_{};
 };
 
-// Begins without waiting for what it should come after.
+// Begins without waiting for what it should come after. That has happened when the host has waited, as above.
 class HastyCommunicator final : public CommunicatorDecorator {
  public:
   using CommunicatorDecorator::CommunicatorDecorator;
-  Event all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets, Event) override {
+  Event all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets, Event after) override {
+    late_.push_back(after);
     return CommunicatorDecorator::all_gather(out, mine, offsets, {});
   }
   Event all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
-                   std::span<const std::size_t> send, Event) override {
+                   std::span<const std::size_t> send, Event after) override {
+    late_.push_back(after);
     return CommunicatorDecorator::all_to_all(out, receive, in, send, {});
   }
+  void synchronize(Event event) override {
+    CommunicatorDecorator::synchronize(event);
+    for (const Event& late : std::exchange(late_, {}))
+      if (late.stream != nullptr) late.stream->synchronize(late);
+  }
+
+ private:
+  std::vector<Event> late_;
 };
 
 TEST_F(MissingWait, WithoutOneTheDawdlingRunIsRight) {

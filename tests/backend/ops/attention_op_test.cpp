@@ -91,15 +91,17 @@ TEST_P(Attention, BackwardIsTheDerivative) {
   EXPECT_LE(off(run.dv, want.dv, run.s, inner.dv), 1.0);
 }
 
+std::string name_of_case(const testing::TestParamInfo<std::tuple<DType, int, int, int>>& info) {
+  const auto [dtype, heads, groups, d] = info.param;
+  return fmt::format("{}_H{}_G{}_D{}", name_of(dtype), heads, groups, d);
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
                          testing::Values(std::tuple{DType::kF32, 3, 1, 64}, std::tuple{DType::kBF16, 3, 1, 64},
                                          std::tuple{DType::kF16, 3, 1, 64}, std::tuple{DType::kF16, 2, 2, 96},
                                          std::tuple{DType::kF32, 2, 2, 96}, std::tuple{DType::kBF16, 2, 2, 128},
                                          std::tuple{DType::kF32, 6, 2, 8}, std::tuple{DType::kF32, 1, 1, 40}),
-                         [](const auto& info) {
-                           const auto [dtype, heads, groups, d] = info.param;
-                           return fmt::format("{}_H{}_G{}_D{}", name_of(dtype), heads, groups, d);
-                         });
+                         name_of_case);
 
 TEST(AttentionBackward, AgreesWithCentralDifferencesOfTheForward) {
   Device& device = device_under_test();

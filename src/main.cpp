@@ -64,6 +64,7 @@ void check_command(const Verbs& verbs, int argc, char** argv) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): options that are defined wrongly end the program
 int main(int argc, char** argv) {
   CLI::App app("LoRA fine-tuning of large language models on home machines", "shardlora");
   app.require_subcommand(1);

@@ -46,7 +46,6 @@ std::vector<Piece> pieces_of(const BaseModel& base, const std::vector<Source>& s
     const ParamSpec& param = *sources[i].param;
     const std::int64_t length = row_length(param.shape), grain = encode_grain(param.format);
     DCHECK(length > 0 && grain > 0, "{} has rows of {} values", param.name, length);
-    // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a greatest common divisor of numbers above 0 is one
     const std::int64_t together = std::lcm(base.row_grain(sources[i].name, param), grain / std::gcd(grain, length));
     const std::int64_t rows = std::max<std::int64_t>(1, kPieceValues / (together * length)) * together;
     for (std::int64_t row = 0; row < param.shape[0]; row += rows)

@@ -142,8 +142,7 @@ void Job::start(int rank, const Launch& launch, int port) {
 void Job::become_rank(int rank, const Launch& launch, int port, int out, int err) {
   setpgid(0, 0);
   if (rank > 0) {
-    const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    dup2(nothing, STDIN_FILENO);
+    if (const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC); nothing >= 0) dup2(nothing, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
   }
@@ -254,7 +253,8 @@ Launch parse_launch(const std::vector<std::string>& arguments) {
                       arguments[i]));
     }
     if (!has_value) {
-      if (++i == arguments.size() || arguments[i] == "--") throw UsageError(fmt::format("{} needs a number", option));
+      ++i;
+      if (i == arguments.size() || arguments[i] == "--") throw UsageError(fmt::format("{} needs a number", option));
       value = arguments[i];
     }
     if (option == "--nproc-per-node")

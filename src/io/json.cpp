@@ -51,6 +51,7 @@ class Builder : public nlohmann::json_sax<Json> {
       : text_(text), what_(what), at_(text.data()), large_integers_(large_integers) {}
 
   Json build() {
+    // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the other Position is the end
     Json::sax_parse(Position(text_.data(), &at_), Position(text_.data() + text_.size(), &at_), this);
     return std::move(root_);
   }

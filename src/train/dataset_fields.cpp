@@ -17,7 +17,7 @@ Field text(std::string name, std::string DatasetSource::* member) {
 }
 
 // Keys of axolotl that ask for nothing with these words.
-Field harmless(std::string name, std::vector<std::string> words, std::string advice) {
+Field harmless(std::string name, const std::vector<std::string>& words, const std::string& advice) {
   return {std::move(name),
           {},
           [=](DatasetSource&, const ConfigValue& v) {

@@ -114,7 +114,7 @@ Recipe load_recipe(const std::string& path, const std::vector<std::string>& over
   settle_format(draft, keys, path);
   settle_dtype(draft, keys);
   check_together(draft, keys);
-  return draft;
+  return static_cast<Recipe&&>(draft);
 }
 
 namespace {

@@ -52,7 +52,7 @@ Field number(std::string name, T Recipe::* member, double min, double max, Names
 }
 
 template <typename T>
-Field choice(std::string name, T Recipe::* member, Choices<T> choices, Names aliases = {}) {
+Field choice(std::string name, T Recipe::* member, const Choices<T>& choices, Names aliases = {}) {
   return {std::move(name), std::move(aliases),
           [=](RecipeDraft& r, const ConfigValue& v) { r.*member = to_choice(v, choices); },
           [=](const RecipeDraft& r) { return choice_name(r.*member, choices); }};
@@ -66,8 +66,7 @@ Field bytes(std::string name, std::uint64_t Recipe::* member) {
 }
 
 // Only one value means something in this version; `others` are words of other trainers that get this advice.
-Field only(std::string name, Names accepted, std::string what, Names aliases = {}) {
-  const std::string written = accepted.front();
+Field only(std::string name, Names accepted, const std::string& what, Names aliases = {}) {
   return {std::move(name), std::move(aliases),
           [=](RecipeDraft&, const ConfigValue& v) {
             const std::string word = to_text(v);
@@ -76,7 +75,7 @@ Field only(std::string name, Names accepted, std::string what, Names aliases = {
             }
             expected(v, what);
           },
-          [=](const RecipeDraft&) { return written; }};
+          [written = accepted.front()](const RecipeDraft&) { return written; }};
 }
 
 Field sources(std::string name, std::vector<DatasetSource> Recipe::* member) {

@@ -15,7 +15,7 @@ struct Geometry {
 };
 
 template <Down kDown, int D>
-__global__ void __launch_bounds__(kPlainThreads) attention_backward_f32_kernel(const AttentionBackward<float> x) {
+__global__ void __launch_bounds__(kPlainThreads, 3) attention_backward_f32_kernel(const AttentionBackward<float> x) {
   constexpr int kWarpRows = Geometry<D>::kWarpRows, kRows = Geometry<D>::kRows;
   constexpr bool kKeys = kDown == Down::kKeys;
   const AttentionSizes& z = x.sizes;

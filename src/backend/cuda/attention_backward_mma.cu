@@ -15,7 +15,8 @@ namespace {
 template <int D>
 struct Geometry {
   static constexpr int kWarpsAcross = D > 128 ? 2 : 1, kColumns = D / kWarpsAcross;
-  static constexpr int kRows = kMmaThreads / 32 / kWarpsAcross * 16, kAcross = 32;
+  static constexpr int kRows = kMmaThreads / 32 / kWarpsAcross * 16;
+  static constexpr int kAcross = D > (kCopiesThroughRegisters ? 96 : 128) ? 16 : 32;
   static constexpr std::size_t kSharedBytes = 2 * (kRows + kAcross) * D * 2;
 };
 

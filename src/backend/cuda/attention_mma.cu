@@ -13,7 +13,7 @@ namespace {
 
 template <int D>
 struct Geometry {
-  static constexpr int kQueries = 64, kKeys = D > 128 ? 32 : 64;
+  static constexpr int kQueries = 64, kKeys = D <= 128 ? 64 : kCopiesThroughRegisters ? 16 : 32;
   static constexpr std::size_t kSharedBytes = (kQueries + 2 * kKeys) * D * 2;
 };
 
@@ -57,7 +57,7 @@ __device__ __forceinline__ void softmax_step(Running& run, float (&s)[kTiles][4]
 }
 
 template <typename T, int D>
-__global__ void __launch_bounds__(kMmaThreads, D > 128 ? 2 : 3) attention_kernel(const AttentionForward<T> x) {
+__global__ void __launch_bounds__(kMmaThreads, D > 96 ? 2 : 3) attention_kernel(const AttentionForward<T> x) {
   using G = Geometry<D>;
   const AttentionSizes& z = x.sizes;
   const SharedTile<T, D> queries{dynamic_shared<T>()}, keys{queries.data + G::kQueries * D},

@@ -9,6 +9,14 @@ namespace shardlora::cuda {
 
 inline constexpr int kMmaThreads = 128;
 
+// Turing copies into shared memory through registers, and a wide head leaves none: what it reads comes in lower tiles.
+// (The host, which sizes shared memory, sees the larger ones.)
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+inline constexpr bool kCopiesThroughRegisters = true;
+#else
+inline constexpr bool kCopiesThroughRegisters = false;
+#endif
+
 // Rows of D values in chunks of 16 bytes. A row's chunks are stored crosswise inside every 8 (or 4) of them, so that 8
 // rows of one column of chunks lie in 8 different groups of banks.
 template <typename T, int D>
@@ -33,7 +41,7 @@ __device__ __forceinline__ void begin_loading(SharedTile<T, D> tile, const T* fr
   const int first = static_cast<int>(threadIdx.x) / kChunks, index = static_cast<int>(threadIdx.x) % kChunks;
   if (first >= kAtOnce) return;
   from += first * stride + index * 8;
-#pragma unroll 4
+#pragma unroll(kCopiesThroughRegisters ? 1 : 4)
   for (int row = 0; row < kRows; row += kAtOnce, from += kAtOnce * stride)
     copy_16_async(tile.chunk(row + first, index / 2, index % 2), from, row + first < rows && index * 8 < d);
 }
@@ -46,7 +54,7 @@ __device__ __forceinline__ void row_products(float (&s)[kRows / 8][4], SharedTil
 #pragma unroll
   for (auto& tile : s)
     for (float& value : tile) value = 0.0F;
-#pragma unroll
+#pragma unroll 4  // unrolled further, loads run so far ahead that registers spill
   for (int step = 0; step < D / 16; ++step) {
     unsigned left[4];
     load_matrices(left, a.chunk(a_row + lane % 16, step, lane / 16));

@@ -17,18 +17,27 @@ struct Measurement {
   double of_ceiling = 0;    // rate / the machine's measured ceiling of that kind; 0: this is the ceiling, or has none
 };
 
+// What ops are measured at; as it stands, those of an 8B model's layer.
+struct OpShapes {
+  std::int64_t tokens = 2048, hidden = 4096, wide = 14336, heads = 32, groups = 8, head = 128, vocabulary = 128256,
+               chunk = 512, rank = 16;
+  std::int64_t adapter = 1 << 25;  // values of AdamW
+  std::size_t copied = std::size_t{1} << 30;
+  std::int64_t square = 8192;  // rows and columns of the product that is the ceiling
+};
+
 // What the machine can do, measured first.
 struct Ceilings {
   double copy_gb_per_s = 0;       // bytes read and written
-  double matmul_tflop_per_s = 0;  // 8192^3, the compute dtype
+  double matmul_tflop_per_s = 0;  // the compute dtype
 };
 
 // Median over `rounds` of submitting `work` and waiting for it; each round repeats it so often that waiting is nothing.
 double median_milliseconds(Device& device, const std::function<void()>& work, int rounds = 7);
 
-Ceilings measure_ceilings(Device& device, DType dtype, std::vector<Measurement>& out);
-// Every op at the shapes of an 8B model and 2,048 tokens.
-void measure_ops(Device& device, DType dtype, const Ceilings& ceilings, std::vector<Measurement>& out);
+Ceilings measure_ceilings(Device& device, DType dtype, const OpShapes& s, std::vector<Measurement>& out);
+void measure_ops(Device& device, DType dtype, const OpShapes& s, const Ceilings& ceilings,
+                 std::vector<Measurement>& out);
 
 struct StepSettings {
   std::string name;

@@ -78,17 +78,16 @@ double median_milliseconds(Device& device, const std::function<void()>& work, in
   return times[static_cast<std::size_t>(rounds / 2)];
 }
 
-Ceilings measure_ceilings(Device& device, DType dtype, std::vector<Measurement>& out) {
+Ceilings measure_ceilings(Device& device, DType dtype, const OpShapes& s, std::vector<Measurement>& out) {
   Ceilings ceilings;
   {
-    constexpr std::size_t kBytes = std::size_t{1} << 30;
-    const Buffer from = device.allocate(kBytes, Tier::kDevice, Purpose::kWorkspace),
-                 to = device.allocate(kBytes, Tier::kDevice, Purpose::kWorkspace);
+    const Buffer from = device.allocate(s.copied, Tier::kDevice, Purpose::kWorkspace),
+                 to = device.allocate(s.copied, Tier::kDevice, Purpose::kWorkspace);
     const double ms =
-        median_milliseconds(device, [&] { device.copy(to.data(), from.data(), kBytes, device.compute()); });
-    ceilings.copy_gb_per_s = 2.0 * static_cast<double>(kBytes) / ms / 1e6;
-    out.push_back({"copy of 1 GiB", ms, ceilings.copy_gb_per_s, "GB/s", 0});
-    const Buffer pinned = device.allocate(kBytes / 4, Tier::kPinned, Purpose::kWorkspace);
+        median_milliseconds(device, [&] { device.copy(to.data(), from.data(), s.copied, device.compute()); });
+    ceilings.copy_gb_per_s = 2.0 * static_cast<double>(s.copied) / ms / 1e6;
+    out.push_back({fmt::format("copy of {} MiB", s.copied >> 20), ms, ceilings.copy_gb_per_s, "GB/s", 0});
+    const Buffer pinned = device.allocate(s.copied / 4, Tier::kPinned, Purpose::kWorkspace);
     for (const bool up : {true, false}) {
       const double link = median_milliseconds(device, [&] {
         device.copy(up ? to.data() : pinned.data(), up ? pinned.data() : from.data(), pinned.bytes(), device.compute());
@@ -98,49 +97,47 @@ Ceilings measure_ceilings(Device& device, DType dtype, std::vector<Measurement>&
     }
   }
   Pool pool(device);
-  constexpr std::int64_t kSize = 8192;
-  const Tensor a = pool.random(dtype, {kSize, kSize}), b = pool.random(dtype, {kSize, kSize}),
-               y = pool.empty(dtype, {kSize, kSize});
+  const Tensor a = pool.random(dtype, {s.square, s.square}), b = pool.random(dtype, {s.square, s.square}),
+               y = pool.empty(dtype, {s.square, s.square});
   const double ms =
       median_milliseconds(device, [&] { device.ops().matmul(y, a, Op::kNone, b, Op::kTranspose, Accumulate::kNo); });
-  ceilings.matmul_tflop_per_s = 2.0 * kSize * kSize * kSize / ms / 1e9;
-  out.push_back({"product 8192^3", ms, ceilings.matmul_tflop_per_s, "TFLOP/s", 0});
+  ceilings.matmul_tflop_per_s = 2.0 * std::pow(static_cast<double>(s.square), 3) / ms / 1e9;
+  out.push_back({fmt::format("product {0} x {0} x {0}", s.square), ms, ceilings.matmul_tflop_per_s, "TFLOP/s", 0});
   return ceilings;
 }
 
-void measure_ops(Device& device, DType dtype, const Ceilings& ceilings, std::vector<Measurement>& out) {
-  constexpr std::int64_t kTokens = 2048, kHidden = 4096, kWide = 14336, kHeads = 32, kGroups = 8, kHead = 128,
-                         kVocabulary = 128256, kChunk = 512, kRank = 16;
+void measure_ops(Device& device, DType dtype, const OpShapes& s, const Ceilings& ceilings,
+                 std::vector<Measurement>& out) {
   Ops& ops = device.ops();
-  const auto memory = [&](const char* name, double bytes, const std::function<void()>& work) {
+  const auto memory = [&](std::string name, double bytes, const std::function<void()>& work) {
     const double ms = median_milliseconds(device, work), rate = bytes / ms / 1e6;
-    out.push_back({name, ms, rate, "GB/s", rate / ceilings.copy_gb_per_s});
+    out.push_back({std::move(name), ms, rate, "GB/s", rate / ceilings.copy_gb_per_s});
   };
-  const auto math = [&](const char* name, double flops, const std::function<void()>& work) {
+  const auto math = [&](std::string name, double flops, const std::function<void()>& work) {
     const double ms = median_milliseconds(device, work), rate = flops / ms / 1e9;
-    out.push_back({name, ms, rate, "TFLOP/s", rate / ceilings.matmul_tflop_per_s});
+    out.push_back({std::move(name), ms, rate, "TFLOP/s", rate / ceilings.matmul_tflop_per_s});
   };
   Pool pool(device);
-  const Tensor x = pool.random(dtype, {kTokens, kHidden}), y = pool.random(dtype, {kTokens, kHidden}),
-               dx = pool.random(dtype, {kTokens, kHidden});
-  const Tensor wide = pool.random(dtype, {kTokens, kWide}), up = pool.random(dtype, {kTokens, kWide}),
-               dwide = pool.random(dtype, {kTokens, kWide});
-  const Tensor w = pool.random(dtype, {kWide, kHidden}), norm = pool.random(DType::kF32, {kHidden}),
-               inv_rms = pool.random(DType::kF32, {kTokens});
-  const Tensor a = pool.random(dtype, {kRank, kHidden}), xa = pool.random(dtype, {kTokens, kRank}),
-               da = pool.empty(DType::kF32, {kRank, kHidden});
+  const Tensor x = pool.random(dtype, {s.tokens, s.hidden}), y = pool.random(dtype, {s.tokens, s.hidden}),
+               dx = pool.random(dtype, {s.tokens, s.hidden});
+  const Tensor wide = pool.random(dtype, {s.tokens, s.wide}), up = pool.random(dtype, {s.tokens, s.wide}),
+               dwide = pool.random(dtype, {s.tokens, s.wide});
+  const Tensor w = pool.random(dtype, {s.wide, s.hidden}), norm = pool.random(DType::kF32, {s.hidden}),
+               inv_rms = pool.random(DType::kF32, {s.tokens});
+  const Tensor a = pool.random(dtype, {s.rank, s.hidden}), xa = pool.random(dtype, {s.tokens, s.rank}),
+               da = pool.empty(DType::kF32, {s.rank, s.hidden});
 
-  const auto elements = static_cast<double>(kTokens * kHidden);
+  const auto elements = static_cast<double>(s.tokens * s.hidden);
   {
     const Format nf4{Codec::kNF4, 64, true};
-    PackedTensor packed{nf4, {kWide, kHidden}, {}};
-    const SectionBytes sizes = section_bytes(nf4, kWide * kHidden);
+    PackedTensor packed{nf4, {s.wide, s.hidden}, {}};
+    const SectionBytes sizes = section_bytes(nf4, s.wide * s.hidden);
     double bytes = static_cast<double>(w.bytes());
-    for (std::size_t s = 0; s < kSections; ++s) {
-      packed.sections[s] = pool.random(DType::kF32, {static_cast<std::int64_t>(sizes[s] / 4 + 1)}).data;
-      bytes += static_cast<double>(sizes[s]);
+    for (std::size_t i = 0; i < kSections; ++i) {
+      packed.sections[i] = pool.random(DType::kF32, {static_cast<std::int64_t>(sizes[i] / 4 + 1)}).data;
+      bytes += static_cast<double>(sizes[i]);
     }
-    memory("dequantize NF4 14336 x 4096", bytes, [&] { ops.dequantize(w, packed); });
+    memory(fmt::format("dequantize NF4 {} x {}", s.wide, s.hidden), bytes, [&] { ops.dequantize(w, packed); });
   }
   memory("rms_norm", bytes_of({x, y}), [&] { ops.rms_norm(y, inv_rms, x, norm, 1e-5F); });
   memory("rms_norm_backward", bytes_of({x, y, dx}),
@@ -150,47 +147,58 @@ void measure_ops(Device& device, DType dtype, const Ceilings& ceilings, std::vec
          [&] { ops.swiglu_backward(dwide, up, dwide, wide, up); });
   memory("add", bytes_of({x, y, dx}), [&] { ops.add(dx, x, y); });
   {
-    std::vector<std::int32_t> positions(kTokens), tokens(kTokens);
-    for (std::int32_t i = 0; i < kTokens; ++i) positions[static_cast<std::size_t>(i)] = i;
-    for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i * 61 % 32000);
-    const Tensor at = pool.ints(positions), ids = pool.ints(tokens), table = pool.random(dtype, {32000, kHidden}),
-                 frequencies = pool.random(DType::kF32, {kHead / 2});
-    memory("rope", 2 * bytes_of({x}), [&] { ops.rope(x.view({kTokens, kHeads, kHead}), at, frequencies, 1.0F); });
+    const auto rows = static_cast<std::size_t>(std::min<std::int64_t>(s.vocabulary, 32000));
+    std::vector<std::int32_t> positions(static_cast<std::size_t>(s.tokens)), tokens(positions.size());
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      positions[i] = static_cast<std::int32_t>(i);
+      tokens[i] = static_cast<std::int32_t>(i * 61 % rows);
+    }
+    const Tensor at = pool.ints(positions), ids = pool.ints(tokens),
+                 table = pool.random(dtype, {static_cast<std::int64_t>(rows), s.hidden}),
+                 frequencies = pool.random(DType::kF32, {s.head / 2});
+    memory("rope", 2 * bytes_of({x}), [&] { ops.rope(x.view({s.tokens, s.heads, s.head}), at, frequencies, 1.0F); });
     memory("embed", 2 * bytes_of({x}), [&] { ops.embed(y, ids, table); });
   }
   {
-    const Tensor logits = pool.random(DType::kF32, {kChunk, kVocabulary}),
-                 dlogits = pool.empty(dtype, {kChunk, kVocabulary}), losses = pool.empty(DType::kF32, {kChunk});
-    const Tensor targets = pool.ints(std::vector<std::int32_t>(kChunk, 7));
-    memory("cross_entropy 512 x 128256", bytes_of({logits, dlogits}),
+    const Tensor logits = pool.random(DType::kF32, {s.chunk, s.vocabulary}),
+                 dlogits = pool.empty(dtype, {s.chunk, s.vocabulary}), losses = pool.empty(DType::kF32, {s.chunk});
+    const Tensor targets = pool.ints(std::vector<std::int32_t>(static_cast<std::size_t>(s.chunk), 7));
+    memory(fmt::format("cross_entropy {} x {}", s.chunk, s.vocabulary), bytes_of({logits, dlogits}),
            [&] { ops.cross_entropy(losses, dlogits, logits, targets, 1e-3F); });
   }
   {
-    constexpr std::int64_t kAdapter = 1 << 25;
-    const Tensor master = pool.random(DType::kF32, {kAdapter}), m = pool.random(DType::kF32, {kAdapter}),
-                 v = pool.random(DType::kF32, {kAdapter}), g = pool.random(DType::kF32, {kAdapter});
+    const Tensor master = pool.random(DType::kF32, {s.adapter}), m = pool.random(DType::kF32, {s.adapter}),
+                 v = pool.random(DType::kF32, {s.adapter}), g = pool.random(DType::kF32, {s.adapter});
     ops.zero(v);
     memory("adamw", 7.0 * static_cast<double>(master.bytes()),
            [&] { ops.adamw(master, m, v, g, adamw_step({}, 1e-4, 3), 1.0F); });
   }
-  const double product = 2.0 * elements * kWide, adapter = 2.0 * elements * kRank;
+  const double product = 2.0 * elements * static_cast<double>(s.wide),
+               adapter = 2.0 * elements * static_cast<double>(s.rank);
   math("x w^T (up projection)", product, [&] { ops.matmul(wide, x, Op::kNone, w, Op::kTranspose, Accumulate::kNo); });
   math("dy w (its input's gradient)", product,
        [&] { ops.matmul(dx, wide, Op::kNone, w, Op::kNone, Accumulate::kYes); });
-  math("x a^T (adapter, rank 16)", adapter, [&] { ops.matmul(xa, x, Op::kNone, a, Op::kTranspose, Accumulate::kNo); });
+  math(fmt::format("x a^T (adapter, rank {})", s.rank), adapter,
+       [&] { ops.matmul(xa, x, Op::kNone, a, Op::kTranspose, Accumulate::kNo); });
   math("da (weight gradient)", adapter, [&] {
     const WeightGradient job{da, xa, x};
     ops.weight_gradients({&job, 1});
   });
   {
-    const Tensor q = pool.random(dtype, {kTokens, kHeads, kHead}), k = pool.random(dtype, {kTokens, kGroups, kHead}),
-                 v = pool.random(dtype, {kTokens, kGroups, kHead}), o = pool.empty(dtype, {kTokens, kHeads, kHead}),
-                 d_o = pool.random(dtype, {kTokens, kHeads, kHead}), dq = pool.empty(dtype, {kTokens, kHeads, kHead}),
-                 dk = pool.empty(dtype, {kTokens, kGroups, kHead}), dv = pool.empty(dtype, {kTokens, kGroups, kHead}),
-                 lse = pool.empty(DType::kF32, {kHeads, kTokens}), delta = pool.empty(DType::kF32, {kHeads, kTokens});
-    const Tensor bounds = pool.ints({0, static_cast<std::int32_t>(kTokens)});
-    const float scale = 1.0F / std::sqrt(static_cast<float>(kHead));
-    const double scores = static_cast<double>(kTokens) * kTokens / 2 * kHead * kHeads * 2;  // one product, causal
+    const Tensor q = pool.random(dtype, {s.tokens, s.heads, s.head}),
+                 k = pool.random(dtype, {s.tokens, s.groups, s.head}),
+                 v = pool.random(dtype, {s.tokens, s.groups, s.head}),
+                 o = pool.empty(dtype, {s.tokens, s.heads, s.head}),
+                 d_o = pool.random(dtype, {s.tokens, s.heads, s.head}),
+                 dq = pool.empty(dtype, {s.tokens, s.heads, s.head}),
+                 dk = pool.empty(dtype, {s.tokens, s.groups, s.head}),
+                 dv = pool.empty(dtype, {s.tokens, s.groups, s.head}),
+                 lse = pool.empty(DType::kF32, {s.heads, s.tokens}),
+                 delta = pool.empty(DType::kF32, {s.heads, s.tokens});
+    const Tensor bounds = pool.ints({0, static_cast<std::int32_t>(s.tokens)});
+    const float scale = 1.0F / std::sqrt(static_cast<float>(s.head));
+    const double scores =
+        std::pow(static_cast<double>(s.tokens), 2) * static_cast<double>(s.head * s.heads);  // one product, causal
     math("attention", 2 * scores, [&] { ops.attention(o, lse, q, k, v, bounds, scale); });
     math("attention_backward", 5 * scores,
          [&] { ops.attention_backward(dq, dk, dv, delta, d_o, o, lse, q, k, v, bounds, scale); });

@@ -1,17 +1,18 @@
 // The real SmolLM2-135M-Instruct, unquantised in f32, against transformers on the same GGUF
-// (scripts/goldens/smollm2.py).
+// (scripts/goldens/smollm2.py); on the device that the test program is linked with.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "backend/cpu/cpu_device.h"
+#include "base/parallel.h"
 #include "checkpoint/base_model.h"
 #include "checkpoint/pack_unit.h"
 #include "comm/single_rendezvous.h"
 #include "generate/generator.h"
 #include "io/json.h"
 #include "io/test_model.h"
+#include "train/device_of_rank.h"
 #include "train/forward_pass.h"
 #include "train/step.h"
 
@@ -30,12 +31,15 @@ struct RealModel {
     model = make_model(*device, base.config(), {f32, f32}, nullptr, DType::kF32);
     base.check(*model);
     store = std::make_unique<ParamStore>(*device, 0, 1, model->units(), Residence{});
-    for (std::size_t u = 0; u < store->units(); ++u)
-      pack_unit(base, *model, u, store->layout(u), {store->frozen(u), store->layout(u).frozen_bytes()});
+    for (std::size_t u = 0; u < store->units(); ++u) {
+      std::vector<std::byte> flat(store->layout(u).frozen_bytes());
+      pack_unit(base, *model, u, store->layout(u), flat);
+      store->scatter_frozen(u, 0, pinned_copy(*device, flat).data(), *reductions);
+    }
   }
   BaseModel base;
   SingleRendezvous rendezvous;
-  std::unique_ptr<Device> device = make_cpu_device();
+  std::unique_ptr<Device> device = make_device_of_rank({.threads = available_processors()}, rendezvous);
   std::unique_ptr<Communicator> gathers = rendezvous.make_communicator(*device, "gathers");
   std::unique_ptr<Communicator> reductions = rendezvous.make_communicator(*device, "reductions");
   std::unique_ptr<Model> model;

@@ -50,7 +50,7 @@ function(shardlora_gpu_backends)
   add_library(shardlora_kernels OBJECT ${SHARDLORA_KERNELS})
   target_include_directories(shardlora_kernels PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_compile_options(shardlora_kernels PRIVATE --expt-relaxed-constexpr -diag-suppress 554 -DFMT_USE_CONSTEXPR=1
-                         -Xcompiler -Wall,-Wextra)
+                         -Xcompiler -Wall,-Wextra,-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
   add_library(shardlora_cuda OBJECT ${SHARDLORA_GPU_SOURCES})
   target_link_libraries(shardlora_cuda PUBLIC shardlora_comm shardlora_kernels CUDA::cudart_static)
   target_sources(shardlora_cuda INTERFACE $<TARGET_OBJECTS:shardlora_kernels>)

@@ -6,7 +6,8 @@ endif()
 
 add_library(shardlora_flags INTERFACE)
 # -ffp-contract=off: a product and a sum round twice everywhere, so a change of inlining cannot change bits.
-target_compile_options(shardlora_flags INTERFACE -Wall -Wextra -Wconversion -Werror -march=${CPU_ARCH} -ffp-contract=off)
+target_compile_options(shardlora_flags INTERFACE -Wall -Wextra -Wconversion -Werror -march=${CPU_ARCH} -ffp-contract=off
+  -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 # gcc 12 sees overlaps and overruns in its own std::string (GCC bugs 105329, 105651); the sanitizer runs look for real ones.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(shardlora_flags INTERFACE -Wno-restrict -Wno-array-bounds)
@@ -29,6 +30,7 @@ function(shardlora_folder name)
   if(sources)
     add_library(shardlora_${name} STATIC ${sources})
     target_link_libraries(shardlora_${name} PUBLIC shardlora_flags ${ARG_LINK})
+    set_property(GLOBAL APPEND PROPERTY SHARDLORA_FOLDERS shardlora_${name})
   else()
     add_library(shardlora_${name} INTERFACE)
     target_link_libraries(shardlora_${name} INTERFACE shardlora_flags ${ARG_LINK})

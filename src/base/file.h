@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+struct sha256_ctx;  // nettle's
+
 namespace shardlora {
 
 // A file open for reading. Reads carry their own offset, so any number of threads may read at once.
@@ -45,12 +47,13 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
 class Sha256 {
  public:
   Sha256();
+  ~Sha256();
   void add(std::span<const std::byte> bytes);
   void add(std::string_view text) { add(std::as_bytes(std::span(text))); }
   std::string hex();  // 64 lower-case hexadecimal digits; call once, at the end
 
  private:
-  std::unique_ptr<void, void (*)(void*)> context_;
+  std::unique_ptr<sha256_ctx> context_;
 };
 
 std::string sha256_of_file(const std::filesystem::path& path);

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <openssl/evp.h>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -41,13 +40,7 @@ std::string utf8(std::uint32_t c) {
   return {static_cast<char>(0xF0 | (c >> 18)), tail(12), tail(6), tail(0)};
 }
 
-std::string first_digits_of_sha256(const std::string& bytes) {
-  unsigned char digest[32];
-  EVP_Digest(bytes.data(), bytes.size(), digest, nullptr, EVP_sha256(), nullptr);
-  std::string text;
-  for (int i = 0; i < 8; ++i) text += fmt::format("{:02x}", digest[i]);
-  return text;
-}
+std::string first_digits_of_sha256(const std::string& bytes) { return sha256_of(bytes).substr(0, 16); }
 
 TEST(PreTokenizer, CutsAsGpt2Does) {
   EXPECT_THAT(words("gpt-2", "I'm  here 2024!\n\n x"),

@@ -1,7 +1,6 @@
 // Whole templates: the named ones and those of tests/data/chat/templates.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <openssl/sha.h>
 
 #include <filesystem>
 #include <fstream>
@@ -25,13 +24,7 @@ using ::testing::ThrowsMessage;
 
 ordered_json read(const std::string& path) { return ordered_json::parse(std::ifstream(path)); }
 
-std::string digest(const std::string& text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> hash{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
-  std::string out;
-  for (std::size_t i = 0; i < 6; ++i) out += fmt::format("{:02x}", hash[i]);
-  return out;
-}
+std::string digest(const std::string& text) { return sha256_of(text).substr(0, 12); }
 
 TEST(Templates, RenderEveryConversationAsJinjaDoes) {
   const ordered_json cases = read(TEST_DATA "/chat/conversations.json");

@@ -1,12 +1,12 @@
 // Laws of the codecs, and vectors of the reference notes.
 #include <gtest/gtest.h>
-#include <openssl/sha.h>
 
 #include <cmath>
 #include <limits>
 #include <random>
 #include <vector>
 
+#include "base/file.h"
 #include "quant/nf4.h"
 #include "quant/packed.h"
 
@@ -106,11 +106,9 @@ TEST(Nf4, HasTheBytesThatItsFormatSays) {
 }
 
 TEST(DynamicMap, HasTheBytesOfTheFormat) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(kDynamicMap.data()), sizeof(kDynamicMap), digest.data());
-  std::string hex;
-  for (const unsigned char byte : digest) hex += fmt::format("{:02x}", byte);
-  EXPECT_EQ(hex, "dad4c269c3243d1705f6b979dccb61efb8d1074812ecf8d79255a82f60671763");
+  Sha256 digest;
+  digest.add(std::as_bytes(std::span(kDynamicMap)));
+  EXPECT_EQ(digest.hex(), "dad4c269c3243d1705f6b979dccb61efb8d1074812ecf8d79255a82f60671763");
 }
 
 TEST(DynamicMap, EncodesEveryLevelToItsOwnCode) {

@@ -74,6 +74,8 @@ class LayerStreamer {
   Lease borrow(std::size_t unit);
   // Takes the lease back and sends its gradients to their owners.
   void reduce(Lease lease, GradientPart part = GradientPart::kFirst);
+  // Throws what failed on a unit's way here. What was computed with units counts only when this was called after it.
+  void check() { gathers_.synchronize({}); }
 
  private:
   friend class Lease;

@@ -73,7 +73,7 @@ void ParamStore::gather_trainable(std::size_t unit, float* elements, Communicato
   const Buffer staging = device_.allocate(bytes, Tier::kPinned, Purpose::kCommunication);
   std::vector<std::size_t> offsets = u.element_cuts;
   for (std::size_t& o : offsets) o *= sizeof(float);
-  device_.compute().wait(comm.all_gather(whole.data(), u.share.master.data, offsets, device_.compute().record()));
+  comm.synchronize(comm.all_gather(whole.data(), u.share.master.data, offsets, device_.compute().record()));
   device_.copy(staging.data(), whole.data(), bytes, device_.compute());
   device_.compute().synchronize();
   std::memcpy(elements, staging.data(), bytes);

@@ -26,23 +26,23 @@ double peak_resident_bytes() {
   return static_cast<double>(usage.ru_maxrss) * 1024.0;
 }
 
-// What ranks tell each other after a step.
+// What ranks tell each other in a step.
 struct RankStatus {
   bool stop = false;                                   // any rank got a signal
   std::vector<std::int64_t> device_bytes, host_bytes;  // peaks, by rank
-};
 
-RankStatus exchange_status(Ranks& ranks) {
-  const auto device = static_cast<double>(ranks.device->memory(Tier::kDevice).total_peak);
-  RankStatus status;
-  for (const std::vector<double>& mine :
-       ranks.exchange({stop_requested() ? 1.0 : 0.0, device, peak_resident_bytes()})) {
-    status.stop = status.stop || mine[0] > 0;
-    status.device_bytes.push_back(static_cast<std::int64_t>(mine[1]));
-    status.host_bytes.push_back(static_cast<std::int64_t>(mine[2]));
+  static RankNumbers of(const Ranks& ranks) {
+    return {stop_requested() ? 1.0 : 0.0, static_cast<double>(ranks.device->memory(Tier::kDevice).total_peak),
+            peak_resident_bytes()};
   }
-  return status;
-}
+  explicit RankStatus(const std::vector<RankNumbers>& all) {
+    for (const RankNumbers& mine : all) {
+      stop = stop || mine[0] > 0;
+      device_bytes.push_back(static_cast<std::int64_t>(mine[1]));
+      host_bytes.push_back(static_cast<std::int64_t>(mine[2]));
+    }
+  }
+};
 
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
@@ -84,7 +84,7 @@ class Run {
       const StepBatch batch = steps_->at(s - 1);
       const StepResult result = step(s, batch, adamw_step(adamw, rate, updates + 1));
       updates += result.updated ? 1 : 0;
-      const RankStatus status = exchange_status(ranks_);
+      const RankStatus status(result.numbers);
       if (directory_) {
         const double tokens_per_second = progress.step_done(s, result.tokens, result.loss, rate);
         nlohmann::ordered_json metrics{{"step", s},
@@ -208,7 +208,7 @@ class Run {
       std::optional<PhiloxKey> noise;
       if (lora_.dropout > 0 || recipe_.neftune_noise_alpha > 0)
         noise = noise_key(recipe_.seed, static_cast<std::uint32_t>(batch.epoch));
-      return step_->run(batch.micro_batches, adamw, recipe_.max_grad_norm, noise);
+      return step_->run(batch.micro_batches, adamw, recipe_.max_grad_norm, noise, RankStatus::of(ranks_));
     } catch (const Diverged& diverged) {
       save();
       fail("step {}: {} The adapter as it was before this step is in {}", number, diverged.what(), recipe_.output_dir);

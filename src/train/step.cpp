@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "models/visits.h"
@@ -21,10 +20,12 @@ std::size_t blocks_of(const ParamStore& store, std::size_t unit, std::size_t ran
   return (cuts[rank + 1] - cuts[rank] + kBlock - 1) / kBlock;
 }
 
-std::size_t blocks_of(const ParamStore& store, std::size_t rank) {
-  std::size_t count = 0;
-  for (std::size_t u = 0; u < store.units(); ++u) count += blocks_of(store, u, rank);
-  return count;
+// Of all units, by rank.
+std::vector<std::size_t> blocks_of(const ParamStore& store, int ranks) {
+  std::vector<std::size_t> counts(static_cast<std::size_t>(ranks));
+  for (std::size_t r = 0; r < counts.size(); ++r)
+    for (std::size_t u = 0; u < store.units(); ++u) counts[r] += blocks_of(store, u, r);
+  return counts;
 }
 
 std::optional<std::size_t> unit_with_two_parts(const Model& model) {
@@ -64,7 +65,8 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
       streamer_(device, store, gathers, &reducer_, {training_visits(model), forward_visits(model)}, options.streamer),
       batches_(device, own_, limits.rows, limits.samples),
       inputs_(device, model.config().layers + 1, wave_, limits.rows, model.config().hidden, model.dtype()),
-      saved_bytes_(model.saved_bytes(limits.rows)) {
+      saved_bytes_(model.saved_bytes(limits.rows)),
+      report_(device, reductions, limits.micro_batches, limits.rows, blocks_of(store, reductions.size())) {
   const std::size_t row = static_cast<std::size_t>(model.config().hidden) * size_of(model.dtype());
   const auto wave = static_cast<std::size_t>(wave_), rows = static_cast<std::size_t>(limits.rows);
   const auto layers = static_cast<std::size_t>(model.config().layers);
@@ -75,22 +77,11 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
                              Purpose::kLive);
 
   device.ops().reserve_attention_backward({limits.rows, model.config().kv_heads, model.config().head_dim});
-
-  const auto own = static_cast<std::size_t>(own_);
-  const std::size_t squares = blocks_of(store, static_cast<std::size_t>(reductions.rank())) * sizeof(float);
-  std::size_t all_squares = 0;
-  for (int r = 0; r < reductions.size(); ++r) all_squares += blocks_of(store, static_cast<std::size_t>(r));
-  losses_ = device.allocate(own * rows * sizeof(float), Tier::kDevice, Purpose::kWorkspace);
-  host_losses_ = device.allocate(losses_.bytes(), Tier::kPinned, Purpose::kWorkspace);
-  squares_ = device.allocate(squares, Tier::kDevice, Purpose::kGradients);
-  host_squares_ = device.allocate(squares, Tier::kPinned, Purpose::kGradients);
-  const std::size_t doubles = std::max(all_squares, static_cast<std::size_t>(limits.micro_batches));
-  numbers_.emplace(device, reductions, doubles * sizeof(double));
   streamer_.run(kTrain);
 }
 
 StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw,
-                          double max_grad_norm, std::optional<PhiloxKey> noise) {
+                          double max_grad_norm, std::optional<PhiloxKey> noise, const RankNumbers& numbers) {
   StepResult result;
   for (const MicroBatchSamples& samples : micro_batches) {
     result.tokens += total_tokens(samples);
@@ -110,7 +101,11 @@ StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, c
   }
   reducer_.finish();
 
-  const std::vector<double> losses = this->losses(share), squares = this->squares();
+  sum_squares();
+  exchange(numbers);
+  for (int r = 0; r < reductions_.size(); ++r)
+    result.numbers.push_back(report_.numbers_of(static_cast<std::size_t>(r)));
+  const std::vector<double> losses = this->losses(micro_batches), squares = this->squares();
   check_losses(micro_batches, losses);
   result.loss = sum(losses) / static_cast<double>(result.target_tokens);
   result.grad_norm = std::sqrt(sum(squares)) / result.loss_scale;
@@ -137,7 +132,8 @@ StepResult TrainStep::evaluate(const std::vector<MicroBatchSamples>& micro_batch
       forward(wave);
       head(wave, kNoGradient, Reduce::kLater);
     }
-    result.loss += sum(losses(share));
+    exchange({});
+    result.loss += sum(losses(part));
     for (const MicroBatchSamples& samples : part) {
       result.tokens += total_tokens(samples);
       result.target_tokens += target_tokens(samples);
@@ -151,12 +147,12 @@ StepResult TrainStep::evaluate(const std::vector<MicroBatchSamples>& micro_batch
 TrainStep::Share TrainStep::load(const std::vector<MicroBatchSamples>& micro_batches, std::optional<PhiloxKey> noise) {
   Share share;
   share.cuts = deal_micro_batches(static_cast<std::int64_t>(micro_batches.size()), reductions_.size());
+  report_.begin(share.cuts);
   const auto rank = static_cast<std::size_t>(reductions_.rank());
   for (std::int64_t m = share.cuts[rank]; m < share.cuts[rank + 1]; ++m) {
     const std::int64_t place = m - share.cuts[rank];
     const MicroBatch batch = batches_.load(place, m, micro_batches[static_cast<std::size_t>(m)], noise);
-    const auto offset = static_cast<std::size_t>(place * limits_.rows) * sizeof(float);
-    share.members.push_back({batch, place % wave_, losses_.tensor(DType::kF32, batch.labelled.shape, offset)});
+    share.members.push_back({batch, place % wave_, report_.losses(place, batch.labelled.numel())});
   }
   std::int64_t most = 0;
   for (std::size_t r = 0; r + 1 < share.cuts.size(); ++r) most = std::max(most, share.cuts[r + 1] - share.cuts[r]);
@@ -250,44 +246,40 @@ Workspace TrainStep::saved(std::int64_t layer, const Member& member) const {
   return {saved_.data() + static_cast<std::size_t>(place) * saved_bytes_, saved_bytes_};
 }
 
-std::vector<double> TrainStep::losses(const Share& share) {
-  device_.copy(host_losses_.data(), losses_.data(), losses_.bytes(), device_.compute());
-  device_.compute().synchronize();
-  std::vector<double> mine;
-  for (std::size_t i = 0; i < share.members.size(); ++i) {
-    const auto* losses =
-        reinterpret_cast<const float*>(host_losses_.data()) + i * static_cast<std::size_t>(limits_.rows);
-    mine.push_back(std::accumulate(losses, losses + share.members[i].losses.numel(), 0.0));
-  }
-  std::vector<std::size_t> counts;
-  for (std::size_t r = 0; r + 1 < share.cuts.size(); ++r)
-    counts.push_back(static_cast<std::size_t>(share.cuts[r + 1] - share.cuts[r]));
-  return exchange(mine, counts);
+void TrainStep::exchange(const RankNumbers& numbers) {
+  report_.exchange(numbers);
+  streamer_.check();
 }
 
-std::vector<double> TrainStep::squares() {
-  const auto rank = static_cast<std::size_t>(reductions_.rank()), ranks = static_cast<std::size_t>(reductions_.size());
+std::vector<double> TrainStep::losses(const std::vector<MicroBatchSamples>& micro_batches) const {
+  std::vector<double> sums;
+  for (std::size_t m = 0; m < micro_batches.size(); ++m) {
+    const std::span<const float> losses = report_.losses_of(m, target_tokens(micro_batches[m]));
+    sums.push_back(std::accumulate(losses.begin(), losses.end(), 0.0));
+  }
+  return sums;
+}
+
+void TrainStep::sum_squares() {
+  const Tensor all = report_.squares();
+  const auto rank = static_cast<std::size_t>(reductions_.rank());
   std::size_t block = 0;
   for (std::size_t u = 0; u < store_.units(); ++u) {
     const std::size_t count = blocks_of(store_, u, rank);
     if (count == 0) continue;
-    device_.ops().sums_of_squares(
-        squares_.tensor(DType::kF32, {static_cast<std::int64_t>(count)}, block * sizeof(float)),
-        store_.trainable(u).gradient);
+    const Tensor sums{all.data + block * sizeof(float), DType::kF32, {static_cast<std::int64_t>(count)}};
+    device_.ops().sums_of_squares(sums, store_.trainable(u).gradient);
     block += count;
   }
-  device_.copy(host_squares_.data(), squares_.data(), squares_.bytes(), device_.compute());
-  device_.compute().synchronize();
-  const auto* sums = reinterpret_cast<const float*>(host_squares_.data());
-  std::vector<std::size_t> counts, at{0};
-  for (std::size_t r = 0; r < ranks; ++r) counts.push_back(blocks_of(store_, r));
-  for (const std::size_t count : counts) at.push_back(at.back() + count);
-  const std::vector<double> all = exchange({sums, sums + block}, counts);
+}
+
+std::vector<double> TrainStep::squares() const {
   // Ranks hold runs of every unit, so walking unit by unit, rank by rank adds the blocks in their global order.
+  std::vector<std::size_t> at(static_cast<std::size_t>(reductions_.size()));
   std::vector<double> by_unit(store_.units());
   for (std::size_t u = 0; u < store_.units(); ++u)
-    for (std::size_t r = 0; r < ranks; ++r)
-      for (std::size_t b = 0; b < blocks_of(store_, u, r); ++b) by_unit[u] += all[at[r]++];
+    for (std::size_t r = 0; r < at.size(); ++r)
+      for (std::size_t b = 0; b < blocks_of(store_, u, r); ++b) by_unit[u] += report_.squares_of(r)[at[r]++];
   return by_unit;
 }
 
@@ -309,15 +301,6 @@ void TrainStep::check_gradients(const std::vector<double>& squares) const {
       throw Diverged(
           fmt::format("the gradient of {} is not finite{}, though the loss is. {}", store_.layout(u).spec().name,
                       loss_scale_.is_dynamic() ? ", even at a loss scale of 1" : "", advice(model_.dtype())));
-}
-
-std::vector<double> TrainStep::exchange(const std::vector<double>& mine, const std::vector<std::size_t>& counts) {
-  std::vector<std::size_t> offsets{0};
-  for (const std::size_t count : counts) offsets.push_back(offsets.back() + count * sizeof(double));
-  const std::span<const std::byte> bytes = numbers_->all_gather(std::as_bytes(std::span(mine)), offsets);
-  std::vector<double> all(bytes.size() / sizeof(double));
-  if (!all.empty()) std::memcpy(all.data(), bytes.data(), bytes.size());
-  return all;
 }
 
 }  // namespace shardlora

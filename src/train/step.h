@@ -5,7 +5,6 @@
 #include <span>
 #include <vector>
 
-#include "comm/host_exchange.h"
 #include "models/model.h"
 #include "optim/adamw.h"
 #include "shard/activation_store.h"
@@ -13,6 +12,7 @@
 #include "shard/layer_streamer.h"
 #include "train/batch_buffers.h"
 #include "train/loss_scale.h"
+#include "train/step_report.h"
 
 namespace shardlora {
 
@@ -38,6 +38,7 @@ struct StepResult {
   double loss_scale = 1;                       // that backward ran with
   bool updated = false;                        // not so where the scaled gradients overflowed
   std::int64_t tokens = 0, target_tokens = 0;  // over all ranks; tokens without padding
+  std::vector<RankNumbers> numbers;            // that the ranks gave, by rank
 };
 
 // Loss or gradients are not finite, whatever the loss scale; nothing was updated. Thrown on every rank alike.
@@ -53,9 +54,10 @@ class TrainStep {
 
   // The same list on every rank. `noise`: the key of dropout and NEFTune; without it neither is done. Throws Diverged
   // before the update when loss or gradient are not finite; gradients that a smaller loss scale may make finite
-  // are no error: then nothing is updated, and the next step's scale is half as large.
+  // are no error: then nothing is updated, and the next step's scale is half as large. The host waits once, before the
+  // update; the other ranks get `numbers` on the way.
   StepResult run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw, double max_grad_norm,
-                 std::optional<PhiloxKey> noise = {});
+                 std::optional<PhiloxKey> noise = {}, const RankNumbers& numbers = {});
   // Mean loss over the target tokens of any number of micro-batches.
   StepResult evaluate(const std::vector<MicroBatchSamples>& micro_batches);
 
@@ -88,13 +90,14 @@ class TrainStep {
   Workspace saved(std::int64_t layer, const Member& member) const;
   Workspace scratch() const { return {scratch_.data(), scratch_.bytes()}; }
 
+  void exchange(const RankNumbers& numbers);
   // Sums over all ranks, in an order that does not depend on how many there are: of losses, by micro-batch of the
   // step; of squared gradients, by unit.
-  std::vector<double> losses(const Share& share);
-  std::vector<double> squares();
+  std::vector<double> losses(const std::vector<MicroBatchSamples>& micro_batches) const;
+  void sum_squares();
+  std::vector<double> squares() const;
   void check_losses(const std::vector<MicroBatchSamples>& micro_batches, const std::vector<double>& losses) const;
   void check_gradients(const std::vector<double>& squares) const;
-  std::vector<double> exchange(const std::vector<double>& mine, const std::vector<std::size_t>& counts);
 
   Device& device_;
   Model& model_;
@@ -112,8 +115,7 @@ class TrainStep {
   ActivationStore inputs_;
   Buffer gradients_, saved_, scratch_;
   std::size_t saved_bytes_;
-  Buffer losses_, host_losses_, squares_, host_squares_;
-  std::optional<HostExchange> numbers_;
+  StepReport report_;
 };
 
 }  // namespace shardlora

@@ -42,7 +42,7 @@ std::unique_ptr<Communicator> make_gpu_communicator(Rendezvous& rendezvous, Devi
   DCHECK(gpu != nullptr, "{} is not a GPU", device.description());
   const std::vector<std::string> cards = rendezvous.exchange(card_of(*gpu));
   const bool shared = std::set<std::string>(cards.begin(), cards.end()).size() < cards.size();
-  if (rendezvous.size() > 1 && (!shared || nccl_takes_shared_cards(rendezvous)))
+  if (!shared || nccl_takes_shared_cards(rendezvous))
     return std::make_unique<NcclCommunicator>(rendezvous, device, name);
   if (static std::once_flag said; shared && rendezvous.rank() == 0)
     std::call_once(said, [] {

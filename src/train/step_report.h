@@ -1,0 +1,52 @@
+// What the ranks tell each other at the end of a step: the losses of their rows, their blocks' sums of squares and a
+// few numbers of the host. It lies on the device by rank, travels in one all-gather, and the host waits once for all.
+#pragma once
+
+#include <array>
+#include <span>
+#include <vector>
+
+#include "backend/device.h"
+#include "comm/communicator.h"
+
+namespace shardlora {
+
+// Numbers of a rank's host that every rank wants to know.
+using RankNumbers = std::array<double, 3>;
+
+class StepReport {
+ public:
+  // rows: of a micro-batch at most; squares: of every rank, by rank.
+  StepReport(Device& device, Communicator& comm, std::int64_t micro_batches, std::int64_t rows,
+             std::vector<std::size_t> squares);
+
+  // A new report, on the micro-batches [cuts[r], cuts[r + 1]) of rank r.
+  void begin(std::vector<std::int64_t> cuts);
+  // To be filled by the compute stream: `count` losses of this rank's micro-batch `place`, and this rank's squares.
+  Tensor losses(std::int64_t place, std::int64_t count) const;
+  Tensor squares() const;
+  // Collective. Blocks until everything submitted to the compute stream is done and all ranks' reports are here.
+  // Throws what failed.
+  void exchange(const RankNumbers& mine);
+
+  // Of all ranks, until the next `begin`. micro_batch: of the step.
+  std::span<const float> losses_of(std::size_t micro_batch, std::int64_t count) const;
+  std::span<const float> squares_of(std::size_t rank) const;
+  RankNumbers numbers_of(std::size_t rank) const;
+
+ private:
+  // A rank's part: numbers, squares, losses. Each starts at a multiple of eight bytes.
+  std::size_t squares_at(std::size_t rank) const { return offsets_[rank] + sizeof(RankNumbers); }
+  std::size_t losses_at(std::size_t rank, std::int64_t place) const;
+  const float* floats(std::size_t offset) const { return reinterpret_cast<const float*>(on_host_.data() + offset); }
+
+  Device& device_;
+  Communicator& comm_;
+  std::size_t rank_, row_bytes_;
+  std::vector<std::size_t> squares_;
+  std::vector<std::int64_t> cuts_;
+  std::vector<std::size_t> offsets_;  // of the ranks' parts, and the end
+  Buffer on_device_, on_host_;
+};
+
+}  // namespace shardlora

@@ -1,0 +1,55 @@
+// What a training step asks of CUDA and NCCL.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "emulation/runtime.h"
+#include "tiny_job.h"
+
+namespace shardlora {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+int calls_in_a_run(const TinyJob& job, const std::vector<const char*>& functions) {
+  emulation::fail_no_call();
+  run(job);
+  int calls = 0;
+  for (const char* function : functions) calls += emulation::calls_of(function);
+  return calls;
+}
+
+// By which a run of four steps has more calls of these than one of three.
+int calls_in_a_step(int ranks, const std::vector<const char*>& functions) {
+  return calls_in_a_run({.ranks = ranks, .steps = 4}, functions) -
+         calls_in_a_run({.ranks = ranks, .steps = 3}, functions);
+}
+
+const std::vector<const char*> kWaits{"cudaStreamSynchronize", "cudaEventSynchronize", "cudaDeviceSynchronize"};
+const std::vector<const char*> kAllocations{"cudaMalloc", "cudaHostAlloc", "cudaFree", "cudaFreeHost"};
+
+TEST(StepOnTheGpu, HasTheHostWaitOnce) {
+  EXPECT_EQ(calls_in_a_step(1, kWaits), 1);
+  EXPECT_EQ(calls_in_a_step(2, kWaits), 2) << "one of each rank";
+}
+
+TEST(StepOnTheGpu, AllocatesNothing) { EXPECT_EQ(calls_in_a_step(2, kAllocations), 0); }
+
+// Nothing that NCCL did not bring may be trained on, whichever communicator it was.
+TEST(StepOnTheGpu, FailsWhereAnNcclCallFails) {
+  constexpr int kInternalError = 3;
+  const TinyJob job{.ranks = 2};
+  for (const char* function : {"ncclAllGather", "ncclSend"}) {
+    const int calls = calls_in_a_run(job, {function});
+    ASSERT_GT(calls, 8) << function;
+    for (const int nth : {calls / 4, calls / 2, calls - 4}) {
+      emulation::fail_no_call();
+      emulation::fail_call(function, nth, kInternalError);
+      EXPECT_THAT([&] { run(job); }, ThrowsMessage<Error>(HasSubstr("NCCL"))) << function << ", call " << nth;
+    }
+  }
+  emulation::fail_no_call();
+}
+
+}  // namespace
+}  // namespace shardlora

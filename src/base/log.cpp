@@ -2,18 +2,21 @@
 
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/null_sink.h>
+#include <spdlog/sinks/ringbuffer_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <memory>
+#include <vector>
 
 #include "base/error.h"
 
 namespace shardlora {
 namespace {
+
+constexpr std::size_t kUntilThereIsAFile = 100;  // messages that wait for log_to_file
 
 // "warning: " and "error: " before what is not plain information.
 class LevelPrefix : public spdlog::custom_flag_formatter {
@@ -46,6 +49,7 @@ void start_log(int rank) {
     formatter->add_flag<LevelPrefix>('*', colours_wanted(STDERR_FILENO)).set_pattern("%*%v");
     sink->set_formatter(std::move(formatter));
     logger->sinks().push_back(std::move(sink));
+    logger->sinks().push_back(std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(kUntilThereIsAFile));
   }
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
@@ -55,7 +59,12 @@ void log_to_file(const std::string& path) {
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
     sink->set_pattern("%Y-%m-%dT%H:%M:%S%z %l %v");
-    spdlog::default_logger()->sinks().push_back(std::move(sink));
+    std::vector<spdlog::sink_ptr>& sinks = spdlog::default_logger()->sinks();
+    if (const auto early = std::dynamic_pointer_cast<spdlog::sinks::ringbuffer_sink_mt>(sinks.back())) {
+      for (const auto& message : early->last_raw()) sink->log(message);
+      sinks.pop_back();
+    }
+    sinks.push_back(std::move(sink));
   } catch (const spdlog::spdlog_ex& error) {
     fail("{}: cannot be written: {}; check that output_dir is writable", path, error.what());
   }

@@ -1,6 +1,5 @@
-// Messages to the person: on stderr from rank 0 only, in plain text (info without a prefix), and from every call on,
-// all of it with time and level in the run's log once `log_to_file` named it. Code logs with spdlog::info, warn and
-// error.
+// Messages to the person: on stderr from rank 0 only, in plain text (info without a prefix), and all of it with time
+// and level in the run's log once `log_to_file` named it. Code logs with spdlog::info, warn and error.
 #pragma once
 
 #include <string>
@@ -12,7 +11,7 @@ bool colours_wanted(int descriptor);
 
 // Call once, before the first message. Ranks other than 0 stay silent on stderr.
 void start_log(int rank);
-// Appends everything from now on to `path`; the folder must exist. Call on rank 0 only.
+// Appends everything since start_log, and from now on, to `path`; the folder must exist. Call on rank 0 only.
 void log_to_file(const std::string& path);
 
 }  // namespace shardlora

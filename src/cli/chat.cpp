@@ -84,8 +84,8 @@ class Conversation {
 
 void chat(Rendezvous& rendezvous, const GenerationOptions& o, std::int64_t context) {
   const Recipe recipe = o.recipe();
+  start_log(rendezvous.rank());
   Ranks ranks(rendezvous, recipe);
-  start_log(ranks.rank());
   const BaseModel base = BaseModel::open(o.model);
   const Tokenizer tokenizer = open_tokenizer(base);
   const ChatTemplate chat = chat_template_of(tokenizer, o.template_choice());

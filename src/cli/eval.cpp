@@ -53,8 +53,8 @@ Score score_answers(Ranks& ranks, Session& session, const Tokenizer& tokenizer, 
 }
 
 void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
+  start_log(rendezvous.rank());
   Ranks ranks(rendezvous, recipe);
-  start_log(ranks.rank());
   const BaseModel base = BaseModel::open(recipe.base_model);
   const Tokenizer tokenizer = open_tokenizer(base);
   check_window(base.config(), recipe.sequence_len, "sequence_len");

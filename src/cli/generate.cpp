@@ -40,8 +40,8 @@ Question question(const Tokenizer& tokenizer, const GenerationOptions& o, const 
 
 void generate(Rendezvous& rendezvous, const GenerationOptions& o, const PromptOptions& p) {
   const Recipe recipe = o.recipe();
+  start_log(rendezvous.rank());
   Ranks ranks(rendezvous, recipe);
-  start_log(ranks.rank());
   const BaseModel base = BaseModel::open(o.model);
   const Tokenizer tokenizer = open_tokenizer(base);
   const auto [prompt, ends] = question(tokenizer, o, p);

@@ -28,6 +28,9 @@ std::shared_ptr<GenerationOptions> GenerationOptions::add_to(CLI::App& verb, con
   verb.add_option("--format", o->format, "how the base rests")
       ->check(CLI::IsMember({"nf4", "none"}))
       ->capture_default_str();
+  verb.add_option("--backend", o->backend, "auto: GPUs where there are some")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
   return o;
 }
 
@@ -35,6 +38,7 @@ Recipe GenerationOptions::recipe() const {
   Recipe recipe;
   recipe.base_model = model;
   recipe.quantization.format = format == "nf4" ? BaseFormat::kNF4 : BaseFormat::kNone;
+  recipe.backend = backend == "cpu" ? Backend::kCpu : backend == "cuda" ? Backend::kCuda : Backend::kAuto;
   return recipe;
 }
 

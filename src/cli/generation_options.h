@@ -12,7 +12,7 @@
 namespace shardlora {
 
 struct GenerationOptions {
-  std::string model, adapter, chat_template, system, format = "nf4";
+  std::string model, adapter, chat_template, system, format = "nf4", backend = "auto";
   std::int64_t new_tokens = 256;
   Sampling sampling;
 

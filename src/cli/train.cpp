@@ -10,8 +10,8 @@ Verb add_train(CLI::App& app) {
   const auto options = RecipeOptions::add_to(*verb);
   return [options](Rendezvous& rendezvous) {
     const Recipe recipe = options->load();
+    start_log(rendezvous.rank());
     Ranks ranks(rendezvous, recipe);
-    start_log(ranks.rank());
     train(ranks, recipe);
   };
 }

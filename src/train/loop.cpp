@@ -183,7 +183,6 @@ class Run {
       spdlog::warn("rows of up to {} tokens, but the model was made for {}", longest_sample,
                    base_.config().max_positions);
     if (!recipe_.lora_model_dir.empty()) spdlog::info("starting from the adapter in {}", recipe_.lora_model_dir);
-    if (!ranks_.no_gpu.empty()) spdlog::info("no GPU: {}", ranks_.no_gpu);
     spdlog::info("{}; {} rank{}; computing in {}{}", ranks_.device->description(), ranks_.size(),
                  ranks_.size() == 1 ? "" : "s", name_of(session_->model->dtype()),
                  scales_loss() ? " with loss scaling" : "");

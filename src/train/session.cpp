@@ -5,11 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <exception>
-#include <set>
+#include <numeric>
 
 #include "backend/cpu/cpu_device.h"
 #include "backend/gpu.h"
@@ -39,7 +40,7 @@ int threads_of_rank(Rendezvous& rendezvous) {
 }
 
 // The same on all ranks. A GPU that was asked for and is not there is an Error of one rank.
-bool use_gpus(Rendezvous& rendezvous, const Recipe& recipe, std::string& no_gpu) {
+bool use_gpus(Rendezvous& rendezvous, const Recipe& recipe) {
   if (recipe.backend == Backend::kCpu) return false;
   const std::vector<std::string> obstacles = rendezvous.exchange(gpu_obstacle());
   const auto first = std::find_if(obstacles.begin(), obstacles.end(), [](const std::string& o) { return !o.empty(); });
@@ -50,18 +51,15 @@ bool use_gpus(Rendezvous& rendezvous, const Recipe& recipe, std::string& no_gpu)
     fail("backend: cuda: {}{}; or set backend: cpu", rendezvous.size() == 1 ? "" : fmt::format("rank {}: ", rank),
          *first);
   }
-  no_gpu = *first;
+  if (rendezvous.rank() == 0) spdlog::info("computing on the CPU: {}", *first);
   return false;
 }
 
 // The ranks of a host take its GPUs in turn; more ranks than GPUs share them.
-std::unique_ptr<Device> gpu_of_rank(Rendezvous& rendezvous, const Recipe& recipe) {
-  const int gpus = gpu_count(), local = rendezvous.local_rank();
-  if (local == gpus)
-    spdlog::warn("{} ranks share {} GPU{}: they share its memory and speed as well", rendezvous.local_size(), gpus,
-                 gpus == 1 ? "" : "s");
-  return make_gpu_device(
-      {.ordinal = local % gpus, .device_limit = recipe.device_limit, .host_limit = recipe.host_limit});
+std::unique_ptr<Device> gpu_of_rank(const Rendezvous& rendezvous, const Recipe& recipe) {
+  return make_gpu_device({.ordinal = rendezvous.local_rank() % gpu_count(),
+                          .device_limit = recipe.device_limit,
+                          .host_limit = recipe.host_limit});
 }
 
 // The least that a rank's device has of `dtype`, and the first rank where that is so.
@@ -122,7 +120,7 @@ void load_base(const BaseModel& base, const Model& model, Device& device, ParamS
 }  // namespace
 
 Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
-  const bool gpus = use_gpus(rendezvous, recipe, no_gpu);
+  const bool gpus = use_gpus(rendezvous, recipe);
   device = gpus ? gpu_of_rank(rendezvous, recipe)
                 : make_cpu_device({.threads = threads_of_rank(rendezvous),
                                    .device_limit = recipe.device_limit,
@@ -131,11 +129,18 @@ Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
                                    .seed = 0,
                                    .poison = false});
   devices = rendezvous.exchange(device->description());
-  if (gpus && rendezvous.rank() == 0 && std::set(devices.begin(), devices.end()).size() > 1)
-    spdlog::warn("the ranks' GPUs differ: the run is right, but another number of ranks may give other bits");
+  const auto other = std::find_if(devices.begin(), devices.end(), [&](const auto& d) { return d != devices[0]; });
+  if (gpus && rendezvous.rank() == 0 && other != devices.end())
+    spdlog::warn("rank 0 has {}; rank {} has {}. The run is right, but another number of ranks may give other bits",
+                 devices[0], other - devices.begin(), *other);
   gathers = rendezvous.make_communicator(*device, "gathers");
   reductions = rendezvous.make_communicator(*device, "reductions");
   numbers_.emplace(*device, *reductions);
+  // NCCL takes device memory at the first collective: before the largest wave that fits is looked for.
+  HostExchange first(*device, *gathers);
+  std::vector<std::size_t> offsets(static_cast<std::size_t>(size()) + 1);
+  std::iota(offsets.begin(), offsets.end(), 0);
+  first.all_gather(std::array<std::byte, 1>{}, offsets);
 }
 
 Ranks::~Ranks() {

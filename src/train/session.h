@@ -29,7 +29,6 @@ struct Ranks {
 
   std::unique_ptr<Device> device;
   std::vector<std::string> devices;  // what each rank's is, by rank
-  std::string no_gpu;                // why the CPU computes where GPUs would have been taken; else empty
   std::unique_ptr<Communicator> gathers, reductions;
 
  private:

@@ -4,6 +4,8 @@ NCCL's stand-in between the processes, and on the CPU; generating from what was 
 The libraries' stand-ins are named by the environment (SHARDLORA_CUBLASLT_LIBRARY, SHARDLORA_NCCL_LIBRARY).
 """
 import json
+import os
+import socket
 import subprocess
 import unittest
 
@@ -33,6 +35,21 @@ class Gpu(program.ProgramTest):
         for gpu, cpu in zip(losses, on_cpu):
             self.assertAlmostEqual(gpu, cpu, delta=2e-4 * abs(cpu))
 
+    def test_machines_that_differ_are_told(self):
+        self.write_recipe(max_steps=1, sequence_len=64)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        ranks = [subprocess.Popen([str(program.PROGRAM), "train", "recipe.yaml", "backend=cuda"], cwd=self.folder,
+                                  env={**program.ENVIRONMENT, "RANK": str(r), "LOCAL_RANK": str(r), "WORLD_SIZE": "2",
+                                       "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+                                       "EMULATED_CUDA_DRIVER": str(13000 + 10 * r)},
+                                  stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for r in range(2)]
+        told = [rank.communicate(timeout=program.PATIENCE)[1] for rank in ranks]
+        self.assertEqual([rank.returncode for rank in ranks], [0, 0], told)
+        self.assertRegex(told[0], r"driver for CUDA 13\.0.*rank 1 has Emulated GPU.*driver for CUDA 13\.1")
+        self.assertEqual(told[1], "")
+
     def test_a_card_that_is_full_says_who_wants_what(self):
         self.write_recipe(backend="cuda")
         self.write("recipe.yaml", (self.folder / "recipe.yaml").read_text() + "memory:\n  device_limit: 40MiB\n")
@@ -58,7 +75,10 @@ class Gpu(program.ProgramTest):
         self.check_says(["driver is for CUDA 11.8", "update the driver"], EMULATED_CUDA_DRIVER="11080")
         self.check_says(["shows no GPU", "CUDA_VISIBLE_DEVICES"], EMULATED_CUDA_DEVICES="0")
         self.check_says(["SHARDLORA_CUBLASLT_LIBRARY=/absent.so"], SHARDLORA_CUBLASLT_LIBRARY="/absent.so")
-        self.check_says(["GPU 0 has", "end other programs"], EMULATED_CUDA_MEMORY="60000000")
+        self.check_says(["GPU 0 has", "process 4242: 5.5 GiB, process 4243: 0.5 GiB, process 4244: 1.0 GiB"],
+                        EMULATED_CUDA_MEMORY="300000000", LD_LIBRARY_PATH=os.environ["FAKE_NVML"])
+        self.check_says(["out of memory", "end other programs", "process 4243"], EMULATED_CUDA_FAIL="cudaSetDevice:1:2",
+                        LD_LIBRARY_PATH=os.environ["FAKE_NVML"])
         self.check_says(["rank 0 cannot compute in bf16", "6.1"], EMULATED_CUDA_CAPABILITY="6.1")
         self.check_says(["uncorrectable ECC", "reboot"], EMULATED_CUDA_FAIL="cudaMemcpyAsync:9:214")
 

@@ -124,8 +124,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
       make_device_of_rank({.threads = job.threads, .mode = job.mode, .seed = job.seed}, rendezvous);
   const std::unique_ptr<Device> planted = job.plant ? job.plant(*real_device) : nullptr;
   Device* const device = planted ? planted.get() : real_device.get();
-  const auto gathers = rendezvous.make_communicator(*device, "gathers"),
-             reductions = rendezvous.make_communicator(*device, "reductions");
+  const auto gathers = rendezvous.make_communicator(*real_device, "gathers"),
+             reductions = rendezvous.make_communicator(*real_device, "reductions");
   const ModelConfig config = tiny_config(job.tied);
   const DType dtype = job.dtype;
   const LoraConfig lora{.rank = 4,

@@ -8,6 +8,7 @@ void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v
                cudaStream_t stream) {
   DCHECK(scale > 0.0F, "attention's largest score is the largest product of q and k: its scale is positive, not {}",
          scale);
+  check_rows(o, q, k, v);
   with_float_type(q.dtype, [&]<typename T>(std::type_identity<T>) {
     attend(AttentionForward<T>{o.as<T>(), lse.as<float>(), q.as<T>(), k.as<T>(), v.as<T>(), bounds.as<std::int32_t>(),
                                attention_sizes(q, k, bounds, scale)},

@@ -9,12 +9,12 @@ namespace shardlora::cuda {
 
 namespace {
 
-constexpr int kThreads = 128;
+constexpr int kDeltaThreads = 128;
 
 // Eight lanes for every row of every head; delta (H, N), d_o and o (N, H, D).
 template <typename T>
-__global__ void __launch_bounds__(kThreads) delta_kernel(float* delta, const T* d_o, const T* o, AttentionSizes z) {
-  const std::int64_t index = (static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x) / 8;
+__global__ void __launch_bounds__(kDeltaThreads) delta_kernel(float* delta, const T* d_o, const T* o, AttentionSizes z) {
+  const std::int64_t index = (static_cast<std::int64_t>(blockIdx.x) * kDeltaThreads + threadIdx.x) / 8;
   const int lane = static_cast<int>(threadIdx.x) % 8;
   const bool inside = index < static_cast<std::int64_t>(z.rows) * z.heads;
   float sum = 0.0F;
@@ -33,9 +33,10 @@ __global__ void __launch_bounds__(kThreads) delta_kernel(float* delta, const T* 
 void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o, ConstTensor lse,
                         ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale,
                         cudaStream_t stream) {
+  check_rows(dq, dk, dv, d_o, o, q, k, v);
   const AttentionSizes sizes = attention_sizes(q, k, bounds, scale);
   with_float_type(q.dtype, [&]<typename T>(std::type_identity<T>) {
-    launch(delta_kernel<T>, dim3(blocks_for(q.dim(0) * q.dim(1), kThreads / 8)), dim3(kThreads), 0, stream,
+    launch(delta_kernel<T>, dim3(blocks_for(q.dim(0) * q.dim(1), kDeltaThreads / 8)), dim3(kDeltaThreads), 0, stream,
            delta.as<float>(), d_o.as<T>(), o.as<T>(), sizes);
     attend_backward(
         AttentionBackward<T>{dq.as<T>(), dk.as<T>(), dv.as<T>(), d_o.as<T>(), q.as<T>(), k.as<T>(), v.as<T>(),

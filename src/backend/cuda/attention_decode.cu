@@ -11,7 +11,7 @@ namespace shardlora::cuda {
 
 namespace {
 
-constexpr int kThreads = 256, kWarps = kThreads / 32, kHeads = 4;
+constexpr int kWarps = kThreads / 32, kHeads = 4;
 
 template <typename T>
 struct Decoding {
@@ -143,6 +143,7 @@ void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, Con
                       float scale, cudaStream_t stream) {
   const int heads = static_cast<int>(q.dim(1)), groups = static_cast<int>(k.dim(1)), d = static_cast<int>(q.dim(2));
   DCHECK(d <= kMaxHeadSize, "attention has heads of up to {} values, not {}", kMaxHeadSize, d);
+  check_rows(o, cache.k, cache.v, q, k, v);
   int team = 1;
   while (team * 8 < d) team *= 2;
   with_float_type(q.dtype, [&]<typename T>(std::type_identity<T>) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "backend/cuda/device_code.h"
+#include "backend/cuda/vector.h"
 #include "backend/ops.h"
 
 namespace shardlora::cuda {
@@ -17,6 +18,12 @@ struct AttentionSizes {
 inline AttentionSizes attention_sizes(ConstTensor q, ConstTensor k, ConstTensor bounds, float scale) {
   return {static_cast<int>(q.dim(0)), static_cast<int>(bounds.dim(0)) - 1, static_cast<int>(q.dim(1)),
           static_cast<int>(k.dim(1)), static_cast<int>(q.dim(2)),          scale};
+}
+
+// Rows of heads are read and written 16 bytes at a time.
+template <typename... Tensors>
+void check_rows(const Tensors&... rows) {
+  DCHECK(aligned(rows.data...), "attention on a GPU takes rows that lie at multiples of 16 bytes");
 }
 
 inline constexpr float kLog2OfE = 1.44269504F, kLnOf2 = 0.693147181F;

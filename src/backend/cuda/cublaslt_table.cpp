@@ -1,5 +1,7 @@
 #include "backend/cuda/cublaslt_table.h"
 
+#include <cuda_runtime_api.h>
+
 #include "backend/cuda/shared_library.h"
 
 namespace shardlora::cublaslt {
@@ -7,9 +9,12 @@ namespace shardlora::cublaslt {
 namespace {
 
 Table load() {
-  const SharedLibrary library("SHARDLORA_CUBLASLT_LIBRARY", {"libcublasLt.so.13", "libcublasLt.so.12"},
-                              "CUDA's matrix library cuBLASLt is missing: install the CUDA toolkit, or unpack the "
-                              "nvidia-cublas Python package and name its libcublasLt.so in SHARDLORA_CUBLASLT_LIBRARY");
+  const bool twelve = CUDART_VERSION < 13000;  // the one that goes with the program's CUDA first
+  const SharedLibrary library(
+      "SHARDLORA_CUBLASLT_LIBRARY",
+      {twelve ? "libcublasLt.so.12" : "libcublasLt.so.13", twelve ? "libcublasLt.so.13" : "libcublasLt.so.12"},
+      "CUDA's matrix library cuBLASLt is missing: install the CUDA toolkit, or unpack the "
+      "nvidia-cublas Python package and name its libcublasLt.so in SHARDLORA_CUBLASLT_LIBRARY");
   Table t{};
   library.find(t.create, "cublasLtCreate");
   library.find(t.destroy, "cublasLtDestroy");

@@ -1,5 +1,6 @@
 #include "backend/cuda/cuda_device.h"
 
+#include "backend/cuda/cublaslt_table.h"
 #include "backend/cuda/cuda_error.h"
 #include "backend/cuda/cuda_memory.h"
 #include "base/error.h"
@@ -74,8 +75,13 @@ Support CudaDevice::support(DType dtype) const {
 std::string CudaDevice::description() const {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, ordinal_), "asking what the GPU is");
-  return fmt::format("{}, {:.0f} GiB, compute capability {}.{}", properties.name,
-                     static_cast<double>(properties.totalGlobalMem) / (1 << 30), properties.major, properties.minor);
+  int driver = 0;
+  check(cudaDriverGetVersion(&driver), "asking what the driver is");
+  const std::size_t cublas = cublaslt::table().version();  // 130102: 13.1.2
+  return fmt::format("{}, {:.0f} GiB, compute capability {}.{}, driver for CUDA {}.{}, cuBLASLt {}.{}.{}",
+                     properties.name, static_cast<double>(properties.totalGlobalMem) / (1 << 30), properties.major,
+                     properties.minor, driver / 1000, driver % 1000 / 10, cublas / 10000, cublas / 100 % 100,
+                     cublas % 100);
 }
 
 }  // namespace shardlora

@@ -1,5 +1,6 @@
 #include "backend/cuda/cuda_error.h"
 
+#include "backend/cuda/gpu_programs.h"
 #include "base/error.h"
 
 namespace shardlora::cuda {
@@ -17,6 +18,10 @@ const char* advice(cudaError_t status) {
       return "; the GPU's memory has a fault: reboot, run nvidia-smi -q -d ECC, do not trust this run";
     case cudaErrorNoKernelImageForDevice:
       return "; this build has no kernels for this GPU: build with -DCMAKE_CUDA_ARCHITECTURES=native";
+    case cudaErrorUnsupportedPtxVersion:
+      return "; this program has kernels for this GPU only as PTX, and that needs a newer driver: update it";
+    case cudaErrorDevicesUnavailable:
+      return "; another program has this GPU for itself: nvidia-smi shows which, and the GPU's compute mode";
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchFailure:
     case cudaErrorMisalignedAddress:
@@ -34,7 +39,10 @@ const char* advice(cudaError_t status) {
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // an error that is not sticky must not be told again by the next call
-  fail("CUDA: {}: {} ({}){}", what, cudaGetErrorString(status), cudaGetErrorName(status), advice(status));
+  int ordinal = 0;
+  const bool full = status == cudaErrorMemoryAllocation && cudaGetDevice(&ordinal) == cudaSuccess;
+  fail("CUDA: {}: {} ({}){}{}", what, cudaGetErrorString(status), cudaGetErrorName(status), advice(status),
+       full ? other_programs_on_gpu(ordinal) : "");
 }
 
 }  // namespace shardlora::cuda

@@ -12,6 +12,19 @@ namespace shardlora {
 
 using cuda::check;
 
+namespace {
+
+// Left to CUDA, cuBLASLt and NCCL, which load kernels and take memory when they are first used.
+constexpr std::size_t kReserve = std::size_t{256} << 20;
+
+std::size_t free_bytes() {
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "asking for free memory");
+  return free;
+}
+
+}  // namespace
+
 std::byte* CudaMemory::take(std::size_t bytes) {
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, bytes);
@@ -20,6 +33,10 @@ std::byte* CudaMemory::take(std::size_t bytes) {
     return nullptr;
   }
   check(status, "allocating memory");
+  if (free_bytes() < kReserve) {
+    cudaFree(data);
+    return nullptr;
+  }
   if (poison_) {  // done before anybody else can write here: our streams do not wait for the default one
     check(cudaMemset(data, 0xff, bytes), "filling memory");
     check(cudaDeviceSynchronize(), "filling memory");
@@ -33,8 +50,9 @@ std::string CudaMemory::exhausted() const {
   std::size_t free = 0, total = 0;
   cudaMemGetInfo(&free, &total);
   constexpr double kGiB = 1 << 30;
-  return fmt::format("GPU {} has {:.1f} of {:.1f} GiB free{}", ordinal_, static_cast<double>(free) / kGiB,
-                     static_cast<double>(total) / kGiB, other_programs_on_gpu(ordinal_));
+  return fmt::format("GPU {} has {:.2f} of {:.1f} GiB free{}, {:.2f} of them kept for CUDA's libraries", ordinal_,
+                     static_cast<double>(free) / kGiB, static_cast<double>(total) / kGiB,
+                     other_programs_on_gpu(ordinal_), static_cast<double>(kReserve) / kGiB);
 }
 
 std::byte* PinnedMemory::take(std::size_t bytes) {

@@ -8,8 +8,6 @@ namespace shardlora::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
-
 // A block takes one row of k and of v, `chunks` pieces of 16 bytes each.
 __global__ void __launch_bounds__(kThreads) fill_kernel(uint4* cache_k, uint4* cache_v, const uint4* k, const uint4* v,
                                                         const int* bounds, int samples, int capacity, int chunks) {
@@ -32,6 +30,7 @@ __global__ void __launch_bounds__(kThreads) fill_kernel(uint4* cache_k, uint4* c
 void fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds, cudaStream_t stream) {
   const std::size_t row_bytes = static_cast<std::size_t>(k.dim(1) * k.dim(2)) * size_of(k.dtype);
   DCHECK(row_bytes % sizeof(uint4) == 0, "a head size is a multiple of 8, not {}", k.dim(2));
+  check_rows(cache.k, cache.v, k, v);
   launch(fill_kernel, dim3(static_cast<unsigned>(k.dim(0))), dim3(kThreads), 0, stream,
          reinterpret_cast<uint4*>(cache.k.data), reinterpret_cast<uint4*>(cache.v.data),
          reinterpret_cast<const uint4*>(k.data), reinterpret_cast<const uint4*>(v.data), bounds.as<std::int32_t>(),

@@ -63,7 +63,7 @@ void Gemm::forget() {
 const Gemm::Plan& Gemm::plan_for(const Shape& s) {
   if (const auto found = plans_.find(s); found != plans_.end()) return found->second;
   if (plans_.size() >= kMostPlans) forget();
-  Plan& plan = plans_[s];
+  Plan plan;
   require(library_.desc_create(&plan.desc, kCompute32F, kReal32F), "describing a product");
   const std::int32_t first = s.b_across, second = s.a_across;
   require(library_.desc_set(plan.desc, kTransposeA, &first, sizeof first), "describing a product");
@@ -96,7 +96,7 @@ const Gemm::Plan& Gemm::plan_for(const Shape& s) {
     fail("cuBLASLt has no algorithm for a product of {} x {} x {} in {} on this GPU (status {})", s.m, s.n, s.k,
          name_of(s.in), status);
   plan.algorithm = result.algorithm;
-  return plan;
+  return plans_.emplace(s, plan).first->second;
 }
 
 void Gemm::run(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, cudaStream_t stream) {

@@ -29,6 +29,11 @@ std::string gpu_obstacle() {
   if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0))
     return "the NVIDIA driver shows no GPU: run nvidia-smi, and look whether CUDA_VISIBLE_DEVICES hides them";
   if (status != cudaSuccess) return fmt::format("CUDA does not start: {}: run nvidia-smi", cudaGetErrorString(status));
+  try {
+    cublaslt::table();
+  } catch (const Error& error) {
+    return error.what();
+  }
   return "";
 }
 
@@ -43,7 +48,6 @@ int gpu_count() {
 
 std::unique_ptr<Device> make_gpu_device(const GpuOptions& options) {
   if (const std::string obstacle = gpu_obstacle(); !obstacle.empty()) fail("backend: cuda: {}", obstacle);
-  cublaslt::table();  // what is missing is told before memory is taken
   return std::make_unique<CudaDevice>(options);
 }
 

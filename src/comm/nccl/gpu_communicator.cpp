@@ -46,7 +46,9 @@ std::unique_ptr<Communicator> make_gpu_communicator(Rendezvous& rendezvous, Devi
     return std::make_unique<NcclCommunicator>(rendezvous, device, name);
   if (static std::once_flag said; shared && rendezvous.rank() == 0)
     std::call_once(said, [] {
-      spdlog::info("ranks share a GPU, which NCCL does not allow: their traffic goes through host memory");
+      spdlog::warn(
+          "ranks share a GPU: its memory and speed too, and their traffic goes through host memory, since NCCL takes a "
+          "GPU once");
     });
   return std::make_unique<HostCommunicator>(
       std::make_unique<StagedTransport>(rendezvous.make_transport(), device, name), device, name);

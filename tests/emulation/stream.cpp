@@ -67,11 +67,16 @@ bool Stream::known(cudaStream_t stream) {
 // Returns at once; what was submitted still runs. Forgotten before it is closed: who waits for the device must not ask
 // a stream that will run nothing more. Its thread keeps it until then.
 void Stream::destroy(Stream* stream) {
+  std::shared_ptr<CUstream_st> closing;
   {
     const std::lock_guard lock(streams().mutex);
-    std::erase_if(streams().open, [&](const auto& each) { return each.get() == stream; });
+    auto& open = streams().open;
+    const auto found = std::ranges::find_if(open, [&](const auto& each) { return each.get() == stream; });
+    if (found == open.end()) return;
+    closing = std::move(*found);
+    open.erase(found);
   }
-  stream->close();
+  closing->close();
 }
 
 void Stream::wait_for_device(int device) {

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""bf16 LoRA (rank 16, all linears) with transformers and PEFT at gpu_bench's shapes, on a random base.
+"""PyTorch's side of gpu_bench, on the same machine and at the same shapes; run by scripts/gpu_bench after our own.
 
-Run by scripts/gpu_bench after our own side, on the same machine. The base is bf16: no dequantisation, so for speed the
-harder baseline; its memory is not QLoRA's. Adds its lines to the JSON file.
+Causal attention of an 8B model's layer by cuDNN and by FlashAttention-2, and bf16 LoRA (rank 16, all linears) with
+transformers and PEFT on a random base. That base is bf16: no dequantisation, so for speed the harder baseline; its
+memory is not QLoRA's. Adds its lines to the JSON file.
 """
 import argparse
 import json
@@ -12,6 +13,7 @@ import time
 import peft
 import torch
 import transformers
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 SHAPES = {
     "1B": dict(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
@@ -22,6 +24,42 @@ SHAPES = {
 MICRO_BATCH = {"1B": 4, "8B": 2}
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 TOKENS, MICRO_BATCHES, STEPS = 2048, 4, 3
+
+HEADS, GROUPS, HEAD = 32, 8, 128  # of attention, as OpShapes in tests/benchmarks/gpu_bench.h
+ATTENTION = {"cuDNN": SDPBackend.CUDNN_ATTENTION, "FlashAttention-2": SDPBackend.FLASH_ATTENTION}
+
+
+def median_seconds(work, device, rounds=7, repeats=20):
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+
+    def timed():
+        wait()
+        begin = time.perf_counter()
+        for _ in range(repeats):
+            work()
+        wait()
+        return (time.perf_counter() - begin) / repeats
+
+    timed()
+    return statistics.median(timed() for _ in range(rounds))
+
+
+def measure_attention(backend, device="cuda", tokens=TOKENS):
+    """Seconds of a forward and of a backward pass."""
+
+    def random(heads):
+        return torch.randn(1, heads, tokens, HEAD, dtype=torch.bfloat16, device=device, requires_grad=True)
+
+    q, k, v = random(HEADS), random(GROUPS), random(GROUPS)
+
+    def forward():
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+    with sdpa_kernel(backend):
+        seconds = median_seconds(forward, device)
+        out = forward()
+        grad = torch.randn_like(out)
+        return seconds, median_seconds(lambda: torch.autograd.grad(out, (q, k, v), grad, retain_graph=True), device)
 
 
 def measure(name, micro_batch, checkpointing):
@@ -63,11 +101,25 @@ def main():
     parser.add_argument("--json", required=True)
     parser.add_argument("--steps", default="all")
     options = parser.parse_args()
-    if options.steps in ("none", "tiny"):
-        return
     with open(options.json) as file:
         report = json.load(file)
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}")
+
+    def add(text, seconds, rate, unit, peak=0):
+        memory = f"{peak / 2**30:13.1f} GiB" if peak else ""
+        print(f"{text:<46}{seconds * 1e3:10.3f} ms{rate:12.1f} {unit:<9}{memory}", flush=True)
+        report["measurements"].append(dict(name=text, milliseconds=seconds * 1e3, rate=rate, unit=unit, of_ceiling=0,
+                                           peak_bytes=peak))
+
+    product = TOKENS**2 * HEADS * HEAD  # causal: half of what a full one takes
+    for name, backend in ATTENTION.items():
+        try:
+            forward, backward = measure_attention(backend)
+        except RuntimeError as error:
+            print(f"PyTorch attention, {name}: not here ({str(error).splitlines()[0]})")
+            continue
+        add(f"PyTorch attention, {name}", forward, 2 * product / forward / 1e12, "TFLOP/s")
+        add(f"PyTorch attention_backward, {name}", backward, 5 * product / backward / 1e12, "TFLOP/s")
     for name in SHAPES:
         if options.steps not in ("all", name.lower()):
             continue
@@ -79,10 +131,7 @@ def main():
                 except torch.OutOfMemoryError:
                     print(f"{text:<46} out of memory")
                     continue
-                rate = TOKENS * micro_batch * MICRO_BATCHES / seconds
-                print(f"{text:<46}{seconds * 1e3:10.3f} ms{rate:12.1f} tokens/s {peak / 2**30:13.1f} GiB", flush=True)
-                report["measurements"].append(dict(name=text, milliseconds=seconds * 1e3, rate=rate, unit="tokens/s",
-                                                   of_ceiling=0, peak_bytes=peak))
+                add(text, seconds, TOKENS * micro_batch * MICRO_BATCHES / seconds, "tokens/s", peak)
     with open(options.json, "w") as file:
         json.dump(report, file, indent=1)
 

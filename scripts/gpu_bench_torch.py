@@ -8,6 +8,7 @@ memory is not QLoRA's. Adds its lines to the JSON file.
 import argparse
 import json
 import statistics
+import sys
 import time
 
 import peft
@@ -29,26 +30,24 @@ HEADS, GROUPS, HEAD = 32, 8, 128  # of attention, as OpShapes in tests/benchmark
 ATTENTION = {"cuDNN": SDPBackend.CUDNN_ATTENTION, "FlashAttention-2": SDPBackend.FLASH_ATTENTION}
 
 
-def median_seconds(work, device, rounds=7, repeats=20):
-    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-
+def median_seconds(work, rounds=7, repeats=20):
     def timed():
-        wait()
+        torch.cuda.synchronize()
         begin = time.perf_counter()
         for _ in range(repeats):
             work()
-        wait()
+        torch.cuda.synchronize()
         return (time.perf_counter() - begin) / repeats
 
     timed()
     return statistics.median(timed() for _ in range(rounds))
 
 
-def measure_attention(backend, device="cuda", tokens=TOKENS):
+def measure_attention(backend):
     """Seconds of a forward and of a backward pass."""
 
     def random(heads):
-        return torch.randn(1, heads, tokens, HEAD, dtype=torch.bfloat16, device=device, requires_grad=True)
+        return torch.randn(1, heads, TOKENS, HEAD, dtype=torch.bfloat16, device="cuda", requires_grad=True)
 
     q, k, v = random(HEADS), random(GROUPS), random(GROUPS)
 
@@ -56,10 +55,10 @@ def measure_attention(backend, device="cuda", tokens=TOKENS):
         return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
 
     with sdpa_kernel(backend):
-        seconds = median_seconds(forward, device)
+        seconds = median_seconds(forward)
         out = forward()
         grad = torch.randn_like(out)
-        return seconds, median_seconds(lambda: torch.autograd.grad(out, (q, k, v), grad, retain_graph=True), device)
+        return seconds, median_seconds(lambda: torch.autograd.grad(out, (q, k, v), grad, retain_graph=True))
 
 
 def measure(name, micro_batch, checkpointing):
@@ -100,9 +99,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", required=True)
     parser.add_argument("--steps", default="all")
+    parser.add_argument("--ops", default="8b")
     options = parser.parse_args()
     with open(options.json) as file:
         report = json.load(file)
+    if not torch.cuda.is_available():
+        print("gpu_bench: this torch has no CUDA: its side is left out", file=sys.stderr)
+        return
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}")
 
     def add(text, seconds, rate, unit, peak=0):
@@ -110,9 +113,11 @@ def main():
         print(f"{text:<46}{seconds * 1e3:10.3f} ms{rate:12.1f} {unit:<9}{memory}", flush=True)
         report["measurements"].append(dict(name=text, milliseconds=seconds * 1e3, rate=rate, unit=unit, of_ceiling=0,
                                            peak_bytes=peak))
+        with open(options.json, "w") as file:
+            json.dump(report, file, indent=1)
 
     product = TOKENS**2 * HEADS * HEAD  # causal: half of what a full one takes
-    for name, backend in ATTENTION.items():
+    for name, backend in ATTENTION.items() if options.ops == "8b" else ():
         try:
             forward, backward = measure_attention(backend)
         except RuntimeError as error:
@@ -132,8 +137,6 @@ def main():
                     print(f"{text:<46} out of memory")
                     continue
                 add(text, seconds, TOKENS * micro_batch * MICRO_BATCHES / seconds, "tokens/s", peak)
-    with open(options.json, "w") as file:
-        json.dump(report, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ struct GpuOptions {
 
 // Why no GPU can be used, and what to do about it; empty where one can.
 std::string gpu_obstacle();
-// 0 where gpu_obstacle() says why.
+// 0 where the driver shows none.
 int gpu_count();
-// An Error says what is missing: gpu_obstacle(), a library, memory that other programs hold.
+// An Error says what is missing: gpu_obstacle(), memory that other programs hold.
 std::unique_ptr<Device> make_gpu_device(const GpuOptions& options);
 
 }  // namespace shardlora

@@ -60,7 +60,9 @@ void log_to_file(const std::string& path) {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
     sink->set_pattern("%Y-%m-%dT%H:%M:%S%z %l %v");
     std::vector<spdlog::sink_ptr>& sinks = spdlog::default_logger()->sinks();
-    if (const auto early = std::dynamic_pointer_cast<spdlog::sinks::ringbuffer_sink_mt>(sinks.back())) {
+    const auto early =
+        sinks.empty() ? nullptr : std::dynamic_pointer_cast<spdlog::sinks::ringbuffer_sink_mt>(sinks.back());
+    if (early) {
       for (const auto& message : early->last_raw()) sink->log(message);
       sinks.pop_back();
     }

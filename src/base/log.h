@@ -11,7 +11,8 @@ bool colours_wanted(int descriptor);
 
 // Call once, before the first message. Ranks other than 0 stay silent on stderr.
 void start_log(int rank);
-// Appends everything since start_log, and from now on, to `path`; the folder must exist. Call on rank 0 only.
+// Appends the last hundred messages since start_log, and all from now on, to `path`; the folder must exist. Call on
+// rank 0 only.
 void log_to_file(const std::string& path);
 
 }  // namespace shardlora

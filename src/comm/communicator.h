@@ -31,8 +31,9 @@ class Communicator {
   // Blocks the host until all ranks have come here.
   virtual void barrier() = 0;
   // Blocks the host until `event` of this communicator is done; throws what failed (PeerFailed when another rank
-  // stopped). A device's own stream that waits for a collective goes on where that fails: what came out of it counts
-  // only after a `synchronize` that came later, be it of the default event, which does not block.
+  // stopped). A GPU's stream that waits for a collective of NCCL goes on where that fails (others' failures travel with
+  // the wait): what was computed after it counts only after a `synchronize` that came later, be it of the default
+  // event, which does not block.
   virtual void synchronize(Event event) = 0;
   // Ends the collectives of every rank with PeerFailed. Returns at once, may be called from any thread, more than once.
   virtual void abort() noexcept = 0;

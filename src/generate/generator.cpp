@@ -146,6 +146,7 @@ TokenIds Generator::choose(const UnitView& head, ConstTensor x, const TokenIds& 
   if (sampling_.temperature > 0) {
     device_.copy(host_logits_.data(), logits.data, logits.bytes(), device_.compute());
     device_.compute().synchronize();
+    streamer_.check();
     TokenIds chosen;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::span<const float> row(
@@ -159,6 +160,7 @@ TokenIds Generator::choose(const UnitView& head, ConstTensor x, const TokenIds& 
   std::byte* const host = host_ids_.data() + 2 * ids_bytes(limits_);
   device_.copy(host, ids.data, ids.bytes(), device_.compute());
   device_.compute().synchronize();
+  streamer_.check();
   const auto* chosen = reinterpret_cast<const std::int32_t*>(host);
   return {chosen, chosen + count};
 }

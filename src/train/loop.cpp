@@ -20,29 +20,17 @@ namespace shardlora {
 namespace {
 
 // Bytes of the process that were resident at most.
-double peak_resident_bytes() {
+std::int64_t peak_resident_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024.0;
+  return std::int64_t{usage.ru_maxrss} * 1024;
 }
 
-// What ranks tell each other in a step.
-struct RankStatus {
-  bool stop = false;                                   // any rank got a signal
-  std::vector<std::int64_t> device_bytes, host_bytes;  // peaks, by rank
-
-  static RankNumbers of(const Ranks& ranks) {
-    return {stop_requested() ? 1.0 : 0.0, static_cast<double>(ranks.device->memory(Tier::kDevice).total_peak),
-            peak_resident_bytes()};
-  }
-  explicit RankStatus(const std::vector<RankNumbers>& all) {
-    for (const RankNumbers& mine : all) {
-      stop = stop || mine[0] > 0;
-      device_bytes.push_back(static_cast<std::int64_t>(mine[1]));
-      host_bytes.push_back(static_cast<std::int64_t>(mine[2]));
-    }
-  }
-};
+HostStatus status_of(const Ranks& ranks) {
+  return {.stop = stop_requested() ? 1 : 0,
+          .device_peak_bytes = static_cast<std::int64_t>(ranks.device->memory(Tier::kDevice).total_peak),
+          .host_peak_bytes = peak_resident_bytes()};
+}
 
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
@@ -84,7 +72,13 @@ class Run {
       const StepBatch batch = steps_->at(s - 1);
       const StepResult result = step(s, batch, adamw_step(adamw, rate, updates + 1));
       updates += result.updated ? 1 : 0;
-      const RankStatus status(result.numbers);
+      bool stop = false;  // any rank got a signal
+      std::vector<std::int64_t> device_bytes, host_bytes;
+      for (const HostStatus& host : result.hosts) {
+        stop = stop || host.stop != 0;
+        device_bytes.push_back(host.device_peak_bytes);
+        host_bytes.push_back(host.host_peak_bytes);
+      }
       if (directory_) {
         const double tokens_per_second = progress.step_done(s, result.tokens, result.loss, rate);
         nlohmann::ordered_json metrics{{"step", s},
@@ -95,8 +89,8 @@ class Run {
                                        {"tokens", result.tokens},
                                        {"target_tokens", result.target_tokens},
                                        {"tokens_per_second", tokens_per_second},
-                                       {"peak_device_bytes", status.device_bytes},
-                                       {"peak_host_bytes", status.host_bytes}};
+                                       {"peak_device_bytes", device_bytes},
+                                       {"peak_host_bytes", host_bytes}};
         if (scales_loss()) metrics["loss_scale"] = result.loss_scale;
         if (!result.updated) metrics["skipped"] = true;
         directory_->add_metrics(metrics);
@@ -106,7 +100,7 @@ class Run {
         spdlog::info("step {}: the gradients overflowed f16 at a loss scale of {}, so nothing was updated", s,
                      result.loss_scale);
       }
-      if (status.stop) {
+      if (stop) {
         save();
         fail(
             "stopped by a signal after step {} of {}; the adapter so far is in {}. This version cannot resume a run: "
@@ -207,7 +201,7 @@ class Run {
       std::optional<PhiloxKey> noise;
       if (lora_.dropout > 0 || recipe_.neftune_noise_alpha > 0)
         noise = noise_key(recipe_.seed, static_cast<std::uint32_t>(batch.epoch));
-      return step_->run(batch.micro_batches, adamw, recipe_.max_grad_norm, noise, RankStatus::of(ranks_));
+      return step_->run(batch.micro_batches, adamw, recipe_.max_grad_norm, noise, [this] { return status_of(ranks_); });
     } catch (const Diverged& diverged) {
       save();
       fail("step {}: {} The adapter as it was before this step is in {}", number, diverged.what(), recipe_.output_dir);

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -117,6 +116,18 @@ void load_base(const BaseModel& base, const Model& model, Device& device, ParamS
   }
 }
 
+// NCCL takes device memory at the first collective of a kind; here, before the largest wave that fits is looked for.
+void use_once(Device& device, Communicator& comm) {
+  const auto ranks = static_cast<std::size_t>(comm.size()), rank = static_cast<std::size_t>(comm.rank());
+  const Buffer from = device.allocate(ranks, Tier::kDevice, Purpose::kCommunication),
+               to = device.allocate(ranks, Tier::kDevice, Purpose::kCommunication);
+  device.poison(from.data(), from.bytes(), device.compute());
+  std::vector<std::size_t> a_byte_each(ranks + 1);
+  std::iota(a_byte_each.begin(), a_byte_each.end(), 0);
+  comm.synchronize(comm.all_gather(to.data(), from.data() + rank, a_byte_each, device.compute().record()));
+  comm.synchronize(comm.all_to_all(to.data(), a_byte_each, from.data(), a_byte_each, {}));
+}
+
 }  // namespace
 
 Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
@@ -136,11 +147,8 @@ Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
   gathers = rendezvous.make_communicator(*device, "gathers");
   reductions = rendezvous.make_communicator(*device, "reductions");
   numbers_.emplace(*device, *reductions);
-  // NCCL takes device memory at the first collective: before the largest wave that fits is looked for.
-  HostExchange first(*device, *gathers);
-  std::vector<std::size_t> offsets(static_cast<std::size_t>(size()) + 1);
-  std::iota(offsets.begin(), offsets.end(), 0);
-  first.all_gather(std::array<std::byte, 1>{}, offsets);
+  use_once(*device, *gathers);
+  use_once(*device, *reductions);
 }
 
 Ranks::~Ranks() {

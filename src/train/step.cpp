@@ -81,7 +81,8 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
 }
 
 StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw,
-                          double max_grad_norm, std::optional<PhiloxKey> noise, const RankNumbers& numbers) {
+                          double max_grad_norm, std::optional<PhiloxKey> noise,
+                          const std::function<HostStatus()>& status) {
   StepResult result;
   for (const MicroBatchSamples& samples : micro_batches) {
     result.tokens += total_tokens(samples);
@@ -102,9 +103,8 @@ StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, c
   reducer_.finish();
 
   sum_squares();
-  exchange(numbers);
-  for (int r = 0; r < reductions_.size(); ++r)
-    result.numbers.push_back(report_.numbers_of(static_cast<std::size_t>(r)));
+  exchange(status ? status() : HostStatus{});
+  for (int r = 0; r < reductions_.size(); ++r) result.hosts.push_back(report_.status_of(static_cast<std::size_t>(r)));
   const std::vector<double> losses = this->losses(micro_batches), squares = this->squares();
   check_losses(micro_batches, losses);
   result.loss = sum(losses) / static_cast<double>(result.target_tokens);
@@ -246,8 +246,8 @@ Workspace TrainStep::saved(std::int64_t layer, const Member& member) const {
   return {saved_.data() + static_cast<std::size_t>(place) * saved_bytes_, saved_bytes_};
 }
 
-void TrainStep::exchange(const RankNumbers& numbers) {
-  report_.exchange(numbers);
+void TrainStep::exchange(const HostStatus& mine) {
+  report_.exchange(mine);
   streamer_.check();
 }
 

@@ -38,7 +38,7 @@ struct StepResult {
   double loss_scale = 1;                       // that backward ran with
   bool updated = false;                        // not so where the scaled gradients overflowed
   std::int64_t tokens = 0, target_tokens = 0;  // over all ranks; tokens without padding
-  std::vector<RankNumbers> numbers;            // that the ranks gave, by rank
+  std::vector<HostStatus> hosts;               // by rank
 };
 
 // Loss or gradients are not finite, whatever the loss scale; nothing was updated. Thrown on every rank alike.
@@ -55,9 +55,9 @@ class TrainStep {
   // The same list on every rank. `noise`: the key of dropout and NEFTune; without it neither is done. Throws Diverged
   // before the update when loss or gradient are not finite; gradients that a smaller loss scale may make finite
   // are no error: then nothing is updated, and the next step's scale is half as large. The host waits once, before the
-  // update; the other ranks get `numbers` on the way.
+  // update. `status` is asked when all of the step up to there was submitted, and told to all ranks.
   StepResult run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw, double max_grad_norm,
-                 std::optional<PhiloxKey> noise = {}, const RankNumbers& numbers = {});
+                 std::optional<PhiloxKey> noise = {}, const std::function<HostStatus()>& status = {});
   // Mean loss over the target tokens of any number of micro-batches.
   StepResult evaluate(const std::vector<MicroBatchSamples>& micro_batches);
 
@@ -90,7 +90,7 @@ class TrainStep {
   Workspace saved(std::int64_t layer, const Member& member) const;
   Workspace scratch() const { return {scratch_.data(), scratch_.bytes()}; }
 
-  void exchange(const RankNumbers& numbers);
+  void exchange(const HostStatus& mine);
   // Sums over all ranks, in an order that does not depend on how many there are: of losses, by micro-batch of the
   // step; of squared gradients, by unit.
   std::vector<double> losses(const std::vector<MicroBatchSamples>& micro_batches) const;

@@ -5,21 +5,16 @@
 #include <numeric>
 
 namespace shardlora {
-namespace {
-
-std::size_t rounded(std::size_t bytes) { return (bytes + 7) / 8 * 8; }
-
-}  // namespace
 
 StepReport::StepReport(Device& device, Communicator& comm, std::int64_t micro_batches, std::int64_t rows,
                        std::vector<std::size_t> squares)
     : device_(device),
       comm_(comm),
       rank_(static_cast<std::size_t>(comm.rank())),
-      row_bytes_(rounded(static_cast<std::size_t>(rows) * sizeof(float))),
+      row_bytes_(static_cast<std::size_t>(rows) * sizeof(float)),
       squares_(std::move(squares)) {
   std::size_t bytes = static_cast<std::size_t>(micro_batches) * row_bytes_;
-  for (const std::size_t count : squares_) bytes += sizeof(RankNumbers) + rounded(count * sizeof(float));
+  for (const std::size_t count : squares_) bytes += sizeof(HostStatus) + count * sizeof(float);
   on_device_ = device.allocate(bytes, Tier::kDevice, Purpose::kCommunication);
   on_host_ = device.allocate(bytes, Tier::kPinned, Purpose::kCommunication);
 }
@@ -31,7 +26,7 @@ void StepReport::begin(std::vector<std::int64_t> cuts) {
 }
 
 std::size_t StepReport::losses_at(std::size_t rank, std::int64_t place) const {
-  return squares_at(rank) + rounded(squares_[rank] * sizeof(float)) + static_cast<std::size_t>(place) * row_bytes_;
+  return squares_at(rank) + squares_[rank] * sizeof(float) + static_cast<std::size_t>(place) * row_bytes_;
 }
 
 Tensor StepReport::losses(std::int64_t place, std::int64_t count) const {
@@ -42,9 +37,9 @@ Tensor StepReport::squares() const {
   return on_device_.tensor(DType::kF32, {static_cast<std::int64_t>(squares_[rank_])}, squares_at(rank_));
 }
 
-void StepReport::exchange(const RankNumbers& mine) {
+void StepReport::exchange(const HostStatus& mine) {
   const std::size_t begin = offsets_[rank_];
-  std::memcpy(on_host_.data() + begin, mine.data(), sizeof mine);
+  std::memcpy(on_host_.data() + begin, &mine, sizeof mine);
   Stream& compute = device_.compute();
   device_.copy(on_device_.data() + begin, on_host_.data() + begin, sizeof mine, compute);
   compute.wait(comm_.all_gather(on_device_.data(), on_device_.data() + begin, offsets_, compute.record()));
@@ -63,10 +58,10 @@ std::span<const float> StepReport::squares_of(std::size_t rank) const {
   return {floats(squares_at(rank)), squares_[rank]};
 }
 
-RankNumbers StepReport::numbers_of(std::size_t rank) const {
-  RankNumbers numbers{};
-  std::memcpy(numbers.data(), on_host_.data() + offsets_[rank], sizeof numbers);
-  return numbers;
+HostStatus StepReport::status_of(std::size_t rank) const {
+  HostStatus status;
+  std::memcpy(&status, on_host_.data() + offsets_[rank], sizeof status);
+  return status;
 }
 
 }  // namespace shardlora

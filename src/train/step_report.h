@@ -1,8 +1,10 @@
-// What the ranks tell each other at the end of a step: the losses of their rows, their blocks' sums of squares and a
-// few numbers of the host. It lies on the device by rank, travels in one all-gather, and the host waits once for all.
+// What the ranks tell each other at the end of a step: the losses of their rows, their blocks' sums of squares and how
+// their hosts are. It lies on the device by rank, travels in one all-gather, and the host waits once for all (and where
+// ranks share a GPU once more, for the all-gather: a GPU does not wait for a host's stream).
 #pragma once
 
-#include <array>
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -11,8 +13,10 @@
 
 namespace shardlora {
 
-// Numbers of a rank's host that every rank wants to know.
-using RankNumbers = std::array<double, 3>;
+struct HostStatus {
+  std::int64_t stop = 0;                                    // 1: a signal asked for the end
+  std::int64_t device_peak_bytes = 0, host_peak_bytes = 0;  // in use at most, so far
+};
 
 class StepReport {
  public:
@@ -27,16 +31,16 @@ class StepReport {
   Tensor squares() const;
   // Collective. Blocks until everything submitted to the compute stream is done and all ranks' reports are here.
   // Throws what failed.
-  void exchange(const RankNumbers& mine);
+  void exchange(const HostStatus& mine);
 
   // Of all ranks, until the next `begin`. micro_batch: of the step.
   std::span<const float> losses_of(std::size_t micro_batch, std::int64_t count) const;
   std::span<const float> squares_of(std::size_t rank) const;
-  RankNumbers numbers_of(std::size_t rank) const;
+  HostStatus status_of(std::size_t rank) const;
 
  private:
-  // A rank's part: numbers, squares, losses. Each starts at a multiple of eight bytes.
-  std::size_t squares_at(std::size_t rank) const { return offsets_[rank] + sizeof(RankNumbers); }
+  // A rank's part: status, squares, losses.
+  std::size_t squares_at(std::size_t rank) const { return offsets_[rank] + sizeof(HostStatus); }
   std::size_t losses_at(std::size_t rank, std::int64_t place) const;
   const float* floats(std::size_t offset) const { return reinterpret_cast<const float*>(on_host_.data() + offset); }
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "emulation/fake_nccl.h"
 #include "emulation/runtime.h"
 #include "tiny_job.h"
 
@@ -42,11 +43,13 @@ TEST(StepOnTheGpu, FailsWhereAnNcclCallFails) {
   for (const char* function : {"ncclAllGather", "ncclSend"}) {
     const int calls = calls_in_a_run(job, {function});
     ASSERT_GT(calls, 8) << function;
-    for (const int nth : {calls / 4, calls / 2, calls - 4}) {
-      emulation::fail_no_call();
-      emulation::fail_call(function, nth, kInternalError);
-      EXPECT_THAT([&] { run(job); }, ThrowsMessage<Error>(HasSubstr("NCCL"))) << function << ", call " << nth;
-    }
+    for (const int nth : {calls / 2, calls - 4})
+      for (const int code : {kInternalError, fake_nccl::kFailLater}) {
+        emulation::fail_no_call();
+        emulation::fail_call(function, nth, code);
+        EXPECT_THAT([&] { run(job); }, ThrowsMessage<Error>(HasSubstr("NCCL")))
+            << function << ", call " << nth << ", code " << code;
+      }
   }
   emulation::fail_no_call();
 }

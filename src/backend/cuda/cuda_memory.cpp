@@ -26,6 +26,7 @@ std::size_t free_bytes() {
 }  // namespace
 
 std::byte* CudaMemory::take(std::size_t bytes) {
+  if (free_bytes() < bytes + kReserve) return nullptr;
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, bytes);
   if (status == cudaErrorMemoryAllocation) {
@@ -33,10 +34,6 @@ std::byte* CudaMemory::take(std::size_t bytes) {
     return nullptr;
   }
   check(status, "allocating memory");
-  if (free_bytes() < kReserve) {
-    cudaFree(data);
-    return nullptr;
-  }
   if (poison_) {  // done before anybody else can write here: our streams do not wait for the default one
     check(cudaMemset(data, 0xff, bytes), "filling memory");
     check(cudaDeviceSynchronize(), "filling memory");
@@ -50,7 +47,7 @@ std::string CudaMemory::exhausted() const {
   std::size_t free = 0, total = 0;
   cudaMemGetInfo(&free, &total);
   constexpr double kGiB = 1 << 30;
-  return fmt::format("GPU {} has {:.2f} of {:.1f} GiB free{}, {:.2f} of them kept for CUDA's libraries", ordinal_,
+  return fmt::format("GPU {} has {:.2f} of {:.1f} GiB free{}, and {:.2f} GiB are kept for CUDA's libraries", ordinal_,
                      static_cast<double>(free) / kGiB, static_cast<double>(total) / kGiB,
                      other_programs_on_gpu(ordinal_), static_cast<double>(kReserve) / kGiB);
 }

@@ -44,7 +44,7 @@ std::unique_ptr<Communicator> make_gpu_communicator(Rendezvous& rendezvous, Devi
   const bool shared = std::set<std::string>(cards.begin(), cards.end()).size() < cards.size();
   if (!shared || nccl_takes_shared_cards(rendezvous))
     return std::make_unique<NcclCommunicator>(rendezvous, device, name);
-  if (static std::once_flag said; shared && rendezvous.rank() == 0)
+  if (static std::once_flag said; rendezvous.rank() == 0)
     std::call_once(said, [] {
       spdlog::warn(
           "ranks share a GPU: its memory and speed too, and their traffic goes through host memory, since NCCL takes a "

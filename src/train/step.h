@@ -2,6 +2,7 @@
 // whole list and takes its contiguous run of it. The loss is the mean over all target tokens of the step.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 

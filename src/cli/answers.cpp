@@ -9,26 +9,33 @@ namespace shardlora {
 Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const TokenIds& ends,
                const std::vector<TokenIds>& prompts, std::int64_t new_tokens,
                const std::function<void(std::size_t done)>& progress) {
-  constexpr std::int64_t kTogether = 64;
-  const std::vector<std::int64_t> cuts = deal_micro_batches(static_cast<std::int64_t>(prompts.size()), ranks.size());
+  // Who is computed together decides the last bits, so groups follow from the prompts alone: enough for eight ranks.
+  constexpr std::int64_t kMostTogether = 64, kGroups = 8;
+  const std::int64_t count = std::ssize(prompts);
+  const std::int64_t together = std::clamp((count + kGroups - 1) / kGroups, std::int64_t{1}, kMostTogether);
+  const std::vector<std::int64_t> cuts = deal_micro_batches((count + together - 1) / together, ranks.size());
   const auto rank = static_cast<std::size_t>(ranks.rank());
+  const auto first_of = [&](std::int64_t group) { return std::min(group * together, count); };
   std::int64_t most = 0, longest = 1;
   for (std::size_t r = 0; r + 1 < cuts.size(); ++r) most = std::max(most, cuts[r + 1] - cuts[r]);
   for (const TokenIds& prompt : prompts) longest = std::max(longest, static_cast<std::int64_t>(prompt.size()));
 
-  const std::int64_t together = std::clamp(most, std::int64_t{1}, kTogether);
   Generator generator(*ranks.device, *session.model, *session.store, *ranks.gathers, ends,
                       {.prompts = together, .prompt_tokens = longest, .new_tokens = new_tokens}, Sampling{},
                       {.dtype = session.model->dtype()});
-  Answers answers{static_cast<std::size_t>(cuts[rank]), static_cast<std::size_t>(cuts[rank + 1]), {}};
-  for (std::int64_t begin = 0; begin < most; begin += together) {
-    // As many groups on every rank: those that have no prompts left bring an empty one.
-    const auto at = [&](std::int64_t offset) {
-      return prompts.begin() + std::min(cuts[rank] + offset, cuts[rank + 1]);
+  Answers answers{
+      static_cast<std::size_t>(first_of(cuts[rank])), static_cast<std::size_t>(first_of(cuts[rank + 1])), {}};
+  for (std::int64_t g = 0; g < most; ++g) {
+    // As many groups on every rank: those that have none left bring an empty one.
+    const auto of_rank = [&](std::size_t r, std::int64_t groups) {
+      return first_of(std::min(cuts[r] + groups, cuts[r + 1]));
     };
-    for (const TokenIds& ids : generator.run({at(begin), at(begin + together)}))
+    for (const TokenIds& ids :
+         generator.run({prompts.begin() + of_rank(rank, g), prompts.begin() + of_rank(rank, g + 1)}))
       answers.texts.push_back(tokenizer.decode(ids));
-    progress(std::min(prompts.size(), static_cast<std::size_t>((begin + together) * ranks.size())));
+    std::int64_t done = 0;
+    for (std::size_t r = 0; r + 1 < cuts.size(); ++r) done += of_rank(r, g + 1) - first_of(cuts[r]);
+    progress(static_cast<std::size_t>(done));
   }
   return answers;
 }

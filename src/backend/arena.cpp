@@ -27,12 +27,12 @@ void Arena::charge(std::size_t bytes, Purpose purpose) {
   const std::lock_guard lock(mutex_);
   if (use_.limit != 0 && bytes > use_.limit - use_.total_now) {
     const bool device = tier_ == Tier::kDevice;
-    fail(
+    throw OutOfMemory(fmt::format(
         "out of {} memory: need {} MiB more for {}, {} of {} MiB free; in use: {}; raise memory.{}, or lower "
         "micro_batch_size or "
         "sequence_len",
         device ? "device" : "host", mebibytes(bytes), name_of(purpose), mebibytes(use_.limit - use_.total_now),
-        mebibytes(use_.limit), by_purpose(use_), device ? "device_limit" : "host_limit");
+        mebibytes(use_.limit), by_purpose(use_), device ? "device_limit" : "host_limit"));
   }
   const auto p = static_cast<std::size_t>(purpose);
   use_.now[p] += bytes;
@@ -51,8 +51,9 @@ Buffer Arena::allocate(std::size_t bytes, Purpose purpose) {
     const std::lock_guard lock(mutex_);
     use_.now[static_cast<std::size_t>(purpose)] -= pages;
     use_.total_now -= pages;
-    fail("{}: need {} MiB for {}; in use: {}; lower micro_batch_size or sequence_len, or end other programs",
-         source_->exhausted(), mebibytes(pages), name_of(purpose), by_purpose(use_));
+    throw OutOfMemory(
+        fmt::format("{}: need {} MiB for {}; in use: {}; lower micro_batch_size or sequence_len, or end other programs",
+                    source_->exhausted(), mebibytes(pages), name_of(purpose), by_purpose(use_)));
   }
   return {*this, data, bytes, tier_, purpose};
 }

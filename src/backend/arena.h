@@ -24,8 +24,8 @@ class Arena final : public Allocator {
     use_.limit = limit;
   }
 
-  // Uninitialised memory, as the source gives it. No bytes: an empty Buffer. An Error names what is needed, what is
-  // free and who holds the rest.
+  // Uninitialised memory, as the source gives it. No bytes: an empty Buffer. OutOfMemory names what is needed, what
+  // is free and who holds the rest.
   Buffer allocate(std::size_t bytes, Purpose purpose);
   void release(std::byte* data, std::size_t bytes, Tier tier, Purpose purpose) noexcept override;
   MemoryUse use() const;

@@ -26,8 +26,8 @@ enum class Support : std::uint8_t { kNone, kSlow, kFast };
 class Device {
  public:
   virtual ~Device() = default;
-  // Uninitialised memory, aligned to 4 KiB. Throws an Error that names need, have and the peak by purpose when the
-  // tier's limit is passed.
+  // Uninitialised memory, aligned to 4 KiB. Throws OutOfMemory, which names need, have and the peak by purpose, when
+  // the tier's limit is passed or the machine has no more.
   virtual Buffer allocate(std::size_t bytes, Tier tier, Purpose purpose) = 0;
   virtual MemoryUse memory(Tier tier) const = 0;
   virtual std::unique_ptr<Stream> make_stream(const std::string& name) = 0;
@@ -42,7 +42,9 @@ class Device {
   virtual Support support(DType dtype) const = 0;
   // Whether a thread of the host may read and write memory of Tier::kDevice.
   virtual bool host_reads() const { return true; }
-  virtual std::string description() const = 0;  // "CPU: 2 threads, AVX512_BF16"
+  virtual std::string description() const = 0;  // "CPU: 2 threads, AMX"
+  // What the last bits of its results depend on beside the recipe: instruction set or card, libraries that compute.
+  virtual std::string numerics() const = 0;
 };
 
 }  // namespace shardlora

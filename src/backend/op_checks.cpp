@@ -59,7 +59,7 @@ void check_cache(const KvCache& cache, ConstTensor k, std::int64_t samples) {
 
 }  // namespace
 
-void matmul(ConstTensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b) {
+void matmul(ConstTensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, float alpha) {
   check_matrix("y", y);
   check_matrix("a", a);
   check_matrix("b", b);
@@ -71,11 +71,12 @@ void matmul(ConstTensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b) {
   DCHECK(y.dtype == a.dtype || y.dtype == DType::kF32, "a product of {} gives {} or f32, not {}", name_of(a.dtype),
          name_of(a.dtype), name_of(y.dtype));
   DCHECK(k > 0 || m * n == 0, "a product over no values");
+  DCHECK(accumulate == Accumulate::kNo || alpha == 1, "a product that is added has the factor 1, not {}", alpha);
 }
 
 void weight_gradient(const WeightGradient& job) {
   check_dtype("dw", job.dw, DType::kF32);
-  matmul(job.dw, job.dy, Op::kTranspose, job.x, Op::kNone);
+  matmul(job.dw, job.dy, Op::kTranspose, job.x, Op::kNone, Accumulate::kNo, 1);
 }
 
 void dequantize(ConstTensor y, const PackedTensor& w) {
@@ -101,8 +102,6 @@ void add_bias(ConstTensor y, ConstTensor bias) {
   check_float("y", y);
   check("bias", bias, DType::kF32, {y.dim(1)});
 }
-
-void scale(ConstTensor y) { check_float("y", y); }
 
 void embed(ConstTensor y, ConstTensor tokens, ConstTensor table) {
   check_matrix("table", table);

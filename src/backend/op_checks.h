@@ -6,13 +6,12 @@
 
 namespace shardlora::checks {
 
-void matmul(ConstTensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b);
+void matmul(ConstTensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, float alpha);
 void weight_gradient(const WeightGradient& job);
 void dequantize(ConstTensor y, const PackedTensor& w);
 void cast(ConstTensor y, ConstTensor x);
 void add(ConstTensor y, ConstTensor a, ConstTensor b);
 void add_bias(ConstTensor y, ConstTensor bias);
-void scale(ConstTensor y);
 void embed(ConstTensor y, ConstTensor tokens, ConstTensor table);
 void embed_backward(ConstTensor dtable, ConstTensor tokens, ConstTensor dy);
 void gather_rows(ConstTensor y, ConstTensor x, ConstTensor rows);

@@ -45,8 +45,16 @@ class Ops {
  public:
   virtual ~Ops() = default;
 
-  // y (m, n) = op(a) op(b) [+ y]. a, b one dtype; y that dtype or f32.
-  virtual void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate) = 0;
+  // Ops may need memory beside their operands. Between these two calls nothing is computed: every call takes what it
+  // will need for operands of these shapes, and for all with fewer rows (kRowGrain at a time in weight_gradients), so
+  // that a step takes no memory later: OutOfMemory comes here. False where there is nothing to take; use Rehearsal.
+  virtual bool begin_rehearsal() = 0;
+  virtual void end_rehearsal() = 0;
+
+  // y (m, n) = alpha op(a) op(b), or y += op(a) op(b) with alpha 1: for both at once oneDNN has naive loops only. a, b
+  // one dtype; y that dtype or f32.
+  virtual void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate,
+                      float alpha = 1) = 0;
   // All of them, in parallel over jobs, each in one fixed order of summation whatever the thread count.
   virtual void weight_gradients(std::span<const WeightGradient> jobs) = 0;
 
@@ -59,8 +67,6 @@ class Ops {
   virtual void add(Tensor y, ConstTensor a, ConstTensor b) = 0;
   // y (N, d) += bias (d) f32, in every row.
   virtual void add_bias(Tensor y, ConstTensor bias) = 0;
-  // y *= factor.
-  virtual void scale(Tensor y, float factor) = 0;
 
   // y (N, d) = table[token]. tokens (N) i32, table (V, d) of any float dtype.
   virtual void embed(Tensor y, ConstTensor tokens, ConstTensor table) = 0;
@@ -98,9 +104,6 @@ class Ops {
   virtual void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
                                   ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                                   float scale) = 0;
-  // Takes the memory that attention_backward uses for k of this shape (N, G, D) or a smaller one, so that a wide
-  // micro-batch late in a run allocates nothing.
-  virtual void reserve_attention_backward(const Shape& k) = 0;
   // Writes k, v (S, G, D) to the cache at lengths[s], then o (S, H, D) = attention of q over lengths[s] + 1 positions.
   virtual void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v,
                                 ConstTensor lengths, float scale) = 0;
@@ -124,6 +127,20 @@ class Ops {
                      float gradient_scale) = 0;
   // sums (ceil(n / 4096)) f32: the sum of squares of every block of 4,096 elements of x (n) f32.
   virtual void sums_of_squares(Tensor sums, ConstTensor x) = 0;
+};
+
+// While one lives, its ops rehearse; false where they have nothing to take.
+class Rehearsal {
+ public:
+  explicit Rehearsal(Ops& ops) : ops_(ops), takes_memory_(ops.begin_rehearsal()) {}
+  ~Rehearsal() { ops_.end_rehearsal(); }
+  Rehearsal(const Rehearsal&) = delete;
+  Rehearsal& operator=(const Rehearsal&) = delete;
+  explicit operator bool() const { return takes_memory_; }
+
+ private:
+  Ops& ops_;
+  const bool takes_memory_;
 };
 
 }  // namespace shardlora

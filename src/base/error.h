@@ -20,6 +20,12 @@ class UsageError : public Error {
   using Error::Error;
 };
 
+// A tier has less memory left than was asked for: with less work at a time it may do.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 // Thrown on a rank that stops because another one failed: that other rank prints the reason, this one stays silent.
 class PeerFailed : public Error {
  public:

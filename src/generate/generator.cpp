@@ -44,6 +44,22 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
   if (sampling.temperature > 0) host_logits_ = device.allocate(logits_.bytes(), Tier::kPinned, Purpose::kHead);
   ids_ = device.allocate(3 * ids_bytes(limits), Tier::kDevice, Purpose::kWorkspace);
   host_ids_ = device.allocate(3 * ids_bytes(limits), Tier::kPinned, Purpose::kWorkspace);
+  rehearse();
+}
+
+void Generator::rehearse() {
+  const Rehearsal rehearsal(device_.ops());
+  if (!rehearsal) return;
+  const MicroBatch batch = batches_.largest();
+  const Tensor ids = ids_.tensor(DType::kI32, {limits_.prompts});
+  for (std::int64_t l = 0; l < model_.config().layers; ++l) {
+    const UnitView unit = streamer_.shape_of(model_.layer_unit(l));
+    model_.prefill(unit, batch, x_.at(l, 0, rows_), x_.at(l + 1, 0, rows_), cache(l, 0, chunk_), saved(), scratch());
+    model_.decode(unit, ids, x_.at(l, 0, limits_.prompts), x_.at(l + 1, 0, limits_.prompts),
+                  cache(l, 0, limits_.prompts), saved(), scratch());
+  }
+  model_.logits(streamer_.shape_of(model_.head_unit()), x_.at(model_.config().layers, 0, limits_.prompts), ids,
+                logits_.tensor(DType::kF32, {limits_.prompts, model_.config().vocab}), scratch());
 }
 
 std::vector<TokenIds> Generator::run(const std::vector<TokenIds>& prompts, std::uint64_t first,

@@ -40,6 +40,8 @@ class Generator {
                             const OnToken& on_token = {});
 
  private:
+  // Has the ops take the memory that they need for the longest and the most prompts.
+  void rehearse();
   TokenIds prefill(const std::vector<Sample>& prompts);
   TokenIds decode(const TokenIds& ids, const TokenIds& lengths);
   // The token after each of the given rows of x, which belong to the call's prompts from `prompt` on.

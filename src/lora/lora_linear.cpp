@@ -14,8 +14,7 @@ ConstTensor dropped(Ops& ops, ConstTensor x, const LoraLinear& linear, Tensor sp
 
 void project_down(Ops& ops, Tensor xa, ConstTensor x, const LoraLinear& linear, Tensor spare) {
   if (!linear.adapted()) return;
-  ops.matmul(xa, dropped(ops, x, linear, spare), Op::kNone, linear.a, Op::kTranspose, Accumulate::kNo);
-  ops.scale(xa, linear.scale);
+  ops.matmul(xa, dropped(ops, x, linear, spare), Op::kNone, linear.a, Op::kTranspose, Accumulate::kNo, linear.scale);
 }
 
 void forward(Ops& ops, Tensor y, Tensor xa, ConstTensor x, const LoraLinear& linear, Tensor spare) {
@@ -30,8 +29,7 @@ void backward(Ops& ops, Tensor dx, Tensor dxa, ConstTensor dy, const LoraLinear&
               Tensor spare) {
   ops.matmul(dx, dy, Op::kNone, linear.weight, Op::kNone, accumulate);
   if (!linear.adapted()) return;
-  ops.matmul(dxa, dy, Op::kNone, linear.b, Op::kNone, Accumulate::kNo);
-  ops.scale(dxa, linear.scale);
+  ops.matmul(dxa, dy, Op::kNone, linear.b, Op::kNone, Accumulate::kNo, linear.scale);
   if (!linear.drops()) return ops.matmul(dx, dxa, Op::kNone, linear.a, Op::kNone, Accumulate::kYes);
   ops.matmul(spare, dxa, Op::kNone, linear.a, Op::kNone, Accumulate::kNo);
   ops.dropout(dx, spare, *linear.noise, linear.dropout, Accumulate::kYes);

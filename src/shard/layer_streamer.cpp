@@ -166,6 +166,15 @@ void LayerStreamer::make_views(const Slot& slot) {
   if (offset > 0) decoded_ = unit;
 }
 
+UnitView LayerStreamer::shape_of(std::size_t unit) {
+  DCHECK(!leased_, "unit {} is looked at during a lease", unit);
+  make_views({.unit = unit, .data = memory_.data()});
+  decoded_.reset();
+  grads_.clear();
+  if (reducer_ != nullptr) grads_ = store_.layout(unit).trainable_views(reducer_->leaf(unit, GradientPart::kFirst));
+  return {unit, params_, grads_};
+}
+
 void LayerStreamer::reduce(Lease lease, GradientPart part) { reducer_->reduce(lease.unit(), part); }
 
 void LayerStreamer::release() {

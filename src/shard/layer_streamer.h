@@ -74,6 +74,9 @@ class LayerStreamer {
   Lease borrow(std::size_t unit);
   // Takes the lease back and sends its gradients to their owners.
   void reduce(Lease lease, GradientPart part = GradientPart::kFirst);
+  // A unit without its values: views of the right shapes into memory that is there, for a Rehearsal. They hold until
+  // the next call; no other rank hears of it.
+  UnitView shape_of(std::size_t unit);
   // Throws what failed on a unit's way here. What was computed with units counts only when this was called after it.
   void check() { gathers_.synchronize({}); }
 

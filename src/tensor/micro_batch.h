@@ -8,6 +8,9 @@
 
 namespace shardlora {
 
+inline constexpr std::int64_t kRowGrain =
+    16;  // of rows: a micro-batch is padded to a multiple, so that few shapes occur
+
 struct MicroBatch {
   std::int64_t index = 0;    // its place in the step: the leaf of the gradient tree
   std::int64_t longest = 0;  // tokens of the longest sample

@@ -16,10 +16,7 @@ std::int64_t total_tokens(const MicroBatchSamples& samples) {
   return count;
 }
 
-std::int64_t padded_rows(std::int64_t tokens) {
-  constexpr std::int64_t kGrain = 16;
-  return (tokens + kGrain - 1) / kGrain * kGrain;
-}
+std::int64_t padded_rows(std::int64_t tokens) { return (tokens + kRowGrain - 1) / kRowGrain * kRowGrain; }
 
 BatchBuffers::BatchBuffers(Device& device, std::int64_t slots, std::int64_t rows, std::int64_t samples)
     : device_(device), rows_(rows), samples_(samples) {
@@ -76,6 +73,19 @@ MicroBatch BatchBuffers::load(std::int64_t slot, std::int64_t index, const Micro
   if (noise) batch.sample_ids = place(sample);
   device_.copy(data_.data() + begin, staging_.data() + begin, used, device_.compute());
   return batch;
+}
+
+MicroBatch BatchBuffers::largest(std::optional<PhiloxKey> noise) const {
+  const ConstTensor row_each = data_.tensor(DType::kI32, {rows_}), bounds = data_.tensor(DType::kI32, {samples_ + 1});
+  return {.index = 0,
+          .longest = rows_,
+          .tokens = row_each,
+          .positions = row_each,
+          .bounds = bounds,
+          .labelled = row_each,
+          .targets = row_each,
+          .noise = noise,
+          .sample_ids = noise ? row_each : ConstTensor{}};
 }
 
 }  // namespace shardlora

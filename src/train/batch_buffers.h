@@ -28,6 +28,8 @@ class BatchBuffers {
   // With `noise` the batch is one that training draws random numbers for.
   MicroBatch load(std::int64_t slot, std::int64_t index, const MicroBatchSamples& samples,
                   std::optional<PhiloxKey> noise = {});
+  // The largest micro-batch there is room for, every row of it labelled; without values, for a Rehearsal.
+  MicroBatch largest(std::optional<PhiloxKey> noise = {}) const;
 
  private:
   Device& device_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <set>
 
 #include "base/file.h"
 #include "data/preview.h"
@@ -135,6 +136,13 @@ class Run {
     }
   }
 
+  nlohmann::ordered_json numerics() const {
+    const std::set<std::string> computed_by(ranks_.numerics.begin(), ranks_.numerics.end());
+    return {{"shardlora", SHARDLORA_VERSION},
+            {"compute_dtype", name_of(session_->model->dtype())},
+            {"computed_by", computed_by}};
+  }
+
   bool scales_loss() const { return LossScale::for_dtype(session_->model->dtype()).is_dynamic(); }
 
   // Steps and collectives follow from the rows: ranks with others would wait for ever, or train on a mixture.
@@ -180,6 +188,7 @@ class Run {
     spdlog::info("{}; {} rank{}; computing in {}{}", ranks_.device->description(), ranks_.size(),
                  ranks_.size() == 1 ? "" : "s", name_of(session_->model->dtype()),
                  scales_loss() ? " with loss scaling" : "");
+    spdlog::info("beside the recipe the last bits depend on {}", numerics().dump());
     spdlog::info("base {}: {} layers, {}", recipe_.base_model, base_.config().layers,
                  name_of(session_->model->units()[1].params[0].format));
     spdlog::info("adapter: rank {}, alpha {}{}{}, on {}; {:.2f} M values", lora_.rank, lora_.alpha,
@@ -248,6 +257,7 @@ class Run {
     const Adapter adapter = collect_adapter(*session_->store, *ranks_.reductions, lora_, recipe_.base_model);
     if (directory_) {
       write_adapter(directory_->path(), adapter);
+      write_file_atomically(directory_->path() / kNumericsFile, numerics().dump(2) + "\n");
       if (!chat_template_.empty()) write_file_atomically(directory_->path() / kChatTemplateFile, chat_template_);
     }
     ranks_.reductions->barrier();  // no rank says that it is written before it is
@@ -302,7 +312,7 @@ std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, Session& session, const
   while (!step) {
     try {
       step = make();
-    } catch (const Error&) {
+    } catch (const OutOfMemory&) {
       if (options.wave == 1) throw;
       options.wave = (options.wave + 1) / 2;
     }

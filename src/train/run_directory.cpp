@@ -15,8 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFiles[] = {"config.resolved.yaml",      "metrics.jsonl",  "run.log", "adapter_config.json",
-                                  "adapter_model.safetensors", kChatTemplateFile};
+constexpr const char* kFiles[] = {"config.resolved.yaml",      "metrics.jsonl", "run.log",        "adapter_config.json",
+                                  "adapter_model.safetensors", kNumericsFile,   kChatTemplateFile};
 
 void move_earlier_run(const fs::path& directory) {
   bool found = false;

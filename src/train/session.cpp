@@ -140,10 +140,11 @@ Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
                                    .seed = 0,
                                    .poison = false});
   devices = rendezvous.exchange(device->description());
-  const auto other = std::find_if(devices.begin(), devices.end(), [&](const auto& d) { return d != devices[0]; });
-  if (gpus && rendezvous.rank() == 0 && other != devices.end())
+  numerics = rendezvous.exchange(device->numerics());
+  const auto other = std::find_if(numerics.begin(), numerics.end(), [&](const auto& n) { return n != numerics[0]; });
+  if (rendezvous.rank() == 0 && other != numerics.end())
     spdlog::warn("rank 0 has {}; rank {} has {}. The run is right, but another number of ranks may give other bits",
-                 devices[0], other - devices.begin(), *other);
+                 numerics[0], other - numerics.begin(), *other);
   gathers = rendezvous.make_communicator(*device, "gathers");
   reductions = rendezvous.make_communicator(*device, "reductions");
   numbers_.emplace(*device, *reductions);

@@ -28,7 +28,7 @@ struct Ranks {
   std::vector<std::vector<double>> exchange(const std::vector<double>& mine);
 
   std::unique_ptr<Device> device;
-  std::vector<std::string> devices;  // what each rank's is, by rank
+  std::vector<std::string> devices, numerics;  // what each rank's is, by rank, and what its last bits depend on
   std::unique_ptr<Communicator> gathers, reductions;
 
  private:

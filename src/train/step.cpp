@@ -76,8 +76,24 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
   scratch_ = device.allocate(std::max(model.scratch_bytes(limits.rows), model.head_bytes(limits.rows)), Tier::kDevice,
                              Purpose::kLive);
 
-  device.ops().reserve_attention_backward({limits.rows, model.config().kv_heads, model.config().head_dim});
+  rehearse();
   streamer_.run(kTrain);
+}
+
+void TrainStep::rehearse() {
+  const Rehearsal rehearsal(device_.ops());
+  if (!rehearsal) return;
+  // With noise dropout has products of its own; evaluation is without.
+  for (const std::optional<PhiloxKey> noise : {std::optional<PhiloxKey>(), std::optional<PhiloxKey>(PhiloxKey{})}) {
+    const Member m{batches_.largest(noise), 0, scratch_.tensor(DType::kF32, {limits_.rows})};
+    for (std::int64_t l = 0; l < model_.config().layers; ++l) {
+      const UnitView unit = streamer_.shape_of(model_.layer_unit(l));
+      model_.forward(unit, m.batch, input(l, m), input(l + 1, m), saved(l, m), scratch());
+      model_.backward(unit, m.batch, input(l, m), gradient(m), InputGradient::kYes, saved(l, m), scratch());
+    }
+    model_.loss(streamer_.shape_of(model_.head_unit()), m.batch, input(model_.config().layers, m), m.losses,
+                gradient(m), 1.0F, scratch());
+  }
 }
 
 StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw,

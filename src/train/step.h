@@ -50,6 +50,7 @@ class Diverged : public Error {
 
 class TrainStep {
  public:
+  // Takes all memory that steps and evaluations within the limits need; OutOfMemory where it is not there.
   TrainStep(Device& device, Model& model, ParamStore& store, Communicator& gathers, Communicator& reductions,
             const StepLimits& limits, const StepOptions& options);
 
@@ -79,6 +80,8 @@ class TrainStep {
   };
 
   Share load(const std::vector<MicroBatchSamples>& micro_batches, std::optional<PhiloxKey> noise);
+  // Has the ops take the memory that they need for the largest micro-batch, so that no step takes any later.
+  void rehearse();
   void start(Schedule schedule);
   void forward(std::span<const Member> wave);
   void head(std::span<const Member> wave, float gradient_scale, Reduce reduce);

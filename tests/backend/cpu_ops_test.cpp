@@ -1,8 +1,12 @@
-// What the CPU's ops promise beyond ops.h: bits that do not follow from the number of rows, no allocation, and a
-// refusal of an index outside its table.
+// What the CPU's ops promise beyond ops.h: bits that do not follow from addresses, no allocation, and a refusal of an
+// index outside its table.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <map>
+
 #include "backend/cpu/cpu_device.h"
+#include "backend/cpu/cpu_features.h"
 #include "backend/held.h"
 
 namespace shardlora {
@@ -20,22 +24,80 @@ constexpr Types kTypes[] = {{DType::kF32, DType::kF32},
                             {DType::kF16, DType::kF16},
                             {DType::kF16, DType::kF32}};
 
-// What the cut by rows rests on.
-TEST(Matmul, GivesARowTheSameBitsHoweverManyRowsThereAre) {
-  CpuDevice device({.threads = 1});
+bool computes_in(DType dtype) { return CpuDevice({.threads = 1}).support(dtype) != Support::kNone; }
+
+// scripts/test runs this under each of oneDNN's limits: the tests of that run are only worth something if it held.
+TEST(InstructionSet, FollowsTheLimitThatOneDnnIsGiven) {
+  const char* const limit = std::getenv("DNNL_MAX_CPU_ISA");
+  if (limit == nullptr) GTEST_SKIP() << "DNNL_MAX_CPU_ISA is not set";
+  const std::map<std::string, InstructionSet> sets = {{"AVX2", InstructionSet::kAvx2},
+                                                      {"AVX512_CORE", InstructionSet::kAvx512},
+                                                      {"AVX512_CORE_BF16", InstructionSet::kAvx512Bf16},
+                                                      {"AVX512_CORE_AMX", InstructionSet::kAmx}};
+  EXPECT_EQ(instruction_set(), sets.at(limit));
+  EXPECT_EQ(computes_in(DType::kBF16), sets.at(limit) >= InstructionSet::kAvx512Bf16);
+}
+
+// Slots, shares and workspaces lie elsewhere on every number of ranks, and adapters behind one another.
+TEST(Matmul, GivesTheSameBitsWhereverItsOperandsLie) {
+  CpuDevice device({.threads = 2});
   for (const Types types : kTypes)
     for (const Op op_b : {Op::kNone, Op::kTranspose})
       for (const Size size : {Size{300, 576, 576}, {300, 192, 1536}, {300, 16, 576}, {300, 576, 16}}) {
-        if (types.in == DType::kBF16 && device.support(DType::kBF16) == Support::kNone) continue;
-        const Held a(types.in, {size.m, size.k}, 1),
-            b(types.in, op_b == Op::kNone ? Shape{size.k, size.n} : Shape{size.n, size.k}, 2);
-        const Held whole(types.out, {size.m, size.n}), parts(types.out, {size.m, size.n});
-        device.ops().matmul(whole, a, Op::kNone, b, op_b, Accumulate::kNo);
-        for (const auto& [begin, end] : {std::pair{0, 1}, {1, 65}, {65, 300}})
-          device.ops().matmul(parts.tensor.rows(begin, end), a.tensor.rows(begin, end), Op::kNone, b, op_b,
-                              Accumulate::kNo);
-        EXPECT_EQ(whole.bytes(), parts.bytes()) << name_of(types.in) << ' ' << size.n << ' ' << size.k;
+        if (!computes_in(types.in)) continue;
+        const auto product = [&](std::size_t off) {
+          const auto moved = [off](const Held& room, Shape shape) {
+            return Tensor{room.tensor.data + off, room.tensor.dtype, shape};
+          };
+          const Shape a{size.m, size.k}, b = op_b == Op::kNone ? Shape{size.k, size.n} : Shape{size.n, size.k},
+                                         y{size.m, size.n};
+          const auto room = [](DType dtype, const Shape& shape) { return Held(dtype, {shape.numel() + 64}); };
+          const Held a_room = room(types.in, a), b_room = room(types.in, b), y_room = room(types.out, y);
+          device.ops().cast(moved(a_room, a), Held(DType::kF32, a, 1));
+          device.ops().cast(moved(b_room, b), Held(DType::kF32, b, 2));
+          device.ops().matmul(moved(y_room, y), moved(a_room, a), Op::kNone, moved(b_room, b), op_b, Accumulate::kNo);
+          device.compute().synchronize();
+          const Tensor result = moved(y_room, y);
+          return std::vector<std::byte>(result.data, result.data + result.bytes());
+        };
+        const auto at_a_page = product(0);
+        for (const std::size_t off : {16U, 32U, 64U})
+          EXPECT_EQ(product(off) == at_a_page, true)
+              << name_of(types.in) << ' ' << size.n << ' ' << size.k << ' ' << off;
       }
+}
+
+// Of every instruction set: some kernels for few rows need more than those for many.
+TEST(CpuOps, TakesNothingAfterARehearsalOfTheLargestShapes) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    if (!computes_in(dtype)) continue;
+    CpuDevice device({.threads = 2});
+    const std::int64_t most = 200, k = 2048, n = 640;
+    const Held x(dtype, {most, k}, 1), w(dtype, {n, k}, 2), y(dtype, {most, n}), dx(dtype, {most, k}),
+        wide(DType::kF32, {most, n}), dw(DType::kF32, {n, k});
+    const auto step = [&](std::int64_t rows) {
+      const auto of = [rows](const Held& held) { return held.tensor.rows(0, rows); };
+      for (const Accumulate accumulate : {Accumulate::kNo, Accumulate::kYes}) {
+        device.ops().matmul(of(y), of(x), Op::kNone, w, Op::kTranspose, accumulate,
+                            accumulate == Accumulate::kNo ? 0.5F : 1.0F);
+        device.ops().matmul(of(wide), of(x), Op::kNone, w, Op::kTranspose, accumulate);
+        device.ops().matmul(of(dx), of(y), Op::kNone, w, Op::kNone, accumulate);
+        device.ops().matmul(dw, of(y), Op::kTranspose, of(x), Op::kNone, accumulate);
+      }
+      if (rows % kRowGrain != 0) return;
+      const WeightGradient job{dw, of(y), of(x)};
+      device.ops().weight_gradients({&job, 1});
+    };
+    {
+      const Rehearsal rehearsal(device.ops());
+      step(most);
+    }
+    EXPECT_NE(y.bytes()[0], std::byte{0}) << "a rehearsal computed something";
+    const auto before = device.memory(Tier::kDevice).allocations;
+    for (std::int64_t rows = most; rows > 0; rows -= 3) step(rows);
+    for (std::int64_t rows = kRowGrain; rows < most; rows += kRowGrain) step(rows);
+    EXPECT_EQ(device.memory(Tier::kDevice).allocations, before) << name_of(dtype);
+  }
 }
 
 TEST(CpuOps, AllocatesNothingOnceItHasSeenTheShapes) {

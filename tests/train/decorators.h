@@ -13,8 +13,13 @@ class OpsDecorator : public Ops {
  public:
   explicit OpsDecorator(Ops& inner) : inner_(inner) {}
 
-  void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate) override {
-    inner_.matmul(y, a, op_a, b, op_b, accumulate);
+  bool begin_rehearsal() override { return rehearsing_ = inner_.begin_rehearsal(); }
+  void end_rehearsal() override {
+    rehearsing_ = false;
+    inner_.end_rehearsal();
+  }
+  void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, float alpha) override {
+    inner_.matmul(y, a, op_a, b, op_b, accumulate, alpha);
   }
   void weight_gradients(std::span<const WeightGradient> jobs) override { inner_.weight_gradients(jobs); }
   void dequantize(Tensor y, const PackedTensor& w) override { inner_.dequantize(y, w); }
@@ -22,7 +27,6 @@ class OpsDecorator : public Ops {
   void zero(Tensor y) override { inner_.zero(y); }
   void add(Tensor y, ConstTensor a, ConstTensor b) override { inner_.add(y, a, b); }
   void add_bias(Tensor y, ConstTensor bias) override { inner_.add_bias(y, bias); }
-  void scale(Tensor y, float factor) override { inner_.scale(y, factor); }
   void embed(Tensor y, ConstTensor tokens, ConstTensor table) override { inner_.embed(y, tokens, table); }
   void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) override {
     inner_.embed_backward(dtable, tokens, dy);
@@ -49,7 +53,6 @@ class OpsDecorator : public Ops {
                  float scale) override {
     inner_.attention(o, lse, q, k, v, bounds, scale);
   }
-  void reserve_attention_backward(const Shape& k) override { inner_.reserve_attention_backward(k); }
   void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
                           ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                           float scale) override {
@@ -77,8 +80,12 @@ class OpsDecorator : public Ops {
   }
   void sums_of_squares(Tensor sums, ConstTensor x) override { inner_.sums_of_squares(sums, x); }
 
+ protected:
+  bool rehearsing() const { return rehearsing_; }
+
  private:
   Ops& inner_;
+  bool rehearsing_ = false;
 };
 
 class StreamDecorator : public Stream {
@@ -111,6 +118,7 @@ class DeviceDecorator final : public Device {
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override { inner_.poison(data, bytes, real(stream)); }
   Support support(DType dtype) const override { return inner_.support(dtype); }
   std::string description() const override { return inner_.description(); }
+  std::string numerics() const override { return inner_.numerics(); }
 
  private:
   Stream& real(Stream& stream) { return &stream == compute_.get() ? inner_.compute() : stream; }

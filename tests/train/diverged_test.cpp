@@ -16,7 +16,9 @@ struct LossIsNotANumber final : OpsDecorator {
   using OpsDecorator::OpsDecorator;
   void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets, float scale) override {
     OpsDecorator::cross_entropy(losses, dlogits, logits, targets, scale);
-    if (dlogits) OpsDecorator::scale(losses, NAN);
+    if (dlogits)
+      OpsDecorator::matmul(losses.view({losses.numel(), 1}), logits, Op::kNone, logits.rows(0, 1), Op::kTranspose,
+                           Accumulate::kNo, NAN);
   }
 };
 
@@ -25,7 +27,9 @@ struct GradientIsInfinite final : OpsDecorator {
   using OpsDecorator::OpsDecorator;
   void weight_gradients(std::span<const WeightGradient> jobs) override {
     OpsDecorator::weight_gradients(jobs);
-    if (calls_++ == 0) OpsDecorator::scale(jobs[0].dw, INFINITY);
+    if (rehearsing() || calls_++ != 0) return;
+    const WeightGradient& job = jobs[0];
+    OpsDecorator::matmul(job.dw, job.dy, Op::kTranspose, job.x, Op::kNone, Accumulate::kNo, INFINITY);
   }
   int calls_ = 0;
 };

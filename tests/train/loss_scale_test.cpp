@@ -143,7 +143,8 @@ struct GradientIsInfinite final : OpsDecorator {
   using OpsDecorator::OpsDecorator;
   void weight_gradients(std::span<const WeightGradient> jobs) override {
     OpsDecorator::weight_gradients(jobs);
-    OpsDecorator::scale(jobs[0].dw, INFINITY);
+    const WeightGradient& job = jobs[0];
+    OpsDecorator::matmul(job.dw, job.dy, Op::kTranspose, job.x, Op::kNone, Accumulate::kNo, INFINITY);
   }
 };
 

@@ -145,10 +145,10 @@ struct WithoutResidualGradient final : OpsDecorator {
 // The adapter's share of an input's gradient, s (dy B) A: products over the adapter's rank.
 struct WithoutAdapterInputGradient final : OpsDecorator {
   using OpsDecorator::OpsDecorator;
-  void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate) override {
+  void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, float alpha) override {
     constexpr std::int64_t kRank = 4;
     if (accumulate == Accumulate::kNo || op_b == Op::kTranspose || a.dim(1) != kRank)
-      OpsDecorator::matmul(y, a, op_a, b, op_b, accumulate);
+      OpsDecorator::matmul(y, a, op_a, b, op_b, accumulate, alpha);
   }
 };
 

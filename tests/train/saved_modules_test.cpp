@@ -56,11 +56,11 @@ TEST(SavedModules, AreReadWrittenAndReadAgain) {
 // The head's part of a tied embedding's gradient, dropped.
 struct WithoutHeadGradient final : OpsDecorator {
   using OpsDecorator::OpsDecorator;
-  void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate) override {
+  void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, float alpha) override {
     if (op_a == Op::kTranspose)
       OpsDecorator::zero(y);
     else
-      OpsDecorator::matmul(y, a, op_a, b, op_b, accumulate);
+      OpsDecorator::matmul(y, a, op_a, b, op_b, accumulate, alpha);
   }
 };
 
@@ -113,7 +113,7 @@ TEST(SavedModules, GiveTheSameBitsHoweverTheWorkIsLaidOut) {
 
 TEST(SavedModules, AllocateNothingFromTheSecondStepOn) {
   const TinyResult result = run(saving({.ranks = 2, .steps = 4}, true));
-  for (const std::uint64_t count : result.allocations) EXPECT_EQ(count, result.allocations[0]);
+  for (const std::uint64_t count : result.allocations) EXPECT_EQ(count, 0U);
 }
 
 std::string error_of(TinyJob job) {

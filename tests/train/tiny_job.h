@@ -42,7 +42,7 @@ struct TinyResult {
   double eval_loss = 0;
   std::vector<std::vector<float>> start, adapters;  // of every unit, before and after
   std::vector<std::vector<float>> gradients;        // of every unit, in the first step
-  std::vector<std::uint64_t> allocations;           // of rank 0's device, after every step
+  std::vector<std::uint64_t> allocations;           // of rank 0's device, by every step and by the evaluation
   std::vector<std::size_t> frozen_at_rest;          // bytes, by rank
   std::size_t frozen_bytes = 0;                     // of all units
 
@@ -172,12 +172,17 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
       for (int i = 0; i < 2; ++i) m.push_back(&samples[next++ % samples.size()]);
     return list;
   };
+  const auto allocations = [&] {
+    return device->memory(Tier::kDevice).allocations + device->memory(Tier::kPinned).allocations;
+  };
   std::int64_t updates = 0;
   for (int s = 0; s < job.steps; ++s) {
     // The last step is smaller, as at the end of an epoch.
     const std::int64_t count = s + 1 == job.steps ? (job.micro_batches + 1) / 2 : job.micro_batches;
     const auto list = given.empty() ? micro_batches(count) : given[static_cast<std::size_t>(s)];
+    const std::uint64_t before = allocations();
     const StepResult done = step.run(list, adamw_step({}, 1e-2, updates + 1), 1.0, noise);
+    result.allocations.push_back(allocations() - before);
     updates += done.updated ? 1 : 0;
     result.losses.push_back(done.loss);
     result.grad_norms.push_back(done.updated ? done.grad_norm : -1);
@@ -185,9 +190,10 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
     if (s == 0)
       for (std::size_t u = 0; u < store.units(); ++u)
         result.gradients.push_back(gathered_gradient(*device, store, u, *reductions));
-    result.allocations.push_back(device->memory(Tier::kDevice).allocations + device->memory(Tier::kPinned).allocations);
   }
+  const std::uint64_t before = allocations();
   result.eval_loss = step.evaluate(micro_batches(job.micro_batches + 2)).loss;
+  result.allocations.push_back(allocations() - before);
   for (std::size_t u = 0; u < store.units(); ++u) {
     result.adapters.emplace_back(static_cast<std::size_t>(store.layout(u).trainable_elements()));
     store.gather_trainable(u, result.adapters.back().data(), *reductions);

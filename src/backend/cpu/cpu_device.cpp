@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/cpu/block_product.h"
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/cpu_ops.h"
 
@@ -86,7 +87,12 @@ Support CpuDevice::support(DType dtype) const {
 }
 
 std::string CpuDevice::description() const {
-  return fmt::format("CPU: {} thread{}{}", threads_, threads_ == 1 ? "" : "s", has_bf16() ? ", AVX512_BF16" : "");
+  return fmt::format("CPU: {} thread{}, {}", threads_, threads_ == 1 ? "" : "s", name_of(instruction_set()));
+}
+
+std::string CpuDevice::numerics() const {
+  return fmt::format("CPU with {}, own kernels in {}-bit registers, {}", name_of(instruction_set()),
+                     8 * __BIGGEST_ALIGNMENT__, cpu::product_library());
 }
 
 std::unique_ptr<Device> make_cpu_device(const CpuDeviceOptions& options) {

@@ -33,6 +33,7 @@ class CpuDevice final : public Device {
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override;
   Support support(DType dtype) const override;
   std::string description() const override;
+  std::string numerics() const override;
 
   int threads() const { return threads_; }
 

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <array>
+#include <utility>
 
 #include "backend/cpu/kernels.h"
 #include "backend/op_checks.h"
@@ -21,7 +22,16 @@ std::byte* CpuOps::scratch(std::size_t bytes) {
   return scratch_.data();
 }
 
-void CpuOps::submit(std::span<const cpu::Product> products) {
+template <typename Work>
+void CpuOps::submit(Work&& work) {
+  if (!rehearsing_) compute_.submit(std::forward<Work>(work));
+}
+
+void CpuOps::multiply(std::span<const cpu::Product> products, std::int64_t grain) {
+  if (rehearsing_) {
+    for (const cpu::Product& product : products) scratch(matmul_.most_scratch_bytes(product, grain));
+    return;
+  }
   if (matmul_.crowded()) {
     compute_.synchronize();
     matmul_.forget();
@@ -32,10 +42,10 @@ void CpuOps::submit(std::span<const cpu::Product> products) {
   compute_.submit([this, plan = std::move(plan), memory] { matmul_.run(plan, memory); });
 }
 
-void CpuOps::matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate) {
-  checks::matmul(y, a, op_a, b, op_b);
-  const std::array<cpu::Product, 1> product{{{y, a, op_a, b, op_b, accumulate}}};
-  submit(product);
+void CpuOps::matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, float alpha) {
+  checks::matmul(y, a, op_a, b, op_b, accumulate, alpha);
+  const std::array<cpu::Product, 1> product{{{y, a, op_a, b, op_b, accumulate, alpha}}};
+  multiply(product, 1);
 }
 
 void CpuOps::weight_gradients(std::span<const WeightGradient> jobs) {
@@ -45,141 +55,134 @@ void CpuOps::weight_gradients(std::span<const WeightGradient> jobs) {
     checks::weight_gradient(job);
     products.push_back({job.dw, job.dy, Op::kTranspose, job.x, Op::kNone, Accumulate::kNo});
   }
-  submit(products);
+  multiply(products, kRowGrain);
 }
 
 void CpuOps::dequantize(Tensor y, const PackedTensor& w) {
   checks::dequantize(y, w);
-  compute_.submit([=] { cpu::dequantize(y, w); });
+  submit([=] { cpu::dequantize(y, w); });
 }
 
 void CpuOps::cast(Tensor y, ConstTensor x) {
   checks::cast(y, x);
-  compute_.submit([=] { cpu::cast(y, x); });
+  submit([=] { cpu::cast(y, x); });
 }
 
 void CpuOps::zero(Tensor y) {
-  compute_.submit([=] { cpu::zero(y); });
+  submit([=] { cpu::zero(y); });
 }
 
 void CpuOps::add(Tensor y, ConstTensor a, ConstTensor b) {
   checks::add(y, a, b);
-  compute_.submit([=] { cpu::add(y, a, b); });
+  submit([=] { cpu::add(y, a, b); });
 }
 
 void CpuOps::add_bias(Tensor y, ConstTensor bias) {
   checks::add_bias(y, bias);
-  compute_.submit([=] { cpu::add_bias(y, bias); });
-}
-
-void CpuOps::scale(Tensor y, float factor) {
-  checks::scale(y);
-  compute_.submit([=] { cpu::scale(y, factor); });
+  submit([=] { cpu::add_bias(y, bias); });
 }
 
 void CpuOps::embed(Tensor y, ConstTensor tokens, ConstTensor table) {
   checks::embed(y, tokens, table);
-  compute_.submit([=] { cpu::embed(y, tokens, table); });
+  submit([=] { cpu::embed(y, tokens, table); });
 }
 
 void CpuOps::embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) {
   checks::embed_backward(dtable, tokens, dy);
-  compute_.submit([=] { cpu::embed_backward(dtable, tokens, dy); });
+  submit([=] { cpu::embed_backward(dtable, tokens, dy); });
 }
 
 void CpuOps::gather_rows(Tensor y, ConstTensor x, ConstTensor rows) {
   checks::gather_rows(y, x, rows);
-  compute_.submit([=] { cpu::gather_rows(y, x, rows); });
+  submit([=] { cpu::gather_rows(y, x, rows); });
 }
 
 void CpuOps::scatter_rows(Tensor y, ConstTensor x, ConstTensor rows) {
   checks::scatter_rows(y, x, rows);
-  compute_.submit([=] { cpu::scatter_rows(y, x, rows); });
+  submit([=] { cpu::scatter_rows(y, x, rows); });
 }
 
 void CpuOps::dropout(Tensor y, ConstTensor x, const Noise& noise, float p, Accumulate accumulate) {
   checks::dropout(y, x, noise, p);
-  compute_.submit([=] { cpu::dropout(y, x, noise, p, accumulate); });
+  submit([=] { cpu::dropout(y, x, noise, p, accumulate); });
 }
 
 void CpuOps::add_noise(Tensor x, const Noise& noise, ConstTensor bounds, float alpha) {
   checks::add_noise(x, noise, bounds);
-  compute_.submit([=] { cpu::add_noise(x, noise, bounds, alpha); });
+  submit([=] { cpu::add_noise(x, noise, bounds, alpha); });
 }
 
 void CpuOps::rms_norm(Tensor y, Tensor inv_rms, ConstTensor x, ConstTensor w, float eps) {
   checks::rms_norm(y, inv_rms, x, w);
-  compute_.submit([=] { cpu::rms_norm(y, inv_rms, x, w, eps); });
+  submit([=] { cpu::rms_norm(y, inv_rms, x, w, eps); });
 }
 
 void CpuOps::rms_norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor inv_rms, ConstTensor w,
                                Accumulate accumulate) {
   checks::rms_norm_backward(dx, dy, x, inv_rms, w);
-  compute_.submit([=] { cpu::rms_norm_backward(dx, dy, x, inv_rms, w, accumulate); });
+  submit([=] { cpu::rms_norm_backward(dx, dy, x, inv_rms, w, accumulate); });
 }
 
 void CpuOps::rope(Tensor x, ConstTensor positions, ConstTensor inv_freq, float sign) {
   checks::rope(x, positions, inv_freq);
-  compute_.submit([=] { cpu::rope(x, positions, inv_freq, sign); });
+  submit([=] { cpu::rope(x, positions, inv_freq, sign); });
 }
 
 void CpuOps::attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                        float scale) {
   checks::attention(o, lse, q, k, v, bounds);
-  compute_.submit([=] { cpu::attention(o, lse, q, k, v, bounds, scale); });
+  submit([=] { cpu::attention(o, lse, q, k, v, bounds, scale); });
 }
-
-void CpuOps::reserve_attention_backward(const Shape& k) { scratch(cpu::attention_backward_scratch(k)); }
 
 void CpuOps::attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
                                 ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                                 float scale) {
   checks::attention_backward(dq, dk, dv, delta, d_o, o, lse, q, k, v, bounds);
   std::byte* const memory = scratch(cpu::attention_backward_scratch(k.shape));
-  compute_.submit([=] { cpu::attention_backward(dq, dk, dv, delta, d_o, o, lse, q, k, v, bounds, scale, memory); });
+  submit([=] { cpu::attention_backward(dq, dk, dv, delta, d_o, o, lse, q, k, v, bounds, scale, memory); });
 }
 
 void CpuOps::attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor lengths,
                               float scale) {
   checks::attention_decode(o, cache, q, k, v, lengths);
-  compute_.submit([=] { cpu::attention_decode(o, cache, q, k, v, lengths, scale); });
+  submit([=] { cpu::attention_decode(o, cache, q, k, v, lengths, scale); });
 }
 
 void CpuOps::fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds) {
   checks::fill_cache(cache, k, v, bounds);
-  compute_.submit([=] { cpu::fill_cache(cache, k, v, bounds); });
+  submit([=] { cpu::fill_cache(cache, k, v, bounds); });
 }
 
 void CpuOps::swiglu(Tensor y, ConstTensor gate, ConstTensor up) {
   checks::swiglu(y, gate, up);
-  compute_.submit([=] { cpu::swiglu(y, gate, up); });
+  submit([=] { cpu::swiglu(y, gate, up); });
 }
 
 void CpuOps::swiglu_backward(Tensor dgate, Tensor dup, ConstTensor dy, ConstTensor gate, ConstTensor up) {
   checks::swiglu_backward(dgate, dup, dy, gate, up);
-  compute_.submit([=] { cpu::swiglu_backward(dgate, dup, dy, gate, up); });
+  submit([=] { cpu::swiglu_backward(dgate, dup, dy, gate, up); });
 }
 
 void CpuOps::cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets,
                            float gradient_scale) {
   checks::cross_entropy(losses, dlogits, logits, targets);
-  compute_.submit([=] { cpu::cross_entropy(losses, dlogits, logits, targets, gradient_scale); });
+  submit([=] { cpu::cross_entropy(losses, dlogits, logits, targets, gradient_scale); });
 }
 
 void CpuOps::argmax(Tensor ids, ConstTensor logits) {
   checks::argmax(ids, logits);
-  compute_.submit([=] { cpu::argmax(ids, logits); });
+  submit([=] { cpu::argmax(ids, logits); });
 }
 
 void CpuOps::adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step,
                    float gradient_scale) {
   checks::adamw(master, m, v, gradient);
-  compute_.submit([=] { cpu::adamw(master, m, v, gradient, step, gradient_scale); });
+  submit([=] { cpu::adamw(master, m, v, gradient, step, gradient_scale); });
 }
 
 void CpuOps::sums_of_squares(Tensor sums, ConstTensor x) {
   checks::sums_of_squares(sums, x);
-  compute_.submit([=] { cpu::sums_of_squares(sums, x); });
+  submit([=] { cpu::sums_of_squares(sums, x); });
 }
 
 }  // namespace shardlora

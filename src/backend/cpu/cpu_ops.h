@@ -10,18 +10,19 @@ namespace shardlora {
 
 class CpuOps final : public Ops {
  public:
-  // threads: the most that a kernel may use; 0: what OpenMP gives. Scratch memory comes from `device`, grows in the
-  // first step and stays; growing waits for the stream.
+  // threads: the most that a kernel may use; 0: what OpenMP gives. Scratch memory comes from `device`, in a rehearsal
+  // or where it is first needed, and stays; growing waits for the stream.
   CpuOps(CpuStream& compute, Device& device, int threads = 0);
 
-  void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate) override;
+  bool begin_rehearsal() override { return rehearsing_ = true; }
+  void end_rehearsal() override { rehearsing_ = false; }
+  void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, float alpha) override;
   void weight_gradients(std::span<const WeightGradient> jobs) override;
   void dequantize(Tensor y, const PackedTensor& w) override;
   void cast(Tensor y, ConstTensor x) override;
   void zero(Tensor y) override;
   void add(Tensor y, ConstTensor a, ConstTensor b) override;
   void add_bias(Tensor y, ConstTensor bias) override;
-  void scale(Tensor y, float factor) override;
   void embed(Tensor y, ConstTensor tokens, ConstTensor table) override;
   void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) override;
   void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) override;
@@ -34,7 +35,6 @@ class CpuOps final : public Ops {
   void rope(Tensor x, ConstTensor positions, ConstTensor inv_freq, float sign) override;
   void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                  float scale) override;
-  void reserve_attention_backward(const Shape& k) override;
   void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
                           ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                           float scale) override;
@@ -51,7 +51,11 @@ class CpuOps final : public Ops {
   void sums_of_squares(Tensor sums, ConstTensor x) override;
 
  private:
-  void submit(std::span<const cpu::Product> products);
+  // To the compute stream; in a rehearsal nowhere.
+  template <typename Work>
+  void submit(Work&& work);
+  // grain: between the numbers of rows that may come.
+  void multiply(std::span<const cpu::Product> products, std::int64_t grain);
   // Scratch for the next piece of work. All work shares it: the stream runs one at a time.
   std::byte* scratch(std::size_t bytes);
 
@@ -59,6 +63,7 @@ class CpuOps final : public Ops {
   Device& device_;
   cpu::Matmul matmul_;
   Buffer scratch_;
+  bool rehearsing_ = false;
 };
 
 }  // namespace shardlora

@@ -37,13 +37,4 @@ void add(Tensor y, ConstTensor a, ConstTensor b) {
   });
 }
 
-void scale(Tensor y, float factor) {
-  with_float_type(y.dtype, [&]<typename T>(std::type_identity<T>) {
-    const std::int64_t n = y.numel();
-    T* values = y.as<T>();
-#pragma omp parallel for simd schedule(static) if (n > kParallelValues)
-    for (std::int64_t i = 0; i < n; ++i) values[i] = from_float<T>(to_float(values[i]) * factor);
-  });
-}
-
 }  // namespace shardlora::cpu

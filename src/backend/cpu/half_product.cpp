@@ -37,27 +37,39 @@ void round(T* to, const float* from, const Lines& m) {
     for (std::int64_t k = 0; k < m.length; ++k) to[i * m.stride + k] = from_float<T>(from[i * m.length + k]);
 }
 
-// y and b are columns of what the shape says. Sums are made in a matrix without gaps, of which oneDNN gives every row
-// the same bits however many rows there are.
+// The product of f32 copies that stand close together, and of `columns` of what s says.
+BlockShape wide_shape(const BlockShape& s, std::int64_t columns) {
+  BlockShape wide = s;
+  wide.n = wide.y_row = columns;
+  wide.in = wide.out = DType::kF32;
+  wide.a_row = s.a_column == 1 ? s.k : 1;
+  wide.a_column = s.a_column == 1 ? 1 : s.m;
+  wide.b_row = s.b_column == 1 ? columns : 1;
+  wide.b_column = s.b_column == 1 ? 1 : s.k;
+  return wide;
+}
+
+Lines lines_of_a(const BlockShape& s) { return lines_of(s.m, s.k, s.a_row, s.a_column); }
+std::int64_t full_columns(const BlockShape& s) { return std::min(s.n, kColumns); }
+std::int64_t rest_columns(const BlockShape& s) { return s.n % kColumns == 0 ? full_columns(s) : s.n % kColumns; }
+
+// Beside the copy of a.
+std::size_t scratch_of_columns(const BlockShape& s, std::int64_t columns, std::size_t of_product) {
+  return lines_of(s.k, columns, s.b_row, s.b_column).bytes() + Lines{s.m, columns, s.y_row}.bytes() + of_product;
+}
+
+// y and b are columns of what the shape says.
 class Columns {
  public:
   Columns(const BlockShape& s, std::int64_t columns)
-      : a_(lines_of(s.m, s.k, s.a_row, s.a_column)),
-        b_(lines_of(s.k, columns, s.b_row, s.b_column)),
+      : b_(lines_of(s.k, columns, s.b_row, s.b_column)),
         y_{s.m, columns, s.y_row},
         out_(s.out),
-        accumulate_(s.accumulate) {
-    BlockShape wide = s;
-    wide.n = wide.y_row = columns;
-    wide.in = wide.out = DType::kF32;
-    wide.a_row = s.a_column == 1 ? s.k : 1;
-    wide.a_column = s.a_column == 1 ? 1 : s.m;
-    wide.b_row = s.b_column == 1 ? columns : 1;
-    wide.b_column = s.b_column == 1 ? 1 : s.k;
-    product_ = make_block_product(wide);
-  }
+        accumulate_(s.accumulate),
+        product_(make_block_product(wide_shape(s, columns))),
+        scratch_bytes_(scratch_of_columns(s, columns, product_->scratch_bytes())) {}
 
-  std::size_t scratch_bytes() const { return b_.bytes() + y_.bytes() + product_->scratch_bytes(); }
+  std::size_t scratch_bytes() const { return scratch_bytes_; }
 
   void run(std::byte* y, const std::byte* wide_a, const std::byte* b, std::byte* scratch) const {
     auto *const wide_b = reinterpret_cast<float*>(scratch), *const sums =
@@ -71,38 +83,36 @@ class Columns {
     });
   }
 
-  const Lines& a() const { return a_; }
-
  private:
-  const Lines a_, b_, y_;
+  const Lines b_, y_;
   const DType out_;
   const Accumulate accumulate_;
-  std::unique_ptr<BlockProduct> product_;
+  const std::unique_ptr<BlockProduct> product_;
+  const std::size_t scratch_bytes_;
 };
 
 class HalfProduct final : public BlockProduct {
  public:
   explicit HalfProduct(const BlockShape& s)
-      : s_(s),
-        full_(s, std::min(s.n, kColumns)),
-        rest_(s, s.n % kColumns == 0 ? std::min(s.n, kColumns) : s.n % kColumns) {}
+      : s_(s), a_(lines_of_a(s)), full_(s, full_columns(s)), rest_(s, rest_columns(s)) {}
 
   std::size_t scratch_bytes() const override {
-    return full_.a().bytes() + std::max(full_.scratch_bytes(), rest_.scratch_bytes());
+    return a_.bytes() + std::max(full_.scratch_bytes(), rest_.scratch_bytes());
   }
 
   void run(std::byte* y, const std::byte* a, const std::byte* b, std::byte* scratch) const override {
     auto* const wide_a = reinterpret_cast<float*>(scratch);
-    widen(wide_a, reinterpret_cast<const F16*>(a), full_.a());
+    widen(wide_a, reinterpret_cast<const F16*>(a), a_);
     for (std::int64_t begin = 0; begin < s_.n; begin += kColumns) {
       const Columns& columns = s_.n - begin >= kColumns ? full_ : rest_;
       columns.run(y + static_cast<std::size_t>(begin) * size_of(s_.out), reinterpret_cast<const std::byte*>(wide_a),
-                  b + static_cast<std::size_t>(begin * s_.b_column) * sizeof(F16), scratch + full_.a().bytes());
+                  b + static_cast<std::size_t>(begin * s_.b_column) * sizeof(F16), scratch + a_.bytes());
     }
   }
 
  private:
   const BlockShape s_;
+  const Lines a_;
   const Columns full_, rest_;
 };
 
@@ -110,6 +120,13 @@ class HalfProduct final : public BlockProduct {
 
 std::unique_ptr<BlockProduct> make_half_product(const BlockShape& shape) {
   return std::make_unique<HalfProduct>(shape);
+}
+
+std::size_t half_scratch_bytes(const BlockShape& s) {
+  const auto of = [&](std::int64_t columns) {
+    return scratch_of_columns(s, columns, block_scratch_bytes(wide_shape(s, columns)));
+  };
+  return lines_of_a(s).bytes() + std::max(of(full_columns(s)), of(rest_columns(s)));
 }
 
 }  // namespace shardlora::cpu

@@ -17,7 +17,6 @@ void cast(Tensor y, ConstTensor x);
 void zero(Tensor y);
 void add(Tensor y, ConstTensor a, ConstTensor b);
 void add_bias(Tensor y, ConstTensor bias);
-void scale(Tensor y, float factor);
 
 void embed(Tensor y, ConstTensor tokens, ConstTensor table);
 void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy);

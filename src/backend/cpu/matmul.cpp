@@ -5,32 +5,62 @@
 #include <algorithm>
 #include <exception>
 
+#include "backend/cpu/cpu_features.h"
 #include "backend/cpu/kernels.h"
 
 namespace shardlora::cpu {
 
 namespace {
 
-// A block of y: tall enough to pay for repacking b, small enough that its operands stay in the cache.
-constexpr std::int64_t kFewestRows = 64, kMostRows = 256, kRowStep = 16, kMostColumns = 2048, kColumns = 1024,
-                       kMostGradientRows = 32768;
+constexpr std::int64_t kMostColumns = 2048, kColumns = 1024, kMostGradientRows = 32768, kGradientRows = 2048;
 constexpr std::size_t kScratchAlignment = 4096;
 
-// Two blocks for every thread, where the matrix is large enough.
-std::int64_t rows_of_block(std::int64_t m, int threads) {
-  const std::int64_t even = (m + 2 * threads - 1) / (2 * threads);
-  return (std::clamp(even, kFewestRows, kMostRows) + kRowStep - 1) / kRowStep * kRowStep;
+// Every block lays b out anew, as the instructions want it: the faster they are, the more rows it takes to pay for
+// that. Where that costs little, blocks are small, so that many threads find work. Measured: docs/measurements.md.
+std::int64_t rows_of_block(DType in) {
+  const InstructionSet set = instruction_set();
+  if (set == InstructionSet::kAmx && in == DType::kBF16) return 256;
+  return set >= InstructionSet::kAvx512 ? 128 : 64;
+}
+
+// How a product is cut: a function of its shape and types alone.
+struct Cut {
+  BlockShape whole;            // of all of y
+  std::int64_t rows, columns;  // of a block; the last ones have the rest
+};
+
+Cut cut_of(const Product& p) {
+  const bool a_across = p.op_a == Op::kTranspose, b_across = p.op_b == Op::kTranspose;
+  const std::int64_t m = p.y.dim(0), n = p.y.dim(1), k = p.a.dim(a_across ? 0 : 1);
+  const BlockShape whole{.m = m,
+                         .n = n,
+                         .k = k,
+                         .a_row = a_across ? 1 : k,
+                         .a_column = a_across ? m : 1,
+                         .b_row = b_across ? 1 : n,
+                         .b_column = b_across ? k : 1,
+                         .y_row = n,
+                         .in = p.a.dtype,
+                         .out = p.y.dtype,
+                         .accumulate = p.accumulate,
+                         .alpha = p.alpha};
+  // A weight gradient is one block, but a head's, where y has a row for every token of the vocabulary.
+  if (a_across) return {whole, m <= kMostGradientRows ? m : kGradientRows, n};
+  return {whole, rows_of_block(p.a.dtype), n <= kMostColumns ? n : kColumns};
+}
+
+// Each thread's scratch begins at a page.
+std::size_t whole_pages(std::size_t bytes) {
+  return (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
+}
+
+std::size_t offset(std::int64_t values, DType dtype) { return static_cast<std::size_t>(values) * size_of(dtype); }
+
+std::size_t scratch_bytes(const BlockShape& shape) {
+  return shape.in == DType::kF16 ? half_scratch_bytes(shape) : block_scratch_bytes(shape);
 }
 
 }  // namespace
-
-std::size_t Matmul::Hash::operator()(const BlockShape& s) const {
-  std::size_t hash = static_cast<std::size_t>(s.in) * 16 + static_cast<std::size_t>(s.out) * 4 +
-                     static_cast<std::size_t>(s.accumulate);
-  for (const std::int64_t v : {s.m, s.n, s.k, s.a_row, s.b_row, s.y_row})
-    hash = (hash ^ static_cast<std::size_t>(v)) * 0x9E3779B97F4A7C15U;
-  return hash;
-}
 
 const BlockProduct& Matmul::product_for(const BlockShape& shape) {
   auto& product = made_[shape];
@@ -38,49 +68,50 @@ const BlockProduct& Matmul::product_for(const BlockShape& shape) {
   return *product;
 }
 
-void Matmul::cut(MatmulPlan& plan, const Product& p) {
-  const bool a_across = p.op_a == Op::kTranspose, b_across = p.op_b == Op::kTranspose;
-  const std::int64_t m = p.y.dim(0), n = p.y.dim(1), k = p.a.dim(a_across ? 0 : 1);
-  BlockShape shape{.m = m,
-                   .n = n,
-                   .k = k,
-                   .a_row = a_across ? 1 : k,
-                   .a_column = a_across ? m : 1,
-                   .b_row = b_across ? 1 : n,
-                   .b_column = b_across ? k : 1,
-                   .y_row = n,
-                   .in = p.a.dtype,
-                   .out = p.y.dtype,
-                   .accumulate = p.accumulate};
-  const std::int64_t columns = a_across || n <= kMostColumns ? n : kColumns,
-                     column_blocks = (n + columns - 1) / columns;
-  // Of a head's gradient, where y has a row for every token of the vocabulary, the shape alone cuts the rows too. So it
-  // does where columns are cut: oneDNN sums few rows of a strided y in another order than many.
-  const std::int64_t rows = !a_across                ? (column_blocks > 1 ? kMostRows : rows_of_block(m, threads_))
-                            : m <= kMostGradientRows ? m
-                                                     : kMostColumns;
-  const auto offset = [](std::int64_t values, DType dtype) {
-    return static_cast<std::size_t>(values) * size_of(dtype);
-  };
-  for (std::int64_t j = 0; j < n; j += columns)
-    for (std::int64_t i = 0; i < m; i += rows) {
-      shape.m = std::min(rows, m - i);
-      shape.n = std::min(columns, n - j);
-      const BlockProduct& product = product_for(shape);
-      plan.blocks.push_back({&product, p.y.data + offset(i * n + j, p.y.dtype),
-                             p.a.data + offset(i * shape.a_row, p.a.dtype),
-                             p.b.data + offset(j * shape.b_column, p.b.dtype)});
-      plan.thread_scratch = std::max(plan.thread_scratch, product.scratch_bytes());
-    }
+std::size_t Matmul::of_all_threads(std::size_t thread_scratch) const {
+  return thread_scratch * static_cast<std::size_t>(threads_);
 }
 
 MatmulPlan Matmul::plan(std::span<const Product> products) {
   MatmulPlan plan;
-  for (const Product& product : products)
-    if (product.y.numel() > 0) cut(plan, product);
-  plan.thread_scratch = (plan.thread_scratch + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
-  plan.scratch_bytes = plan.thread_scratch * static_cast<std::size_t>(threads_);
+  for (const Product& p : products) {
+    const Cut cut = cut_of(p);
+    BlockShape shape = cut.whole;
+    for (std::int64_t j = 0; j < cut.whole.n; j += cut.columns)
+      for (std::int64_t i = 0; i < cut.whole.m; i += cut.rows) {
+        shape.m = std::min(cut.rows, cut.whole.m - i);
+        shape.n = std::min(cut.columns, cut.whole.n - j);
+        const BlockProduct& product = product_for(shape);
+        plan.blocks.push_back({&product, p.y.data + offset(i * cut.whole.n + j, p.y.dtype),
+                               p.a.data + offset(i * shape.a_row, p.a.dtype),
+                               p.b.data + offset(j * shape.b_column, p.b.dtype)});
+        plan.thread_scratch = std::max(plan.thread_scratch, whole_pages(product.scratch_bytes()));
+      }
+  }
+  plan.scratch_bytes = of_all_threads(plan.thread_scratch);
   return plan;
+}
+
+std::size_t Matmul::most_scratch_bytes(const Product& p, std::int64_t grain) const {
+  const Cut cut = cut_of(p);
+  std::size_t most = 0;
+  const auto see = [&](BlockShape shape) { most = std::max(most, whole_pages(scratch_bytes(shape))); };
+  BlockShape shape = cut.whole;
+  // Widths and, of a head's gradient, heights that are left over have a shape of their own.
+  for (const std::int64_t n : {std::min(cut.whole.n, cut.columns), cut.whole.n % cut.columns}) {
+    if (n == 0) continue;
+    shape.n = n;
+    if (p.op_a == Op::kTranspose) {
+      for (const std::int64_t m : {std::min(cut.whole.m, cut.rows), cut.whole.m % cut.rows}) {
+        if (m == 0) continue;
+        shape.m = m;
+        for (shape.k = cut.whole.k; shape.k > 0; shape.k -= grain) see(shape);
+      }
+    } else {
+      for (shape.m = std::min(cut.whole.m, cut.rows); shape.m > 0; shape.m -= grain) see(shape);
+    }
+  }
+  return of_all_threads(most);
 }
 
 void Matmul::run(const MatmulPlan& plan, std::byte* scratch) const {

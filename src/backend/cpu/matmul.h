@@ -1,8 +1,7 @@
 // Matrix products on all threads. Each is cut into blocks of y that one thread makes alone, so a sum is never split,
-// and its order cannot follow the number of threads. Cutting y by rows leaves every bit as it is (a test holds that),
-// as long as its columns are not cut as well; then both are cut by the shape alone. A weight gradient (transposed a) is
-// one block: there, cutting rows would change bits. What a block's shape needs (oneDNN: machine code) is made once and
-// kept.
+// and the cut follows from the product's shape alone: the bits cannot follow the number of threads. They may well
+// follow the shape: oneDNN's kernels sum a row in another order where it stands in another place, or among fewer rows.
+// What a block's shape needs (oneDNN: machine code) is made once and kept.
 #pragma once
 
 #include <memory>
@@ -14,7 +13,7 @@
 
 namespace shardlora::cpu {
 
-// y = op(a) op(b) [+ y].
+// As Ops::matmul has it.
 struct Product {
   Tensor y;
   ConstTensor a;
@@ -22,6 +21,7 @@ struct Product {
   ConstTensor b;
   Op op_b;
   Accumulate accumulate;
+  float alpha = 1;
 };
 
 // Products ready to run, as long as the Matmul that planned them does not forget.
@@ -43,6 +43,9 @@ class Matmul {
 
   MatmulPlan plan(std::span<const Product> products);
   void run(const MatmulPlan& plan, std::byte* scratch) const;
+  // The most that `run` takes for this product and for ones over fewer rows, `grain` fewer at a time. (Not the most
+  // rows need the most: oneDNN picks another kernel for few.) Of a weight gradient the rows are what is summed over.
+  std::size_t most_scratch_bytes(const Product& product, std::int64_t grain) const;
 
   // More shapes than are worth keeping: forget them when no plan is left to run.
   bool crowded() const { return made_.size() >= kMostShapes; }
@@ -50,14 +53,11 @@ class Matmul {
 
  private:
   static constexpr std::size_t kMostShapes = 1024;
-  struct Hash {
-    std::size_t operator()(const BlockShape& shape) const;
-  };
-  void cut(MatmulPlan& plan, const Product& product);
   const BlockProduct& product_for(const BlockShape& shape);
+  std::size_t of_all_threads(std::size_t thread_scratch) const;
 
   const int threads_;
-  std::unordered_map<BlockShape, std::unique_ptr<BlockProduct>, Hash> made_;
+  std::unordered_map<BlockShape, std::unique_ptr<BlockProduct>, BlockShapeHash> made_;
 };
 
 }  // namespace shardlora::cpu

@@ -36,7 +36,7 @@ class PlainProduct final : public BlockProduct {
     }
     for (std::int64_t j = 0; j < columns; ++j) {
       const float before = s_.accumulate == Accumulate::kYes ? to_float(y[j]) : 0.0F;
-      y[j] = from_float<Out>(sum[static_cast<std::size_t>(j)] + before);
+      y[j] = from_float<Out>(s_.alpha * sum[static_cast<std::size_t>(j)] + before);
     }
   }
 
@@ -48,5 +48,9 @@ class PlainProduct final : public BlockProduct {
 std::unique_ptr<BlockProduct> make_block_product(const BlockShape& shape) {
   return std::make_unique<PlainProduct>(shape);
 }
+
+std::string product_library() { return "plain loops"; }
+
+std::size_t block_scratch_bytes(const BlockShape&) { return 0; }
 
 }  // namespace shardlora::cpu

@@ -23,6 +23,12 @@ cudaStream_t native(Stream& stream) {
   return cuda->native();
 }
 
+cudaDeviceProp properties(int ordinal) {
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, ordinal), "asking what the GPU is");
+  return properties;
+}
+
 int attribute(cudaDeviceAttr which, int ordinal) {
   int value = 0;
   check(cudaDeviceGetAttribute(&value, which, ordinal), "asking what the GPU is");
@@ -73,15 +79,18 @@ Support CudaDevice::support(DType dtype) const {
 }
 
 std::string CudaDevice::description() const {
-  cudaDeviceProp properties{};
-  check(cudaGetDeviceProperties(&properties, ordinal_), "asking what the GPU is");
   int driver = 0;
   check(cudaDriverGetVersion(&driver), "asking what the driver is");
+  return fmt::format("{}, {:.0f} GiB, driver for CUDA {}.{}", numerics(),
+                     static_cast<double>(properties(ordinal_).totalGlobalMem) / (1 << 30), driver / 1000,
+                     driver % 1000 / 10);
+}
+
+std::string CudaDevice::numerics() const {
+  const cudaDeviceProp card = properties(ordinal_);
   const std::size_t cublas = cublaslt::table().version();  // 130102: 13.1.2
-  return fmt::format("{}, {:.0f} GiB, compute capability {}.{}, driver for CUDA {}.{}, cuBLASLt {}.{}.{}",
-                     properties.name, static_cast<double>(properties.totalGlobalMem) / (1 << 30), properties.major,
-                     properties.minor, driver / 1000, driver % 1000 / 10, cublas / 10000, cublas / 100 % 100,
-                     cublas % 100);
+  return fmt::format("{}, compute capability {}.{}, cuBLASLt {}.{}.{}", card.name, card.major, card.minor,
+                     cublas / 10000, cublas / 100 % 100, cublas % 100);
 }
 
 }  // namespace shardlora

@@ -26,6 +26,7 @@ class CudaDevice final : public Device {
   Support support(DType dtype) const override;
   bool host_reads() const override { return false; }
   std::string description() const override;
+  std::string numerics() const override;
 
   int ordinal() const { return ordinal_; }
 

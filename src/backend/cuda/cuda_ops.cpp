@@ -5,20 +5,17 @@
 
 namespace shardlora {
 
-void CudaOps::matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate) {
-  checks::matmul(y, a, op_a, b, op_b);
-  gemm_.run(y, a, op_a, b, op_b, accumulate, stream_);
+void CudaOps::matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, float alpha) {
+  checks::matmul(y, a, op_a, b, op_b, accumulate, alpha);
+  gemm_.run(y, a, op_a, b, op_b, accumulate, alpha, stream_);
 }
 
 void CudaOps::weight_gradients(std::span<const WeightGradient> jobs) {
   for (const WeightGradient& job : jobs) {
     checks::weight_gradient(job);
-    gemm_.run(job.dw, job.dy, Op::kTranspose, job.x, Op::kNone, Accumulate::kNo, stream_);
+    gemm_.run(job.dw, job.dy, Op::kTranspose, job.x, Op::kNone, Accumulate::kNo, 1.0F, stream_);
   }
 }
-
-// Its backward pass takes no memory but what it is given.
-void CudaOps::reserve_attention_backward(const Shape&) {}
 
 void CudaOps::dequantize(Tensor y, const PackedTensor& w) {
   checks::dequantize(y, w);
@@ -40,11 +37,6 @@ void CudaOps::add(Tensor y, ConstTensor a, ConstTensor b) {
 void CudaOps::add_bias(Tensor y, ConstTensor bias) {
   checks::add_bias(y, bias);
   cuda::add_bias(y, bias, stream_);
-}
-
-void CudaOps::scale(Tensor y, float factor) {
-  checks::scale(y);
-  cuda::scale(y, factor, stream_);
 }
 
 void CudaOps::embed(Tensor y, ConstTensor tokens, ConstTensor table) {

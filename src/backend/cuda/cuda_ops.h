@@ -12,14 +12,16 @@ class CudaOps final : public Ops {
   // Workspace of the matrix products comes from `device`.
   CudaOps(CudaStream& compute, Device& device) : stream_(compute.native()), gemm_(device) {}
 
-  void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate) override;
+  // Workspace is taken when this is made.
+  bool begin_rehearsal() override { return false; }
+  void end_rehearsal() override {}
+  void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, float alpha) override;
   void weight_gradients(std::span<const WeightGradient> jobs) override;
   void dequantize(Tensor y, const PackedTensor& w) override;
   void cast(Tensor y, ConstTensor x) override;
   void zero(Tensor y) override;
   void add(Tensor y, ConstTensor a, ConstTensor b) override;
   void add_bias(Tensor y, ConstTensor bias) override;
-  void scale(Tensor y, float factor) override;
   void embed(Tensor y, ConstTensor tokens, ConstTensor table) override;
   void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) override;
   void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) override;
@@ -32,7 +34,6 @@ class CudaOps final : public Ops {
   void rope(Tensor x, ConstTensor positions, ConstTensor inv_freq, float sign) override;
   void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                  float scale) override;
-  void reserve_attention_backward(const Shape& k) override;
   void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor delta, ConstTensor d_o, ConstTensor o,
                           ConstTensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds,
                           float scale) override;

@@ -28,17 +28,6 @@ __global__ void add_kernel(T* y, const T* a, const T* b, std::int64_t n, bool ve
   store(y + i, left, n - i, vectors);
 }
 
-template <typename T>
-__global__ void scale_kernel(T* y, float factor, std::int64_t n, bool vectors) {
-  constexpr int kRun = kWidth<T>;
-  const std::int64_t i = run_begin(kRun);
-  float values[kRun];
-  load(values, y + i, n - i, vectors);
-#pragma unroll
-  for (int k = 0; k < kRun; ++k) values[k] *= factor;
-  store(y + i, values, n - i, vectors);
-}
-
 }  // namespace
 
 void cast(Tensor y, ConstTensor x, cudaStream_t stream) {
@@ -58,14 +47,6 @@ void add(Tensor y, ConstTensor a, ConstTensor b, cudaStream_t stream) {
     const std::int64_t n = y.numel();
     launch(add_kernel<T>, blocks_for(n, kThreads * kWidth<T>), kThreads, 0, stream, y.as<T>(), a.as<T>(), b.as<T>(), n,
            aligned(y.data, a.data, b.data));
-  });
-}
-
-void scale(Tensor y, float factor, cudaStream_t stream) {
-  with_float_type(y.dtype, [&]<typename T>(std::type_identity<T>) {
-    const std::int64_t n = y.numel();
-    launch(scale_kernel<T>, blocks_for(n, kThreads * kWidth<T>), kThreads, 0, stream, y.as<T>(), factor, n,
-           aligned(y.data));
   });
 }
 

@@ -99,15 +99,16 @@ const Gemm::Plan& Gemm::plan_for(const Shape& s) {
   return plans_.emplace(s, plan).first->second;
 }
 
-void Gemm::run(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, cudaStream_t stream) {
+void Gemm::run(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, float alpha,
+               cudaStream_t stream) {
   if (y.numel() == 0) return;
   const bool a_across = op_a == Op::kTranspose, b_across = op_b == Op::kTranspose;
   const std::uint32_t alignment = std::min(
       {alignment_of(a.data, row_bytes(a)), alignment_of(b.data, row_bytes(b)), alignment_of(y.data, row_bytes(y))});
   const Plan& plan = plan_for({y.dim(0), y.dim(1), a.dim(a_across ? 0 : 1), a.dtype, y.dtype, a_across, b_across,
                                accumulate == Accumulate::kYes, alignment});
-  const float one = 1.0F, kept = accumulate == Accumulate::kYes ? 1.0F : 0.0F;
-  require(library_.matmul(handle_, plan.desc, &one, b.data, plan.b, a.data, plan.a, &kept, y.data, plan.y, y.data,
+  const float kept = accumulate == Accumulate::kYes ? 1.0F : 0.0F;
+  require(library_.matmul(handle_, plan.desc, &alpha, b.data, plan.b, a.data, plan.a, &kept, y.data, plan.y, y.data,
                           plan.y, &plan.algorithm, workspace_.data(), kWorkspaceBytes, stream),
           "a product");
 }

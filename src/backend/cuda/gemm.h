@@ -21,7 +21,8 @@ class Gemm {
   Gemm& operator=(const Gemm&) = delete;
 
   // As Ops::matmul; shapes are checked there.
-  void run(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, cudaStream_t stream);
+  void run(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, float alpha,
+           cudaStream_t stream);
 
  private:
   struct Shape {

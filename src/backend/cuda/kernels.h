@@ -18,7 +18,6 @@ void cast(Tensor y, ConstTensor x, cudaStream_t stream);
 void zero(Tensor y, cudaStream_t stream);
 void add(Tensor y, ConstTensor a, ConstTensor b, cudaStream_t stream);
 void add_bias(Tensor y, ConstTensor bias, cudaStream_t stream);
-void scale(Tensor y, float factor, cudaStream_t stream);
 
 void embed(Tensor y, ConstTensor tokens, ConstTensor table, cudaStream_t stream);
 void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy, cudaStream_t stream);

@@ -27,7 +27,7 @@ Shape stored(std::int64_t rows, std::int64_t columns, Op op) {
 }
 
 // How far ops.matmul is from double, in units of what k f32 roundings and one of the output may do.
-double error(Ops& ops, const Size& size, Types types, Op op_a, Op op_b, Accumulate accumulate) {
+double error(Ops& ops, const Size& size, Types types, Op op_a, Op op_b, Accumulate accumulate, float alpha = 1) {
   const Held a(types.in, stored(size.m, size.k, op_a), 1), b(types.in, stored(size.k, size.n, op_b), 2);
   const Held y(types.out, {size.m, size.n}, 3);
   const bool a_across = op_a == Op::kTranspose, b_across = op_b == Op::kTranspose;
@@ -35,12 +35,14 @@ double error(Ops& ops, const Size& size, Types types, Op op_a, Op op_b, Accumula
     return naive::matmul(left, a_across, right, b_across, size.m, size.n, size.k);
   };
   Doubles want = product(a.values(), b.values()), terms = product(magnitudes(a.values()), magnitudes(b.values()));
+  for (double& value : want) value *= alpha;
+  for (double& value : terms) value *= std::abs(alpha);
   const Doubles before = y.values();
   for (std::size_t i = 0; accumulate == Accumulate::kYes && i < want.size(); ++i) {
     want[i] += before[i];
     terms[i] += std::abs(before[i]);
   }
-  ops.matmul(y, a, op_a, b, op_b, accumulate);
+  ops.matmul(y, a, op_a, b, op_b, accumulate, alpha);
   const double sum_error = std::sqrt(static_cast<double>(size.k)) * 0x1p-24;
   return worst(y.values(), want, [&](std::size_t i) { return rounding(types.out, want[i]) + sum_error * terms[i]; });
 }
@@ -53,8 +55,10 @@ TEST(Matmul, IsTheSumOfProductsForEveryTypeTransposeAndAccumulation) {
       for (const Op op_b : {Op::kNone, Op::kTranspose})
         for (const Accumulate accumulate : {Accumulate::kNo, Accumulate::kYes})
           for (const Size size : {Size{1, 1, 1}, {7, 5, 3}, {130, 24, 33}})
-            EXPECT_LE(error(device.ops(), size, types, op_a, op_b, accumulate), 1.0)
-                << name_of(types.in) << " -> " << name_of(types.out) << ' ' << size.m << 'x' << size.n << 'x' << size.k;
+            for (const float alpha : {1.0F, accumulate == Accumulate::kNo ? -0.3F : 1.0F})
+              EXPECT_LE(error(device.ops(), size, types, op_a, op_b, accumulate, alpha), 1.0)
+                  << name_of(types.in) << " -> " << name_of(types.out) << ' ' << size.m << 'x' << size.n << 'x'
+                  << size.k << " times " << alpha;
   }
 }
 
@@ -105,6 +109,7 @@ TEST(Ops, RefusesShapesThatDoNotFitBeforeAnythingRuns) {
   const Held a(DType::kF32, {4, 6}, 1), b(DType::kF32, {5, 6}, 2), y(DType::kF32, {4, 5}), narrow(DType::kBF16, {4, 5});
   EXPECT_THROW(device.ops().matmul(y, a, Op::kNone, b, Op::kNone, Accumulate::kNo), std::logic_error);
   EXPECT_THROW(device.ops().matmul(narrow, a, Op::kNone, b, Op::kTranspose, Accumulate::kNo), std::logic_error);
+  EXPECT_THROW(device.ops().matmul(y, a, Op::kNone, b, Op::kTranspose, Accumulate::kYes, 0.5F), std::logic_error);
   EXPECT_THROW(device.ops().add(y, y, a), std::logic_error);
   EXPECT_THROW(device.ops().embed(y, ints({0, 5, 1, 2}), b), std::logic_error);  // 5 tokens in the table, width 6
 }

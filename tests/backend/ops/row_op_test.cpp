@@ -100,17 +100,14 @@ TEST_P(RowOps, SwigluAndItsBackwardAreRightEvenInPlace) {
   EXPECT_LE(off(up, dup, 1.01, 4, 8), 1.0);
 }
 
-TEST_P(RowOps, AddScaleZeroAndCastRoundOnce) {
+TEST_P(RowOps, AddZeroAndCastRoundOnce) {
   const Held a(GetParam(), {3, 50}, 1), b(GetParam(), {3, 50}, 2), y(GetParam(), {3, 50});
-  Doubles sum = a.values(), third = a.values();
+  Doubles sum = a.values();
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += b.values()[i];
-  for (double& value : third) value /= 3;
   ops_.add(y, a, b);
   EXPECT_LE(off(y, sum, 1.0, 0), 1.0);
   ops_.add(b, a, b);
   EXPECT_EQ(b.bytes(), y.bytes());
-  ops_.scale(a, 1.0F / 3.0F);
-  EXPECT_LE(off(a, third, 1.01, 0.1), 1.0);
   ops_.zero(y);
   EXPECT_EQ(y.values(), Doubles(150));
   const Held wide(DType::kF32, {3, 50}, 5), back(DType::kF32, {3, 50});

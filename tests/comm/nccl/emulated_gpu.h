@@ -35,6 +35,7 @@ class EmulatedGpu final : public Device {
   Support support(DType) const override { return {}; }
   bool host_reads() const override { return false; }
   std::string description() const override { return "an emulated GPU"; }
+  std::string numerics() const override { return description(); }
 
  private:
   const int ordinal_;

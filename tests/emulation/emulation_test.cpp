@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "emulation_fixture.h"
@@ -174,6 +175,28 @@ TEST_F(Emulation, KeepsDevicesApart) {
   emulation::reset();
   EXPECT_EQ(outcome(kCheckIndex, 1, 32, 0, 0), cudaErrorLaunchFailure);
   EXPECT_EQ(emulation::failure(1), "");
+}
+
+TEST_F(Emulation, HasAThreadThatChoseNoDeviceWorkOnDevice0) {
+  ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
+  cudaStream_t there = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&there, cudaStreamNonBlocking), cudaSuccess);
+  const auto launched_on = [&](cudaStream_t stream) {
+    std::swap(stream_, stream);
+    const cudaError_t error = launch(kCheckIndex, 1, 32, 0, 32);
+    std::swap(stream_, stream);
+    return error;
+  };
+  EXPECT_EQ(launched_on(there), cudaSuccess);
+  EXPECT_EQ(emulation::calls_without_device(), "");
+  std::thread([&] {
+    EXPECT_EQ(emulation::device_of_memory(on_device<float>(1)), 0);
+    EXPECT_EQ(launched_on(there), cudaErrorInvalidResourceHandle);
+    EXPECT_EQ(launched_on(stream_), cudaSuccess);
+  }).join();
+  EXPECT_EQ(emulation::calls_without_device(), "cudaLaunchKernel, cudaMalloc");
+  EXPECT_EQ(cudaStreamDestroy(there), cudaSuccess);
+  EXPECT_EQ(cudaSetDevice(0), cudaSuccess);
 }
 
 TEST_F(Emulation, CountsTheMemoryOfADevice) {

@@ -1,12 +1,14 @@
 #include "emulation/errors.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <atomic>
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <set>
 #include <sstream>
 #include <vector>
 
@@ -30,6 +32,7 @@ struct Errors {
   std::array<std::string, kMostDevices> text;
   std::multimap<std::string, Injected> injected;
   std::map<std::string, int> calls;
+  std::set<std::string> without_device;  // functions that a thread called which had chosen no device
 };
 
 Errors& errors() {
@@ -56,6 +59,7 @@ Errors& errors() {
 thread_local cudaError_t last = cudaSuccess, explained = cudaSuccess;
 thread_local std::string explanation;
 thread_local int current = 0;
+thread_local bool chosen = false;
 
 }  // namespace
 
@@ -106,6 +110,18 @@ void fail_no_call() {
   all.watched = true;  // from here on calls are counted
   all.injected.clear();
   all.calls.clear();
+  all.without_device.clear();
+}
+
+void uses_device(const char* function) {
+  if (chosen) return;
+  const std::lock_guard lock(errors().mutex);
+  errors().without_device.insert(function);
+}
+
+std::string calls_without_device() {
+  const std::lock_guard lock(errors().mutex);
+  return fmt::format("{}", fmt::join(errors().without_device, ", "));
 }
 
 int calls_of(const char* function) {
@@ -118,6 +134,11 @@ cudaError_t enter(const char* function) {
   if (const int code = injected_error(function); code != 0)
     return leave(static_cast<cudaError_t>(code), fmt::format("{} was told to fail", function));
   return settings().devices > 0 ? device_error(current) : cudaSuccess;
+}
+
+cudaError_t enter_on_device(const char* function) {
+  uses_device(function);
+  return enter(function);
 }
 
 cudaError_t leave(cudaError_t error, const std::string& why) {
@@ -146,6 +167,9 @@ std::string reason_of(cudaError_t error) {
 }
 
 int current_device() { return current; }
-void set_current_device(int device) { current = device; }
+void set_current_device(int device) {
+  current = device;
+  chosen = true;
+}
 
 }  // namespace emulation

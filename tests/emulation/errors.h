@@ -15,12 +15,15 @@ void clear_device_errors();
 
 // Opens every function of the runtime: the error that it has to return at once, for a test or for a failed device.
 cudaError_t enter(const char* function);
+// The same for a function that works on the thread's current device.
+cudaError_t enter_on_device(const char* function);
 // Closes it: remembers the error for cudaGetLastError, and what was wrong.
 cudaError_t leave(cudaError_t error, const std::string& why = {});
 cudaError_t take_last_error();
 cudaError_t last_error();
 std::string reason_of(cudaError_t error);  // what leave() or the device said about it
 
+// A host thread's own; 0 until it chooses one.
 int current_device();
 void set_current_device(int device);
 

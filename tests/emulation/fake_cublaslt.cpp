@@ -175,7 +175,8 @@ bool overlap(const void* a, const FakeLayout& la, const void* b, const FakeLayou
 
 }  // namespace
 
-#define ENTER(name) \
+#define ENTER(name)             \
+  emulation::uses_device(name); \
   if (const int status = emulation::injected_error(name); status != 0) return status
 
 extern "C" {
@@ -264,6 +265,8 @@ int cublasLtMatmul(void* handle, void* desc, const void* alpha, const void* a, v
     return status;
   if (alpha == nullptr || beta == nullptr || algorithm == nullptr || emulation::device_of(stream) < 0)
     return kInvalidValue;
+  if (int device = -1; cudaGetDevice(&device) != cudaSuccess || device != emulation::device_of(stream))
+    return kInvalidValue;  // the handle is one of its thread's device
   const auto words = words_of(p);
   if (!std::equal(words.begin(), words.end(), algorithm->data)) return kInvalidValue;
   const void* operands[4] = {a, b, c, d};

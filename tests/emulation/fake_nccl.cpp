@@ -318,18 +318,21 @@ Result ncclCommGetAsyncError(Comm* comm, Result* error) {
 
 Result ncclCommFinalize(Comm* comm) {
   if (const int code = emulation::injected_error("ncclCommFinalize"); code != 0) return static_cast<Result>(code);
+  emulation::uses_device("ncclCommFinalize");
   if (comm->state->at_work > 0) return kInvalidUsage;
   comm->state->reluctance = 2;
   return kInProgress;
 }
 
 Result ncclCommDestroy(Comm* comm) {
+  emulation::uses_device("ncclCommDestroy");
   comm->state->aborted = true;  // nothing is at work any more
   delete comm;
   return kSuccess;
 }
 
 Result ncclCommAbort(Comm* comm) {
+  emulation::uses_device("ncclCommAbort");
   if (emulation::injected_error("ncclCommAbort") == fake_nccl::kHang)
     for (;;) pause();
   comm->state->aborted = true;

@@ -244,7 +244,7 @@ bool see_through_views(void* parameter, std::size_t bytes, bool pointer, int dev
 
 cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel, std::size_t parameter_bytes,
                           std::function<std::function<void()>(int device)> prepare) {
-  if (const auto error = enter("cudaLaunchKernel"); error != cudaSuccess) return error;
+  if (const auto error = enter_on_device("cudaLaunchKernel"); error != cudaSuccess) return error;
   if (!Stream::known(config.stream) || config.stream->device() != current_device())
     return breach(cudaErrorInvalidResourceHandle, kernel, "the stream is not one of the current device");
   if (const auto error = check_launch(config, kernel, parameter_bytes); error != cudaSuccess) return error;
@@ -259,7 +259,7 @@ cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel, 
 
 extern "C" cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   using namespace emulation;
-  if (const auto error = enter("cudaFuncSetAttribute"); error != cudaSuccess) return error;
+  if (const auto error = enter_on_device("cudaFuncSetAttribute"); error != cudaSuccess) return error;
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
   if (value < 0 || static_cast<std::size_t>(value) + facts_of(kernel).static_shared > shared_at_most())
     return breach(

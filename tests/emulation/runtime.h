@@ -34,6 +34,8 @@ int device_of(cudaStream_t stream);
 // The error that a test wants from this call of `function`, 0 for none: stand-ins open their entry points with it.
 // Codes are the caller's own (cudaError_t, ncclResult_t, cublasStatus_t).
 int injected_error(const char* function);
+// What a stand-in calls where the real function works on the calling thread's device.
+void uses_device(const char* function);
 
 // --- for tests
 
@@ -42,6 +44,9 @@ int injected_error(const char* function);
 void fail_call(const char* function, int nth, int code);
 void fail_no_call();
 int calls_of(const char* function);  // since the last fail_no_call
+// Functions that work on the current device and were called, since the last fail_no_call, by threads that never chose
+// one, so that they worked on device 0: "cudaEventRecord, cudaMalloc".
+std::string calls_without_device();
 
 // What went wrong in a kernel, with its name, block and thread; empty where nothing did.
 std::string failure(int device = 0);

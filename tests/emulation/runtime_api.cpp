@@ -1,5 +1,5 @@
-// The CUDA runtime's functions: memory and streams. Each opens with enter(), which answers for tests and failed
-// devices, and ends with leave(), which remembers.
+// The CUDA runtime's functions: memory and streams. Each opens with enter_on_device(), which answers for tests and
+// failed devices, and ends with leave(), which remembers.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -18,7 +18,7 @@
 using namespace emulation;
 
 #define ENTER(name) \
-  if (const auto error = enter(name); error != cudaSuccess) return error
+  if (const auto error = enter_on_device(name); error != cudaSuccess) return error
 
 namespace {
 

@@ -34,6 +34,15 @@ TEST(StepOnTheGpu, HasTheHostWaitOnce) {
   EXPECT_EQ(calls_in_a_step(2, kWaits), 2) << "one of each rank";
 }
 
+// What a thread of ours does before it chose a device, it does on device 0: in the memory of another rank.
+TEST(StepOnTheGpu, HasEveryThreadChooseItsDevice) {
+  for (const int ranks : {1, 2, 3}) {  // three on two cards: through host memory
+    emulation::fail_no_call();
+    run({.ranks = ranks, .steps = 2});
+    EXPECT_EQ(emulation::calls_without_device(), "") << ranks << " ranks";
+  }
+}
+
 TEST(StepOnTheGpu, AllocatesNothing) { EXPECT_EQ(calls_in_a_step(2, kAllocations), 0); }
 
 // Nothing that NCCL did not bring may be trained on, whichever communicator it was.

@@ -46,6 +46,7 @@ CudaDevice::CudaDevice(const GpuOptions& options)
 
 Buffer CudaDevice::allocate(std::size_t bytes, Tier tier, Purpose purpose) {
   DCHECK(tier != Tier::kDisk, "a device has no disk");
+  chosen(ordinal_);
   return (tier == Tier::kDevice ? device_memory_ : host_memory_).allocate(bytes, purpose);
 }
 
@@ -64,6 +65,7 @@ void CudaDevice::copy(std::byte* to, const std::byte* from, std::size_t bytes, S
 
 void CudaDevice::poison(std::byte* data, std::size_t bytes, Stream& stream) {
   if (bytes == 0) return;
+  chosen(ordinal_);
   check(cudaMemsetAsync(data, 0xff, bytes, native(stream)), "filling memory");
 }
 

@@ -8,18 +8,22 @@ namespace shardlora {
 using cuda::check;
 
 CudaStream::CudaStream(int ordinal) : ordinal_(ordinal) {
-  check(cudaSetDevice(ordinal_), "choosing a GPU");
+  choose();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
   for (cudaEvent_t& event : events_) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
 }
 
 CudaStream::~CudaStream() {
+  cudaSetDevice(ordinal_);
   cudaStreamSynchronize(stream_);
   for (const cudaEvent_t event : events_) cudaEventDestroy(event);
   cudaStreamDestroy(stream_);
 }
 
+void CudaStream::choose() const { check(cudaSetDevice(ordinal_), "choosing a GPU"); }
+
 Event CudaStream::record() {
+  choose();
   ++recorded_;
   check(cudaEventRecord(event_of(recorded_), stream_), "recording an event");
   return {this, recorded_};
@@ -27,6 +31,7 @@ Event CudaStream::record() {
 
 void CudaStream::wait(Event event) {
   if (event.stream == nullptr || event.stream == this) return;
+  choose();
   if (const auto* other = dynamic_cast<const CudaStream*>(event.stream))
     check(cudaStreamWaitEvent(stream_, other->event_of(event.ticket), 0), "waiting for an event");
   else
@@ -34,18 +39,19 @@ void CudaStream::wait(Event event) {
 }
 
 void CudaStream::synchronize() {
-  check(cudaSetDevice(ordinal_), "choosing a GPU");
+  choose();
   check(cudaStreamSynchronize(stream_), "waiting for the GPU");
 }
 
 void CudaStream::synchronize(Event event) {
   if (event.stream == nullptr) return;
   DCHECK(event.stream == this, "an event of another stream is synchronized");
-  check(cudaSetDevice(ordinal_), "choosing a GPU");  // the calling thread's first call would else make a context on 0
+  choose();
   check(cudaEventSynchronize(event_of(event.ticket)), "waiting for the GPU");
 }
 
 bool CudaStream::done(Event event) const {
+  choose();
   const cudaError_t status = cudaEventQuery(event_of(event.ticket));
   if (status == cudaErrorNotReady) return false;
   check(status, "asking for an event");

@@ -21,7 +21,8 @@ class CudaStream final : public Stream {
 
   cudaStream_t native() const { return stream_; }
 
-  // One thread submits and records; any thread may synchronize.
+  // One thread submits and records; any thread may synchronize. Each call makes the stream's GPU the calling thread's:
+  // one that never chose a GPU would work on GPU 0, and take memory of it for a context.
   Event record() override;
   // A stream that is not a GPU's cannot be waited for by the GPU: then the host waits, here and now.
   void wait(Event event) override;
@@ -32,6 +33,7 @@ class CudaStream final : public Stream {
 
  private:
   static constexpr std::size_t kEvents = 64;
+  void choose() const;
   cudaEvent_t event_of(std::uint64_t ticket) const { return events_[ticket % kEvents]; }
 
   const int ordinal_;

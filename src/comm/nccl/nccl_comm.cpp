@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "backend/cuda/cuda_error.h"
 #include "base/error.h"
 
 namespace shardlora {
@@ -44,6 +45,7 @@ bool within(milliseconds time, std::function<void()> call) {
 
 NcclComm::NcclComm(Rendezvous& rendezvous, Transport& peers, const NcclLimits& limits)
     : nccl_(nccl::table()), peers_(peers), limits_(limits) {
+  cuda::check(cudaGetDevice(&ordinal_), "asking which GPU is chosen");
   nccl::UniqueId id{};
   Result made = nccl::kSuccess;
   if (rendezvous.rank() == 0) made = nccl_.get_unique_id(&id);
@@ -102,7 +104,9 @@ void NcclComm::check() {
 
 bool NcclComm::end(bool orderly) noexcept {
   if (comm_ == nullptr) return true;
-  return within(limits_.ending, [&nccl = nccl_, comm = std::exchange(comm_, nullptr), orderly, limit = limits_.ending] {
+  return within(limits_.ending, [&nccl = nccl_, comm = std::exchange(comm_, nullptr), ordinal = ordinal_, orderly,
+                                 limit = limits_.ending] {
+    cudaSetDevice(ordinal);  // NCCL gives a thread back the GPU that it had: GPU 0 where it had chosen none
     Result result = orderly ? nccl.comm_finalize(comm) : nccl::kInternalError;
     const auto deadline = steady_clock::now() + limit;
     while (result == nccl::kInProgress && steady_clock::now() < deadline) {

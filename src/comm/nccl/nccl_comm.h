@@ -61,6 +61,7 @@ class NcclComm {
   Transport& peers_;
   const NcclLimits limits_;
   nccl::Comm* comm_ = nullptr;
+  int ordinal_ = 0;  // of the GPU that the constructing thread had chosen
 };
 
 }  // namespace shardlora

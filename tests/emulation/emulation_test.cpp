@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <future>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -159,6 +160,19 @@ TEST_F(Emulation, ReadsPageableMemoryAtOnceAndPinnedMemoryLater) {
     EXPECT_EQ(read(to, 1)[0], from == &pageable ? 1 : 2);
   }
   EXPECT_EQ(cudaFreeHost(pinned), cudaSuccess);
+}
+
+TEST_F(Emulation, HasTheHostWaitWhereTheLaunchQueueIsFull) {
+  std::promise<void> gate;
+  const auto wait_for_gate = [](void* opened) { static_cast<std::promise<void>*>(opened)->get_future().wait(); };
+  ASSERT_EQ(cudaLaunchHostFunc(stream_, wait_for_gate, &gate), cudaSuccess);
+  for (int i = 0; i < 1024; ++i) ASSERT_EQ(launch(kCheckIndex, 1, 1, 0, 1), cudaSuccess);
+  ASSERT_EQ(cudaMemsetAsync(on_device<float>(1), 0, 4, stream_), cudaSuccess);  // not a kernel
+  auto one_more = std::async(std::launch::async, [&] { return launch(kCheckIndex, 1, 1, 0, 1); });
+  EXPECT_EQ(one_more.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
+  gate.set_value();
+  EXPECT_EQ(one_more.get(), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
 }
 
 TEST_F(Emulation, KeepsDevicesApart) {

@@ -282,7 +282,7 @@ int cublasLtMatmul(void* handle, void* desc, const void* alpha, const void* a, v
   if (second != 0 && (!usable(c, *lc, stream) || (c == d && lc->leading != ld->leading))) return kInvalidValue;
   if (overlap(d, *ld, a, *la) || overlap(d, *ld, b, *lb)) return kInvalidValue;
   if (p.m == 0 || p.n == 0) return kSuccess;
-  emulation::enqueue(stream, [=, la = *la, lb = *lb, lc = *lc, ld = *ld] {
+  emulation::launch(stream, [=, la = *la, lb = *lb, lc = *lc, ld = *ld] {
     if (used > 0) std::memset(emulation::view(workspace), 0xFF, used);
     multiply(p, first, emulation::view(a), la, emulation::view(b), lb, second, emulation::view(c), lc,
              emulation::view(d), ld);

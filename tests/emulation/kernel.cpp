@@ -249,7 +249,7 @@ cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel, 
     return breach(cudaErrorInvalidResourceHandle, kernel, "the stream is not one of the current device");
   if (const auto error = check_launch(config, kernel, parameter_bytes); error != cudaSuccess) return error;
   const std::uint64_t seed = next_seed();
-  config.stream->submit(
+  config.stream->launch(
       [k = Kernel{kernel, config.gridDim, config.blockDim, config.dynamicSmemBytes, std::move(prepare)},
        device = current_device(), seed] { run(k, device, seed); });
   return cudaSuccess;

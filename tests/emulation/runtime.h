@@ -21,6 +21,9 @@ namespace emulation {
 
 // Runs `work` in the stream's order, later. Skipped where the device has failed before.
 void enqueue(cudaStream_t stream, std::function<void()> work);
+// The same for a kernel: the call waits while the stream's launch queue is full. (NCCL launches on threads of its own
+// where a communicator does not block, so a caller does not wait there.)
+void launch(cudaStream_t stream, std::function<void()> kernel);
 // The accessible bytes of a device address; other addresses come back as they are.
 void* view(const void* address);
 template <typename T>

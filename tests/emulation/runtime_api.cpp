@@ -238,6 +238,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
 namespace emulation {
 
 void enqueue(cudaStream_t stream, std::function<void()> work) { stream->submit(std::move(work)); }
+void launch(cudaStream_t stream, std::function<void()> kernel) { stream->launch(std::move(kernel)); }
 void* view(const void* address) { return view_of(address); }
 int device_of_memory(const void* address) { return owner_of(address); }
 int device_of(cudaStream_t stream) { return Stream::known(stream) ? stream->device() : -1; }

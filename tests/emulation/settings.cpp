@@ -22,6 +22,11 @@ Settings from_environment() {
   read("EMULATED_CUDA_MEMORY", s.memory);
   read("EMULATED_CUDA_SEED", s.seed);
   read("EMULATED_CUDA_PAUSE", s.longest_pause);
+  read("EMULATED_CUDA_QUEUE", s.queue);
+  if (s.queue == 0) {
+    std::fprintf(stderr, "emulation: EMULATED_CUDA_QUEUE=0: no kernel could be launched\n");
+    std::abort();
+  }
   if (const char* text = std::getenv("EMULATED_CUDA_CAPABILITY"))
     if (std::sscanf(text, "%d.%d", &s.major, &s.minor) != 2) {
       std::fprintf(stderr, "emulation: EMULATED_CUDA_CAPABILITY=%s: write it like 8.6\n", text);

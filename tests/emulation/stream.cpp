@@ -92,7 +92,17 @@ void Stream::wait_for_device(int device) {
 void Stream::submit(std::function<void()> work, bool always) {
   {
     const std::lock_guard lock(mutex_);
-    queue_.push_back({std::move(work), always});
+    queue_.push_back({std::move(work), always, false});
+  }
+  arrived_.notify_one();
+}
+
+void Stream::launch(std::function<void()> kernel) {
+  {
+    std::unique_lock lock(mutex_);
+    room_.wait(lock, [&] { return kernels_ < settings().queue; });
+    ++kernels_;
+    queue_.push_back({std::move(kernel), false, true});
   }
   arrived_.notify_one();
 }
@@ -143,9 +153,13 @@ void Stream::serve() {
     }
     pause(ticket);
     if (item.always || device_error(device_) == cudaSuccess) item.work();
+    const bool kernel = item.kernel;
     item = {};  // what it held goes before the stream looks idle
     const std::lock_guard lock(mutex_);
     busy_ = false;
+    if (!kernel) continue;
+    --kernels_;
+    room_.notify_one();
   }
 }
 

@@ -39,6 +39,8 @@ class Stream {
   std::uint64_t number() const { return number_; }
   // `always`: also where the device has failed (what others wait for).
   void submit(std::function<void()> work, bool always = false);
+  // A kernel. The host waits here while as many as the launch queue holds are under way.
+  void launch(std::function<void()> kernel);
   std::shared_ptr<Completion> record();
   void dawdle(unsigned microseconds);  // before every piece of work from now on
   bool idle();
@@ -53,7 +55,7 @@ class Stream {
  private:
   struct Item {
     std::function<void()> work;
-    bool always;
+    bool always, kernel;
   };
   void serve();
   void pause(std::uint64_t ticket) const;
@@ -61,8 +63,9 @@ class Stream {
   const int device_;
   const std::uint64_t number_;
   std::mutex mutex_;
-  std::condition_variable arrived_;
+  std::condition_variable arrived_, room_;
   std::deque<Item> queue_;
+  std::size_t kernels_ = 0;  // launched and not done
   bool closing_ = false, busy_ = false;
   unsigned dawdle_ = 0;
 };

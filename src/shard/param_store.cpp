@@ -5,10 +5,17 @@
 
 namespace shardlora {
 
+namespace {
+
+std::size_t whole_pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+}  // namespace
+
 ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<UnitSpec>& units, Residence residence)
     : device_(device), rank_(rank), ranks_(ranks), residence_(residence) {
   if (residence.tier != Tier::kDevice) fail("base weights outside device memory are not in this version");
   const auto r = static_cast<std::size_t>(rank);
+  std::size_t frozen_bytes = 0, masters_bytes = 0;
   for (const UnitSpec& spec : units) {
     Unit unit(spec);
     unit.frozen_cuts = even_cuts(unit.layout.frozen_bytes(), kPage, ranks);
@@ -17,23 +24,28 @@ ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<Un
     const bool sharded = residence.sharding == Sharding::kSharded;
     unit.frozen_begin = sharded ? unit.frozen_cuts[r] : 0;
     unit.frozen_end = sharded ? unit.frozen_cuts[r + 1] : unit.layout.frozen_bytes();
-    unit.frozen = device.allocate(unit.frozen_end - unit.frozen_begin, Tier::kDevice, Purpose::kFrozen);
-
-    const auto elements = static_cast<std::int64_t>(unit.element_cuts[r + 1] - unit.element_cuts[r]);
-    const std::size_t bytes = static_cast<std::size_t>(elements) * sizeof(float);
-    unit.masters = device.allocate(bytes, Tier::kDevice, Purpose::kTrainable);
-    unit.gradients = device.allocate(bytes, Tier::kDevice, Purpose::kGradients);
-    unit.moments = device.allocate(2 * bytes, Tier::kDevice, Purpose::kOptimizer);
-    unit.share = {unit.masters.tensor(DType::kF32, {elements}), unit.gradients.tensor(DType::kF32, {elements}),
-                  unit.moments.tensor(DType::kF32, {elements}), unit.moments.tensor(DType::kF32, {elements}, bytes)};
+    unit.frozen_offset = frozen_bytes;
+    unit.masters_offset = masters_bytes;
+    frozen_bytes += whole_pages(unit.frozen_end - unit.frozen_begin);
+    masters_bytes += whole_pages((unit.element_cuts[r + 1] - unit.element_cuts[r]) * sizeof(float));
     units_.push_back(std::move(unit));
+  }
+  frozen_ = device.allocate(frozen_bytes, Tier::kDevice, Purpose::kFrozen);
+  masters_ = device.allocate(masters_bytes, Tier::kDevice, Purpose::kTrainable);
+  gradients_ = device.allocate(masters_bytes, Tier::kDevice, Purpose::kGradients);
+  moments_ = device.allocate(2 * masters_bytes, Tier::kDevice, Purpose::kOptimizer);
+  for (Unit& unit : units_) {
+    const Shape shape{static_cast<std::int64_t>(unit.element_cuts[r + 1] - unit.element_cuts[r])};
+    const std::size_t at = unit.masters_offset, bytes = static_cast<std::size_t>(shape.numel()) * sizeof(float);
+    unit.share = {masters_.tensor(DType::kF32, shape, at), gradients_.tensor(DType::kF32, shape, at),
+                  moments_.tensor(DType::kF32, shape, 2 * at), moments_.tensor(DType::kF32, shape, 2 * at + bytes)};
   }
 }
 
 void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm) {
   Unit& u = units_[unit];
   if (ranks_ == 1) {
-    device_.copy(u.frozen.data(), flat, u.frozen.bytes(), device_.compute());
+    device_.copy(frozen(unit), flat, u.layout.frozen_bytes(), device_.compute());
     device_.compute().synchronize();
     return;
   }
@@ -47,11 +59,11 @@ void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* fla
   std::vector<std::size_t> from_root(ranks + 1, 0);
   std::fill(from_root.begin() + root + 1, from_root.end(), frozen_share(unit));
   if (residence_.sharding == Sharding::kReplicated) {
-    comm.synchronize(comm.all_gather(u.frozen.data(), whole.data(), from_root, device_.compute().record()));
+    comm.synchronize(comm.all_gather(frozen(unit), whole.data(), from_root, device_.compute().record()));
     return;
   }
   const std::vector<std::size_t> send = rank_ == root ? u.frozen_cuts : std::vector<std::size_t>(ranks + 1, 0);
-  comm.synchronize(comm.all_to_all(u.frozen.data(), from_root, whole.data(), send, device_.compute().record()));
+  comm.synchronize(comm.all_to_all(frozen(unit), from_root, whole.data(), send, device_.compute().record()));
 }
 
 void ParamStore::set_trainable(std::size_t unit, const float* elements) {

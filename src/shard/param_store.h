@@ -1,5 +1,6 @@
 // Parameters at rest. Of every unit a rank holds its share: a run of pages of the packed frozen bytes, and a run of
-// elements of the trainable part as f32 masters with gradient and AdamW moments. Nothing here moves but by a call.
+// elements of the trainable part as f32 masters with gradient and AdamW moments. Nothing here moves but by a call. All
+// units' shares of a kind lie in one buffer: a GPU gives memory in pieces of 2 MiB, which a buffer a unit would waste.
 #pragma once
 
 #include <vector>
@@ -25,7 +26,7 @@ class ParamStore {
   Residence residence() const { return residence_; }
 
   // Frozen bytes: what rests here, and where each rank's share lies in the whole (W + 1 offsets).
-  std::byte* frozen(std::size_t unit) const { return units_[unit].frozen.data(); }
+  std::byte* frozen(std::size_t unit) const { return frozen_.data() + units_[unit].frozen_offset; }
   const std::vector<std::size_t>& frozen_cuts(std::size_t unit) const { return units_[unit].frozen_cuts; }
   // Whether whole units rest here, on every rank alike, so that they are used in place.
   bool whole() const { return ranks_ == 1 || residence_.sharding == Sharding::kReplicated; }
@@ -49,7 +50,7 @@ class ParamStore {
     UnitLayout layout;
     std::vector<std::size_t> frozen_cuts, element_cuts;
     std::size_t frozen_begin = 0, frozen_end = 0;
-    Buffer frozen, masters, gradients, moments;
+    std::size_t frozen_offset = 0, masters_offset = 0;  // of the share in the buffers below, at whole pages
     TrainableShare share;
   };
 
@@ -57,6 +58,7 @@ class ParamStore {
   int rank_, ranks_;
   Residence residence_;
   std::vector<Unit> units_;
+  Buffer frozen_, masters_, gradients_, moments_;  // moments: twice as many, a unit's m and v one behind the other
 };
 
 }  // namespace shardlora

@@ -216,9 +216,10 @@ TEST_F(Emulation, HasAThreadThatChoseNoDeviceWorkOnDevice0) {
 TEST_F(Emulation, CountsTheMemoryOfADevice) {
   std::size_t before = 0, after = 0, total = 0;
   ASSERT_EQ(cudaMemGetInfo(&before, &total), cudaSuccess);
-  on_device<char>(1 << 20);
+  on_device<char>(1);
+  on_device<char>((2 << 20) + 1);
   ASSERT_EQ(cudaMemGetInfo(&after, &total), cudaSuccess);
-  EXPECT_EQ(before - after, 1 << 20);
+  EXPECT_EQ(before - after, 6 << 20) << "whole pieces of 2 MiB";
   void* data = nullptr;
   EXPECT_EQ(cudaMalloc(&data, total), cudaErrorMemoryAllocation);
   EXPECT_EQ(data, nullptr);

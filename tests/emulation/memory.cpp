@@ -17,6 +17,7 @@ namespace emulation {
 namespace {
 
 constexpr std::size_t kPage = 4096, kAlignment = 256, kReserve = std::size_t{64} << 30;
+constexpr std::size_t kCharged = std::size_t{2} << 20;  // what a driver maps at a time
 constexpr std::size_t kFilled = std::size_t{64} << 20;  // what is not written first reads as NaN, up to this size
 
 // One device: kReserve bytes of addresses that are never accessible, and behind them the same range as views.
@@ -25,6 +26,7 @@ struct DeviceMemory {
   std::map<std::size_t, std::size_t> allocations;  // offset of the first page, bytes asked for
   std::size_t used = 0, cursor = kPage;
 
+  static std::size_t charged(std::size_t bytes) { return (bytes + kCharged - 1) / kCharged * kCharged; }
   static std::size_t pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
   // The end lies as near to the next page, which cannot be touched, as the alignment allows.
   static std::size_t start(std::size_t first_page, std::size_t bytes) {
@@ -78,12 +80,12 @@ void* allocate_device(int device, std::size_t bytes) {
   DeviceMemory& m = all.devices[static_cast<std::size_t>(device)];
   const std::size_t whole = DeviceMemory::pages(bytes);
   std::size_t offset = 0;
-  if (m.used + whole > settings().memory || !m.place(whole, offset)) return nullptr;
+  if (m.used + DeviceMemory::charged(bytes) > settings().memory || !m.place(whole, offset)) return nullptr;
   char* view = m.addresses + kReserve + offset;
   if (mprotect(view, whole, PROT_READ | PROT_WRITE) != 0) return nullptr;
   std::memset(view, 0xFF, whole <= kFilled ? whole : 0);
   m.allocations[offset] = bytes;
-  m.used += whole;
+  m.used += DeviceMemory::charged(bytes);
   return m.addresses + DeviceMemory::start(offset, bytes);
 }
 
@@ -102,7 +104,7 @@ bool free_device(void* data) {
     const std::size_t whole = DeviceMemory::pages(bytes);
     madvise(view, whole, MADV_DONTNEED);
     mprotect(view, whole, PROT_NONE);
-    m.used -= whole;
+    m.used -= DeviceMemory::charged(bytes);
     m.allocations.erase(found);
     return true;
   }

@@ -7,8 +7,9 @@
 
 namespace emulation {
 
-void* allocate_device(int device, std::size_t bytes);  // null where the device has no room
-bool free_device(void* data);                          // false: not from allocate_device
+// Null where the device has no room. Every allocation takes whole pieces of 2 MiB.
+void* allocate_device(int device, std::size_t bytes);
+bool free_device(void* data);  // false: not from allocate_device
 std::size_t free_bytes(int device);
 
 void* allocate_pinned(std::size_t bytes);

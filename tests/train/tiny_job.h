@@ -16,6 +16,7 @@ struct TinyJob {
   int ranks = 1;
   int threads = 1;
   int steps = 3;
+  std::int64_t layers = 3;
   std::int64_t micro_batches = 5;
   std::int64_t wave = 0;
   Recompute recompute = Recompute::kYes;
@@ -126,7 +127,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   Device* const device = planted ? planted.get() : real_device.get();
   const auto gathers = rendezvous.make_communicator(*real_device, "gathers"),
              reductions = rendezvous.make_communicator(*real_device, "reductions");
-  const ModelConfig config = tiny_config(job.tied);
+  ModelConfig config = tiny_config(job.tied);
+  config.layers = job.layers;
   const DType dtype = job.dtype;
   const LoraConfig lora{.rank = 4,
                         .alpha = 8,

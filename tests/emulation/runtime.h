@@ -46,7 +46,7 @@ void uses_device(const char* function);
 // in the environment: "cudaMalloc:3:2,ncclAllGather:1:5".
 void fail_call(const char* function, int nth, int code);
 void fail_no_call();
-int calls_of(const char* function);  // since the last fail_no_call
+int calls_of(const char* function);  // since the last fail_no_call; also of "a wait that spins"
 // Functions that work on the current device and were called, since the last fail_no_call, by threads that never chose
 // one, so that they worked on device 0: "cudaEventRecord, cudaMalloc".
 std::string calls_without_device();

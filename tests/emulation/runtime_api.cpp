@@ -41,6 +41,9 @@ cudaStream_t default_stream(int device) {
   return static_cast<cudaStream_t>(stream);
 }
 
+// Counted: without cudaEventBlockingSync the host takes a core until what it waits for is done.
+void spin() { injected_error("a wait that spins"); }
+
 bool on_device(const void* address) { return owner_of(address) >= 0; }
 
 }  // namespace
@@ -153,6 +156,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   ENTER("cudaStreamSynchronize");
   if (!Stream::known(stream)) return leave(cudaErrorInvalidResourceHandle, "cudaStreamSynchronize: no such stream");
+  spin();
   return drained(*stream);
 }
 
@@ -180,14 +184,16 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void*
 
 cudaError_t cudaDeviceSynchronize() {
   ENTER("cudaDeviceSynchronize");
+  spin();
   Stream::wait_for_device(current_device());
   return leave(device_error(current_device()), device_failure(current_device()));
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   ENTER("cudaEventCreateWithFlags");
   *event = new CUevent_st;
   (*event)->device = current_device();
+  (*event)->flags = flags;
   return cudaSuccess;
 }
 
@@ -209,6 +215,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   ENTER("cudaEventSynchronize");
+  if ((event->flags & cudaEventBlockingSync) == 0) spin();
   std::shared_ptr<Completion> last;
   {
     const std::lock_guard lock(event->mutex);

@@ -34,6 +34,8 @@ TEST(StepOnTheGpu, HasTheHostWaitOnce) {
   EXPECT_EQ(calls_in_a_step(2, kWaits), 2) << "one of each rank";
 }
 
+TEST(StepOnTheGpu, HasTheHostSleepWhileItWaits) { EXPECT_EQ(calls_in_a_step(1, {"a wait that spins"}), 0); }
+
 // What a thread of ours does before it chose a device, it does on device 0: in the memory of another rank.
 TEST(StepOnTheGpu, HasEveryThreadChooseItsDevice) {
   for (const int ranks : {1, 2, 3}) {  // three on two cards: through host memory

@@ -78,6 +78,7 @@ struct CUstream_st : emulation::Stream {
 
 struct CUevent_st {
   int device = 0;
+  unsigned flags = 0;
   std::mutex mutex;
   std::shared_ptr<emulation::Completion> last;  // of the newest record; null: never recorded, nothing to wait for
 };

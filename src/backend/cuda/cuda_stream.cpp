@@ -10,12 +10,16 @@ using cuda::check;
 CudaStream::CudaStream(int ordinal) : ordinal_(ordinal) {
   choose();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
-  for (cudaEvent_t& event : events_) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+  constexpr unsigned kFlags = cudaEventDisableTiming | cudaEventBlockingSync;
+  for (cudaEvent_t& event : events_) check(cudaEventCreateWithFlags(&event, kFlags), "making an event");
+  check(cudaEventCreateWithFlags(&drained_, kFlags), "making an event");
 }
 
 CudaStream::~CudaStream() {
   cudaSetDevice(ordinal_);
-  cudaStreamSynchronize(stream_);
+  cudaEventRecord(drained_, stream_);
+  cudaEventSynchronize(drained_);
+  cudaEventDestroy(drained_);
   for (const cudaEvent_t event : events_) cudaEventDestroy(event);
   cudaStreamDestroy(stream_);
 }
@@ -40,7 +44,8 @@ void CudaStream::wait(Event event) {
 
 void CudaStream::synchronize() {
   choose();
-  check(cudaStreamSynchronize(stream_), "waiting for the GPU");
+  check(cudaEventRecord(drained_, stream_), "recording an event");
+  check(cudaEventSynchronize(drained_), "waiting for the GPU");
 }
 
 void CudaStream::synchronize(Event event) {

@@ -1,6 +1,7 @@
 // A stream of a GPU. An event's ticket names one of a ring of CUDA events: one that has been recorded again since
 // stands for later work of the same stream, so whoever waits for an old ticket may wait longer than needed, never
-// shorter.
+// shorter. The host sleeps while it waits: a step waits once, for long, and ranks may share the cores that spinning
+// would take.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -39,6 +40,7 @@ class CudaStream final : public Stream {
   const int ordinal_;
   cudaStream_t stream_ = nullptr;
   std::array<cudaEvent_t, kEvents> events_{};
+  cudaEvent_t drained_ = nullptr;  // of synchronize(), which any thread may call: a later record only waits longer
   std::uint64_t recorded_ = 0;
 };
 

@@ -9,9 +9,15 @@ if(NOT WITH_CUDA STREQUAL "OFF")
     endif()
   endif()
   if(CMAKE_CUDA_COMPILER)
-    # Turing and everything later by PTX (bf16 needs the second one); a release names each generation: scripts/bundle.
+    # Turing, Ampere (its code also runs on 8.6 and 8.9, Ada), Hopper and Blackwell; of PTX a driver makes what other
+    # cards need, at the first start. bf16 needs 80. The one list, a bundle's too.
     if(NOT CMAKE_CUDA_ARCHITECTURES)
-      set(CMAKE_CUDA_ARCHITECTURES "75-real;80" CACHE STRING "GPU generations to compile kernels for")
+      execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-code OUTPUT_VARIABLE known COMMAND_ERROR_IS_FATAL ANY)
+      set(generations 75-real 80-real 90)
+      if(known MATCHES "sm_120")  # from CUDA 12.8 on
+        list(APPEND generations 120-real)
+      endif()
+      set(CMAKE_CUDA_ARCHITECTURES "${generations}" CACHE STRING "GPU generations to compile kernels for")
     endif()
     enable_language(CUDA)
     if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25.1 knows of none
@@ -51,6 +57,10 @@ function(shardlora_gpu_backends)
   target_include_directories(shardlora_kernels PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_compile_options(shardlora_kernels PRIVATE --expt-relaxed-constexpr -diag-suppress 554 -DFMT_USE_CONSTEXPR=1
                          -Xcompiler -Wall,-Wextra,-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+  # Drivers older than CUDA 13's, which serve programs of an older compiler too, cannot read this.
+  if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
+    target_compile_options(shardlora_kernels PRIVATE --compress-mode=size)
+  endif()
   add_library(shardlora_cuda OBJECT ${SHARDLORA_GPU_SOURCES})
   target_link_libraries(shardlora_cuda PUBLIC shardlora_comm shardlora_kernels CUDA::cudart_static)
   target_sources(shardlora_cuda INTERFACE $<TARGET_OBJECTS:shardlora_kernels>)

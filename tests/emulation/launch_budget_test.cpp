@@ -1,0 +1,46 @@
+// What a step may launch, exactly: whoever changes a number here has looked at why it changed.
+#include <gtest/gtest.h>
+
+#include <ostream>
+
+#include "emulation/tiny_run.h"
+
+namespace shardlora {
+namespace {
+
+struct Launches {
+  int kernels, products;
+  bool operator==(const Launches&) const = default;
+  Launches operator-(const Launches& o) const { return {kernels - o.kernels, products - o.products}; }
+};
+void PrintTo(const Launches& l, std::ostream* out) { *out << l.kernels << " kernels, " << l.products << " products"; }
+
+Launches in_a_step(TinyJob job) {
+  const auto in_a_run = [&](int steps) {
+    job.steps = steps;
+    const int kernels = calls_in_a_run(job, {"cudaLaunchKernel"});
+    return Launches{kernels, emulation::calls_of("cublasLtMatmul")};
+  };
+  const Launches two = in_a_run(2);
+  return in_a_run(3) - two;
+}
+
+// One micro-batch; every linear has an adapter and a 4-bit base.
+Launches of_a_layer(Recompute recompute) {
+  const Launches three = in_a_step({.layers = 3, .micro_batches = 1, .recompute = recompute});
+  return in_a_step({.layers = 4, .micro_batches = 1, .recompute = recompute}) - three;
+}
+
+TEST(StepOnTheGpu, LaunchesExactlyThatMuchForALayer) {
+  EXPECT_EQ(of_a_layer(Recompute::kYes), (Launches{64, 75})) << "forward, once more, backward, update";
+  EXPECT_EQ(of_a_layer(Recompute::kNo), (Launches{50, 56})) << "forward, backward, update";
+}
+
+// Of three layers. The last one is visited twice running, so it is decoded once.
+TEST(StepOnTheGpu, LaunchesExactlyThatMuch) {
+  EXPECT_EQ(in_a_step({.micro_batches = 1}), (Launches{181, 227}));
+  EXPECT_EQ(in_a_step({.micro_batches = 2}), (Launches{326, 454}));
+}
+
+}  // namespace
+}  // namespace shardlora

@@ -106,12 +106,12 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   const bool read_now = !on_device(from) && !is_pinned(from), written_now = !on_device(to) && !is_pinned(to);
   if (read_now && !written_now) {
     const auto* first = static_cast<const char*>(from);
-    stream->submit([to, staged = std::vector<char>(first, first + bytes)] {
+    stream->launch([to, staged = std::vector<char>(first, first + bytes)] {
       std::memcpy(view_of(to), staged.data(), staged.size());
     });
     return cudaSuccess;
   }
-  stream->submit([=] { std::memmove(view_of(to), view_of(from), bytes); });
+  stream->launch([=] { std::memmove(view_of(to), view_of(from), bytes); });
   return written_now ? drained(*stream) : cudaSuccess;
 }
 
@@ -128,7 +128,7 @@ cudaError_t cudaMemsetAsync(void* data, int value, std::size_t bytes, cudaStream
   if (!(on_device(data) || is_pinned(data)) || !range_is_allocated(data, bytes))
     return leave(cudaErrorInvalidValue,
                  "cudaMemsetAsync: not memory of the device: " + std::string(describe(data).text));
-  stream->submit([=] { std::memset(view_of(data), value, bytes); });
+  stream->launch([=] { std::memset(view_of(data), value, bytes); });
   return cudaSuccess;
 }
 

@@ -13,7 +13,7 @@ struct Settings {
   int driver = 13000;                         // EMULATED_CUDA_DRIVER; 0: no driver
   std::size_t memory = std::size_t{8} << 30;  // EMULATED_CUDA_MEMORY: bytes of a device
   std::uint64_t seed = 1;                     // EMULATED_CUDA_SEED: order of threads and blocks, pauses of streams
-  std::size_t queue = 1024;  // EMULATED_CUDA_QUEUE: kernels of a stream under way before the next launch has to wait
+  std::size_t queue = 1024;      // EMULATED_CUDA_QUEUE: kernels and copies of a stream under way before the host waits
   unsigned longest_pause = 100;  // EMULATED_CUDA_PAUSE: microseconds that a stream may dawdle before a piece of work
 };
 

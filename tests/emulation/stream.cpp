@@ -97,12 +97,12 @@ void Stream::submit(std::function<void()> work, bool always) {
   arrived_.notify_one();
 }
 
-void Stream::launch(std::function<void()> kernel) {
+void Stream::launch(std::function<void()> work) {
   {
     std::unique_lock lock(mutex_);
-    room_.wait(lock, [&] { return kernels_ < settings().queue; });
-    ++kernels_;
-    queue_.push_back({std::move(kernel), false, true});
+    room_.wait(lock, [&] { return launched_ < settings().queue; });
+    ++launched_;
+    queue_.push_back({std::move(work), false, true});
   }
   arrived_.notify_one();
 }
@@ -153,12 +153,12 @@ void Stream::serve() {
     }
     pause(ticket);
     if (item.always || device_error(device_) == cudaSuccess) item.work();
-    const bool kernel = item.kernel;
+    const bool launched = item.launched;
     item = {};  // what it held goes before the stream looks idle
     const std::lock_guard lock(mutex_);
     busy_ = false;
-    if (!kernel) continue;
-    --kernels_;
+    if (!launched) continue;
+    --launched_;
     room_.notify_one();
   }
 }

@@ -39,8 +39,8 @@ class Stream {
   std::uint64_t number() const { return number_; }
   // `always`: also where the device has failed (what others wait for).
   void submit(std::function<void()> work, bool always = false);
-  // A kernel. The host waits here while as many as the launch queue holds are under way.
-  void launch(std::function<void()> kernel);
+  // A kernel or a copy. The host waits here while as many as the launch queue holds are under way.
+  void launch(std::function<void()> work);
   std::shared_ptr<Completion> record();
   void dawdle(unsigned microseconds);  // before every piece of work from now on
   bool idle();
@@ -55,7 +55,7 @@ class Stream {
  private:
   struct Item {
     std::function<void()> work;
-    bool always, kernel;
+    bool always, launched;
   };
   void serve();
   void pause(std::uint64_t ticket) const;
@@ -65,7 +65,7 @@ class Stream {
   std::mutex mutex_;
   std::condition_variable arrived_, room_;
   std::deque<Item> queue_;
-  std::size_t kernels_ = 0;  // launched and not done
+  std::size_t launched_ = 0;  // and not done
   bool closing_ = false, busy_ = false;
   unsigned dawdle_ = 0;
 };

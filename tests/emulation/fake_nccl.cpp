@@ -1,6 +1,7 @@
 // A stand-in for NCCL on the emulated CUDA runtime, for ranks that are threads or processes of one host:
 // libnccl_fake.so, which SHARDLORA_NCCL_LIBRARY names. As unhelpful as the real one may be, and stricter:
 //   - a communicator must not block; calls answer kInProgress a few times before they are done
+//   - a GPU runs one collective at a time, of whichever communicator (fake_nccl_turn.h)
 //   - work starts and ends late on its stream; until it ends, what is received reads as NaN
 //   - ranks that differ in the order, kind, count or root of what they issue end the process, with a message that names
 //     both; so does memory that is not of the communicator's GPU
@@ -24,6 +25,7 @@
 
 #include "comm/nccl/nccl_table.h"
 #include "emulation/fake_nccl.h"
+#include "emulation/fake_nccl_turn.h"
 #include "emulation/runtime.h"
 
 using namespace shardlora::nccl;
@@ -120,6 +122,7 @@ struct Issued {
   std::byte* own_to = nullptr;
   std::size_t own_bytes = 0;
   bool fails_later = false, hangs = false;
+  std::unique_ptr<fake_nccl::Turn> turn{};
 };
 thread_local std::vector<Issued> group;
 
@@ -169,6 +172,7 @@ bool receive_some(State& s, std::vector<Transfer>& receives) {
 
 // On the stream's thread.
 void work(const std::shared_ptr<State>& state, Issued& issued) {
+  issued.turn->wait(state->aborted);
   for (Transfer& t : issued.receives) {
     std::memset(t.to, 0xff, t.header.bytes);
     t.landed.resize(t.header.bytes);
@@ -199,6 +203,7 @@ Result launch() {
     ++state->at_work;
     state->reluctance = 3;
     ++state->groups;
+    issued.turn = std::make_unique<fake_nccl::Turn>(issued.stream);
     const auto shared = std::make_shared<Issued>(std::move(issued));
     emulation::enqueue(shared->stream, [state, shared] { work(state, *shared); });
   }
@@ -247,8 +252,7 @@ Result close_call(Issued& issued, int special) {
 extern "C" {
 
 Result ncclGetVersion(int* version) {
-  const char* const pretended = std::getenv("FAKE_NCCL_VERSION");
-  *version = pretended != nullptr ? std::atoi(pretended) : 22809;
+  *version = fake_nccl::version();
   return static_cast<Result>(emulation::injected_error("ncclGetVersion"));
 }
 

@@ -32,14 +32,14 @@ Launches of_a_layer(Recompute recompute) {
 }
 
 TEST(StepOnTheGpu, LaunchesExactlyThatMuchForALayer) {
-  EXPECT_EQ(of_a_layer(Recompute::kYes), (Launches{64, 75})) << "forward, once more, backward, update";
-  EXPECT_EQ(of_a_layer(Recompute::kNo), (Launches{50, 56})) << "forward, backward, update";
+  EXPECT_EQ(of_a_layer(Recompute::kYes), (Launches{43, 75})) << "forward, once more, backward, update";
+  EXPECT_EQ(of_a_layer(Recompute::kNo), (Launches{36, 56})) << "forward, backward, update";
 }
 
 // Of three layers. The last one is visited twice running, so it is decoded once.
 TEST(StepOnTheGpu, LaunchesExactlyThatMuch) {
-  EXPECT_EQ(in_a_step({.micro_batches = 1}), (Launches{181, 227}));
-  EXPECT_EQ(in_a_step({.micro_batches = 2}), (Launches{326, 454}));
+  EXPECT_EQ(in_a_step({.micro_batches = 1}), (Launches{118, 227}));
+  EXPECT_EQ(in_a_step({.micro_batches = 2}), (Launches{200, 454}));
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 // What a training step asks of CUDA and NCCL.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
 
 #include "emulation/fake_nccl.h"
 #include "emulation/runtime.h"
@@ -32,6 +35,18 @@ TEST(StepOnTheGpu, HasEveryThreadChooseItsDevice) {
 }
 
 TEST(StepOnTheGpu, AllocatesNothing) { EXPECT_EQ(calls_in_a_step(2, kAllocations), 0); }
+
+// Where NCCL is older than 2.26 each GPU runs what is ready first. In a process of its own: the library is loaded once.
+TEST(StepOnTheGpuDeathTest, EndsWhereNcclKeepsNoOrder) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto train = [] {
+    alarm(60);
+    setenv("FAKE_NCCL_VERSION", "22506", 1);
+    run({.ranks = 2, .steps = 2});
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(train(), testing::ExitedWithCode(0), "");
+}
 
 // Nothing that NCCL did not bring may be trained on, whichever communicator it was.
 TEST(StepOnTheGpu, FailsWhereAnNcclCallFails) {

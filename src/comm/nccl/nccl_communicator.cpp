@@ -1,6 +1,7 @@
 #include "comm/nccl/nccl_communicator.h"
 
 #include <chrono>
+#include <map>
 #include <utility>
 
 #include "base/error.h"
@@ -11,24 +12,36 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook(10);  // between two looks at the peers
 
-std::unique_ptr<CudaStream> cuda_stream(Device& device, const std::string& name) {
-  std::unique_ptr<Stream> stream = device.make_stream(name);
-  auto* const cuda = dynamic_cast<CudaStream*>(stream.get());
-  DCHECK(cuda != nullptr, "communicator {}: the streams of this device are not a GPU's", name);
-  stream.release();
-  return std::unique_ptr<CudaStream>(cuda);
+std::shared_ptr<CudaStream> cuda_stream(Device& device, const std::string& name) {
+  auto stream = std::dynamic_pointer_cast<CudaStream>(std::shared_ptr<Stream>(device.make_stream(name)));
+  DCHECK(stream != nullptr, "communicator {}: the streams of this device are not a GPU's", name);
+  return stream;
+}
+
+// A stream for a communicator of several ranks. Where NCCL does not keep the host's order among communicators, those of
+// a device share one: it has their collectives run one after the other, as they were issued, which is the same order on
+// every rank.
+std::shared_ptr<CudaStream> stream_of_ranks(Device& device, const std::string& name) {
+  if (nccl::table().orders_launches) return cuda_stream(device, name);
+  static std::mutex mutex;
+  static std::map<const Device*, std::weak_ptr<CudaStream>> shared;
+  const std::lock_guard lock(mutex);
+  std::shared_ptr<CudaStream> stream = shared[&device].lock();
+  if (!stream) shared[&device] = stream = cuda_stream(device, name);
+  return stream;
 }
 
 }  // namespace
 
 NcclCommunicator::NcclCommunicator(Rendezvous& rendezvous, Device& device, const std::string& name,
                                    const NcclLimits& limits)
-    : unwinding_at_start_(std::uncaught_exceptions()),
-      device_(device),
-      peers_(rendezvous.make_transport()),
-      stream_(cuda_stream(device, name)) {
-  if (size() == 1) return;
+    : unwinding_at_start_(std::uncaught_exceptions()), device_(device), peers_(rendezvous.make_transport()) {
+  if (size() == 1) {
+    stream_ = cuda_stream(device, name);
+    return;
+  }
   try {
+    stream_ = stream_of_ranks(device, name);
     comm_ = std::make_unique<NcclComm>(rendezvous, *peers_, limits);
   } catch (const PeerFailed&) {
     throw;
@@ -53,7 +66,7 @@ NcclCommunicator::~NcclCommunicator() {
   closing_ = true;
   watcher_.join();
   if (!ended_) stuck_ = !comm_->end(!failed_);
-  if (stuck_) stream_.release();  // NOLINT: its destructor would wait for what does not end
+  if (stuck_) new std::shared_ptr(stream_);  // NOLINT: kept for ever, since its destructor would wait for its work
 }
 
 void NcclCommunicator::watch() {

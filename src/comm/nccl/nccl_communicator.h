@@ -1,8 +1,10 @@
-// Collectives between GPUs, in a stream of their own: an event is the GPU's, and nothing is waited for on the host but
-// events of host streams. NCCL does not notice that a peer has gone, so a thread watches: NCCL's errors, and through a
-// host transport the other ranks. When one stopped or died, or a collective fails, it ends what is under way on the
-// GPU, so that nothing there waits for ever, and from then on every wait of this communicator throws the reason. A rank
-// alone needs no NCCL: its collectives are copies.
+// Collectives between GPUs, in a stream beside the computing one: an event is the GPU's, and nothing is waited for on
+// the host but events of host streams. NCCL does not notice that a peer has gone, so a thread watches: NCCL's errors,
+// and through a host transport the other ranks. When one stopped or died, or a collective fails, it ends what is under
+// way on the GPU, so that nothing there waits for ever, and from then on every wait of this communicator throws the
+// reason. A rank alone needs no NCCL: its collectives are copies.
+// Communicators of one GPU: their collectives start in the order in which they are issued, which has to be the same on
+// every rank across all of them. From 2.26 on NCCL sees to it (nccl_table.cpp asks for it), before they share a stream.
 #pragma once
 
 #include <atomic>
@@ -47,7 +49,7 @@ class NcclCommunicator final : public Communicator {
   const int unwinding_at_start_;
   Device& device_;
   const std::unique_ptr<Transport> peers_;
-  std::unique_ptr<CudaStream> stream_;
+  std::shared_ptr<CudaStream> stream_;
   std::unique_ptr<NcclComm> comm_;  // null for a rank alone
 
   std::mutex calls_;  // held around calls of NCCL: by the caller, and by the watching thread

@@ -1,6 +1,8 @@
 #include "comm/nccl/nccl_table.h"
 
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 #include "backend/cuda/shared_library.h"
 #include "base/error.h"
@@ -13,7 +15,10 @@ constexpr char kAdvice[] =
     "several ranks with a GPU each need NCCL 2.18 or later (libnccl.so.2): install NVIDIA's libnccl2, or pip's "
     "nvidia-nccl-cu13, and name the library file with SHARDLORA_NCCL_LIBRARY if it lies elsewhere";
 
+constexpr char kLaunchOrder[] = "NCCL_LAUNCH_ORDER_IMPLICIT";  // off where nothing is said
+
 Table load() {
+  setenv(kLaunchOrder, "1", 0);  // before the library is there: it looks once
   const SharedLibrary library("SHARDLORA_NCCL_LIBRARY", {"libnccl.so.2"}, kAdvice);
   Table t{};
   library.find(t.get_version, "ncclGetVersion");
@@ -21,6 +26,7 @@ Table load() {
   if (t.get_version(&version) != kSuccess) fail("{} does not tell its version; {}", library.name(), kAdvice);
   if (char text[16]; version < kOldest) fail("{} is NCCL {}; {}", library.name(), version_text(version, text), kAdvice);
   t.version = version;
+  t.orders_launches = version >= kOrdersLaunches && std::strcmp(std::getenv(kLaunchOrder), "1") == 0;
   library.find(t.get_unique_id, "ncclGetUniqueId");
   library.find(t.comm_init_rank_config, "ncclCommInitRankConfig");
   library.find(t.comm_finalize, "ncclCommFinalize");

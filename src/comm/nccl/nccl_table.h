@@ -29,7 +29,8 @@ struct UniqueId {
 };
 
 inline constexpr int kUndefined = INT_MIN;
-inline constexpr int kOldest = 21800, kSharesCards = 23003;  // versions: 2.18.0; two ranks on one card, experimental
+// Versions: 2.18.0; collectives of several communicators in the host's order; two ranks on one card, experimental.
+inline constexpr int kOldest = 21800, kOrdersLaunches = 22600, kSharesCards = 23003;
 
 // ncclConfig_t of 2.18, which says itself how long it is and how old; later libraries take what is not there as unset.
 struct Config {
@@ -62,6 +63,9 @@ struct Table {
   const char* (*error_string)(Result result);
   const char* (*last_error)(Comm* comm);
   int version = 0;  // 22809 is 2.28.9
+  // Collectives of several communicators of a GPU start in the order in which the host issued them. Otherwise the
+  // order is the caller's to see to: ranks whose GPUs begin with different ones wait for each other for ever.
+  bool orders_launches = false;
 };
 
 // Loads libnccl.so.2, or SHARDLORA_NCCL_LIBRARY, at the first call. An Error says what is missing or too old.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -321,6 +322,74 @@ TEST(PlantedBugDeathTest, RanksThatIssueDifferentCollectivesAreNamed) {
                  comm.synchronize(comm.all_gather(shares.out.data(), shares.out.data(), offsets, {}));
                }),
                "ncclAllGather of 1000 bytes.*ncclAllGather of 500 bytes|ncclAllGather of 500 bytes.*of 1000 bytes");
+}
+
+// Two communicators a rank, one collective of each, issued in the same order on both ranks. True where they wait for
+// each other for ever: rank 0's GPU has begun with the first one, rank 1's with the second.
+bool hangs(bool in_any_order) {
+  std::atomic<bool> stuck{false};
+  run_thread_ranks(2, on_gpus([&](Rendezvous& ranks, Device& gpu) {
+                     const Shares first(ranks, gpu), second(ranks, gpu);
+                     const auto peers = ranks.make_transport();
+                     CudaStream stream(ranks.rank()), other(ranks.rank());
+                     if (in_any_order) emulation::dawdle((ranks.rank() == 0 ? other : stream).native(), 50000);
+                     NcclComm one(ranks, *peers, {}), two(ranks, *peers, {});
+                     const auto gather = [&](NcclComm& comm, const Shares& shares, CudaStream& on) {
+                       comm.run("all_gather", [&](NcclComm::Group& group) {
+                         group.add(comm.nccl().all_gather(shares.out.data() + 1000 * ranks.rank(), shares.out.data(),
+                                                          1000, nccl::kUint8, comm.native(), on.native()));
+                       });
+                       return on.record();
+                     };
+                     CudaStream& second_stream = in_any_order ? other : stream;
+                     const Event gathered = gather(one, first, stream), last = gather(two, second, second_stream);
+                     const auto done = [&] { return stream.done(gathered) && second_stream.done(last); };
+                     for (int i = 0; i < 600 && !done(); ++i) usleep(1000);
+                     if (!done()) stuck = true;
+                     ranks.exchange({});
+                     one.end(!stuck);
+                     two.end(!stuck);
+                   }));
+  return stuck;
+}
+
+// The same through our communicators, several times.
+void gather_on_two_communicators() {
+  run_thread_ranks(2, on_gpus([&](Rendezvous& ranks, Device& gpu) {
+                     NcclCommunicator one(ranks, gpu, "one"), two(ranks, gpu, "two");
+                     const Shares first(ranks, gpu), second(ranks, gpu);
+                     Event last{};
+                     for (int i = 0; i < 20; ++i) {
+                       first.gather(one);
+                       last = second.gather(two);
+                     }
+                     two.synchronize(last);
+                   }));
+}
+
+// A library is loaded once in a process, so each has one of its own. It is killed where it hangs.
+struct Order {
+  const char *version, *asked;  // asked: NCCL_LAUNCH_ORDER_IMPLICIT, where the user sets it
+  bool kept;                    // by NCCL
+};
+
+TEST(NcclOrderDeathTest, IsKeptByNcclOrByOneStreamForAllCommunicatorsOfAGpu) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto check = [](const Order& order) {
+    alarm(20);
+    setenv("FAKE_NCCL_VERSION", order.version, 1);
+    if (order.asked != nullptr) setenv("NCCL_LAUNCH_ORDER_IMPLICIT", order.asked, 1);
+    const bool kept = nccl::table().orders_launches, any_order = hangs(true), one_stream = hangs(false);
+    gather_on_two_communicators();
+    std::fprintf(stderr, "kept %d, hangs in any order %d, on one stream %d", kept, any_order, one_stream);
+    std::_Exit(0);
+  };
+  for (const Order& order : {Order{"22506", nullptr, false}, Order{"22506", "1", false}, Order{"22602", "0", false},
+                             Order{"22602", nullptr, true}}) {
+    SCOPED_TRACE(fmt::format("NCCL {}, {}", order.version, order.asked == nullptr ? "unset" : order.asked));
+    EXPECT_EXIT(check(order), testing::ExitedWithCode(0),
+                fmt::format("kept {:d}, hangs in any order {:d}, on one stream 0", order.kept, !order.kept));
+  }
 }
 
 TEST(NcclTableDeathTest, SaysWhatIsMissingOrTooOld) {

@@ -194,6 +194,7 @@ TEST_F(Emulation, KeepsDevicesApart) {
 
 TEST_F(Emulation, HasAThreadThatChoseNoDeviceWorkOnDevice0) {
   ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
+  emulation::fail_no_call();  // forgets what the fixture called
   cudaStream_t there = nullptr;
   ASSERT_EQ(cudaStreamCreateWithFlags(&there, cudaStreamNonBlocking), cudaSuccess);
   const auto launched_on = [&](cudaStream_t stream) {

@@ -1,4 +1,5 @@
 """What a run prints and leaves in its directory."""
+import json
 import os
 import pty
 import re
@@ -40,13 +41,18 @@ class Output(program.ProgramTest):
         out = self.folder / "out"
         first = {path.name: path.read_bytes() for path in out.iterdir()}
         self.assertEqual(sorted(first), ["adapter_config.json", program.ADAPTER, "config.resolved.yaml",
-                                         program.METRICS, "run.log"])
+                                         program.METRICS, "numerics.json", "run.log"])
+        numerics = json.loads(first["numerics.json"])
+        self.assertEqual(list(numerics), ["shardlora", "compute_dtype", "computed_by"])
+        self.assertIn(numerics["compute_dtype"], ("bf16", "f32"))
+        self.assertRegex(numerics["computed_by"][0], r"^CPU with A\S+, own kernels in \d+-bit registers, oneDNN \d")
+        self.assertIn(json.dumps(numerics, separators=(",", ":")), first["run.log"].decode())
         (self.folder / "resolved.yaml").write_bytes(first["config.resolved.yaml"])
         code, _, err = self.run_program("train", "resolved.yaml")
         self.assertEqual(code, 0, err)
         kept = {path.name: path.read_bytes() for path in (out / "previous-1").iterdir()}
         self.assertEqual(kept, first)
-        for name in (program.ADAPTER, "adapter_config.json", "config.resolved.yaml"):
+        for name in (program.ADAPTER, "adapter_config.json", "config.resolved.yaml", "numerics.json"):
             self.assertTrue((out / name).read_bytes() == first[name], f"{name} differs")
 
     def test_of_a_run_in_f16_says_its_loss_scale(self):

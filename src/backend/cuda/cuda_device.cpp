@@ -81,18 +81,18 @@ Support CudaDevice::support(DType dtype) const {
 }
 
 std::string CudaDevice::description() const {
-  int driver = 0;
-  check(cudaDriverGetVersion(&driver), "asking what the driver is");
-  return fmt::format("{}, {:.0f} GiB, driver for CUDA {}.{}", numerics(),
-                     static_cast<double>(properties(ordinal_).totalGlobalMem) / (1 << 30), driver / 1000,
-                     driver % 1000 / 10);
+  return fmt::format("{}, {:.0f} GiB", numerics(),
+                     static_cast<double>(properties(ordinal_).totalGlobalMem) / (1 << 30));
 }
 
+// The driver compiles the kernels for cards that are newer than the build.
 std::string CudaDevice::numerics() const {
   const cudaDeviceProp card = properties(ordinal_);
+  int driver = 0;
+  check(cudaDriverGetVersion(&driver), "asking what the driver is");
   const std::size_t cublas = cublaslt::table().version();  // 130102: 13.1.2
-  return fmt::format("{}, compute capability {}.{}, cuBLASLt {}.{}.{}", card.name, card.major, card.minor,
-                     cublas / 10000, cublas / 100 % 100, cublas % 100);
+  return fmt::format("{}, compute capability {}.{}, driver for CUDA {}.{}, cuBLASLt {}.{}.{}", card.name, card.major,
+                     card.minor, driver / 1000, driver % 1000 / 10, cublas / 10000, cublas / 100 % 100, cublas % 100);
 }
 
 }  // namespace shardlora

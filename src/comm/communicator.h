@@ -21,11 +21,11 @@ class Communicator {
   virtual int size() const = 0;
 
   // Buffers are device memory (Tier::kDevice).
-  // Rank i's bytes land at out[offsets[i] .. offsets[i + 1]) on every rank; `mine` may already lie in its place in
-  // `out`. offsets: W + 1, copied before the call returns.
-  virtual Event all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets,
-                           Event after) = 0;
+  // Every rank's `share` bytes, the same number for all: rank i's land at out + i * share on every rank. `mine` may
+  // already lie in its place in `out`.
+  virtual Event all_gather(std::byte* out, const std::byte* mine, std::size_t share, Event after) = 0;
   // Sends in[send[j] .. send[j + 1]) to rank j; what rank i sent here lands at out[receive[i] .. receive[i + 1]).
+  // Offsets: W + 1, copied before the call returns.
   virtual Event all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
                            std::span<const std::size_t> send, Event after) = 0;
   // Blocks the host until all ranks have come here.

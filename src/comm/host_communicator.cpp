@@ -50,10 +50,10 @@ Event HostCommunicator::issue(Event after, Collective collective) {
   return stream_->record();
 }
 
-Event HostCommunicator::all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets,
-                                   Event after) {
-  return issue(after,
-               [out, mine, offsets = copied(offsets, size())](Transport& t) { t.all_gather(out, mine, offsets); });
+Event HostCommunicator::all_gather(std::byte* out, const std::byte* mine, std::size_t share, Event after) {
+  std::vector<std::size_t> offsets;
+  for (int r = 0; r <= size(); ++r) offsets.push_back(static_cast<std::size_t>(r) * share);
+  return issue(after, [out, mine, offsets = std::move(offsets)](Transport& t) { t.all_gather(out, mine, offsets); });
 }
 
 Event HostCommunicator::all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,

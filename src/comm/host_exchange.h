@@ -13,9 +13,9 @@ class HostExchange {
   // bytes: of all ranks together, so many are ready at once.
   HostExchange(Device& device, Communicator& communicator, std::size_t bytes = 0);
 
-  // Everybody's bytes, rank i's at [offsets[i], offsets[i + 1]); valid until the next call. Collective; blocks, and
-  // throws what failed. Memory grows where more is exchanged than ever before.
-  std::span<const std::byte> all_gather(std::span<const std::byte> mine, std::span<const std::size_t> offsets);
+  // Everybody's bytes, the same number of each, by rank; valid until the next call. Collective; blocks, and throws what
+  // failed. Memory grows where more is exchanged than ever before.
+  std::span<const std::byte> all_gather(std::span<const std::byte> mine);
 
  private:
   void reserve(std::size_t bytes);

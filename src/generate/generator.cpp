@@ -200,10 +200,8 @@ Tensor Generator::upload(const TokenIds& ids, std::int64_t place) {
 }
 
 bool Generator::anyone(bool me) {
-  std::vector<std::size_t> offsets;
-  for (int r = 0; r <= comm_.size(); ++r) offsets.push_back(static_cast<std::size_t>(r));
   const std::byte vote{me};
-  const std::span<const std::byte> votes = votes_.all_gather({&vote, 1}, offsets);
+  const std::span<const std::byte> votes = votes_.all_gather({&vote, 1});
   return std::any_of(votes.begin(), votes.end(), [](std::byte v) { return v != std::byte{0}; });
 }
 

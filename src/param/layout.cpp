@@ -17,12 +17,11 @@ Part part_of(const Format& format, std::size_t section) {
 
 }  // namespace
 
-std::vector<std::size_t> even_cuts(std::size_t total, std::size_t grain, int ranks) {
+std::vector<std::size_t> equal_cuts(std::size_t total, std::size_t grain, int ranks) {
   DCHECK(ranks > 0 && grain > 0, "{} ranks, grain {}", ranks, grain);
-  const std::size_t grains = (total + grain - 1) / grain, parts = static_cast<std::size_t>(ranks);
+  const std::size_t parts = static_cast<std::size_t>(ranks), share = round_up((total + parts - 1) / parts, grain);
   std::vector<std::size_t> cuts(parts + 1);
-  // Rounding down gives the last rank a longer share where they differ: it may end in a grain that is cut short.
-  for (std::size_t r = 0; r <= parts; ++r) cuts[r] = std::min(total, r * grains / parts * grain);
+  for (std::size_t r = 0; r <= parts; ++r) cuts[r] = std::min(total, r * share);
   return cuts;
 }
 

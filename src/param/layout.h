@@ -16,9 +16,10 @@ inline constexpr std::int64_t kElementBlock =
     4096;  // elements: gradients and optimiser state are cut here, norms summed
 inline constexpr std::size_t kSectionAlignment = 64;  // bytes: every section starts here
 
-// Where rank r's share of `total` ends and begins: W + 1 offsets, multiples of `grain` but the last, as equal as that
-// allows.
-std::vector<std::size_t> even_cuts(std::size_t total, std::size_t grain, int ranks);
+// Where rank r's share of `total` begins and ends: W + 1 offsets. All shares are as long as the first one, which is
+// whole grains, but for what the last ranks lack: so shares that are padded to equal lengths make up the whole, in its
+// order, and the padding comes behind it.
+std::vector<std::size_t> equal_cuts(std::size_t total, std::size_t grain, int ranks);
 
 class UnitLayout {
  public:

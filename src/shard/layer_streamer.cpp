@@ -84,12 +84,15 @@ void LayerStreamer::run(std::size_t schedule) {
 }
 
 std::size_t LayerStreamer::frozen_slot_bytes(std::size_t unit) const {
-  return store_.whole() ? 0 : store_.layout(unit).frozen_bytes();
+  return store_.whole() ? 0 : static_cast<std::size_t>(gathers_.size()) * store_.frozen_share(unit);
+}
+
+std::size_t LayerStreamer::trainable_share(std::size_t unit) const {
+  return store_.element_share(unit) * size_of(options_.dtype);
 }
 
 std::size_t LayerStreamer::slot_bytes(std::size_t unit) const {
-  const auto elements = static_cast<std::size_t>(store_.layout(unit).trainable_elements());
-  return rounded(frozen_slot_bytes(unit)) + rounded(elements * size_of(options_.dtype));
+  return rounded(frozen_slot_bytes(unit)) + rounded(static_cast<std::size_t>(gathers_.size()) * trainable_share(unit));
 }
 
 void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
@@ -98,21 +101,19 @@ void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
   slot.trainable_current = false;
   slot.frozen = store_.whole()
                     ? Event{}
-                    : gathers_.all_gather(slot.data, store_.frozen(unit), store_.frozen_cuts(unit), slot.released);
+                    : gathers_.all_gather(slot.data, store_.frozen(unit), store_.frozen_share(unit), slot.released);
 }
 
 void LayerStreamer::fetch_trainable(Slot& slot) {
   slot.trainable_current = true;
-  const std::size_t unit = *slot.unit, width = size_of(options_.dtype);
+  const std::size_t unit = *slot.unit, share = trainable_share(unit);
   if (store_.layout(unit).trainable_elements() == 0) return;
   // Every rank rounds its masters to the compute dtype in place, then the rounded values travel.
-  std::vector<std::size_t> offsets = store_.element_cuts(unit);
-  for (std::size_t& o : offsets) o *= width;
   std::byte* const out = slot.data + rounded(frozen_slot_bytes(unit));
-  std::byte* const mine = out + offsets[static_cast<std::size_t>(gathers_.rank())];
+  std::byte* const mine = out + static_cast<std::size_t>(gathers_.rank()) * share;
   const Tensor master = store_.trainable(unit).master;
   device_.ops().cast({mine, options_.dtype, master.shape}, master);
-  slot.trainable = gathers_.size() == 1 ? Event{} : gathers_.all_gather(out, mine, offsets, device_.compute().record());
+  slot.trainable = gathers_.size() == 1 ? Event{} : gathers_.all_gather(out, mine, share, device_.compute().record());
 }
 
 // Fetches what the schedule visits after the current unit into the other slot, unless it is there already.

@@ -93,6 +93,7 @@ class LayerStreamer {
 
   const std::vector<std::size_t>& schedule() const { return schedules_[schedule_]; }
   std::size_t frozen_slot_bytes(std::size_t unit) const;
+  std::size_t trainable_share(std::size_t unit) const;  // bytes of every rank's, in the compute dtype
   std::size_t slot_bytes(std::size_t unit) const;
   void fetch_frozen(Slot& slot, std::size_t unit);
   void fetch_trainable(Slot& slot);

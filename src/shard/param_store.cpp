@@ -18,16 +18,13 @@ ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<Un
   std::size_t frozen_bytes = 0, masters_bytes = 0;
   for (const UnitSpec& spec : units) {
     Unit unit(spec);
-    unit.frozen_cuts = even_cuts(unit.layout.frozen_bytes(), kPage, ranks);
-    unit.element_cuts = even_cuts(static_cast<std::size_t>(unit.layout.trainable_elements()),
-                                  static_cast<std::size_t>(kElementBlock), ranks);
-    const bool sharded = residence.sharding == Sharding::kSharded;
-    unit.frozen_begin = sharded ? unit.frozen_cuts[r] : 0;
-    unit.frozen_end = sharded ? unit.frozen_cuts[r + 1] : unit.layout.frozen_bytes();
+    unit.frozen_cuts = equal_cuts(unit.layout.frozen_bytes(), kPage, ranks);
+    unit.element_cuts = equal_cuts(static_cast<std::size_t>(unit.layout.trainable_elements()),
+                                   static_cast<std::size_t>(kElementBlock), ranks);
     unit.frozen_offset = frozen_bytes;
     unit.masters_offset = masters_bytes;
-    frozen_bytes += whole_pages(unit.frozen_end - unit.frozen_begin);
-    masters_bytes += whole_pages((unit.element_cuts[r + 1] - unit.element_cuts[r]) * sizeof(float));
+    frozen_bytes += unit.frozen_cuts[1] * (whole() ? static_cast<std::size_t>(ranks) : 1);
+    masters_bytes += whole_pages(unit.element_cuts[1] * sizeof(float));
     units_.push_back(std::move(unit));
   }
   frozen_ = device.allocate(frozen_bytes, Tier::kDevice, Purpose::kFrozen);
@@ -49,21 +46,20 @@ void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* fla
     device_.compute().synchronize();
     return;
   }
-  Buffer whole;
+  Buffer at_root;
   if (rank_ == root) {
-    whole = device_.allocate(u.layout.frozen_bytes(), Tier::kDevice, Purpose::kCommunication);
-    device_.copy(whole.data(), flat, whole.bytes(), device_.compute());
+    at_root = device_.allocate(u.layout.frozen_bytes(), Tier::kDevice, Purpose::kCommunication);
+    device_.copy(at_root.data(), flat, at_root.bytes(), device_.compute());
   }
-  // Only the root has something to send: to each rank its pages, or the whole unit to all.
-  const auto ranks = static_cast<std::size_t>(ranks_);
+  // Only the root has something to send: to each rank its pages. Where all ranks keep the whole, they then gather it.
+  const auto rank = static_cast<std::size_t>(rank_), ranks = static_cast<std::size_t>(ranks_);
+  std::byte* const mine = frozen(unit) + (whole() ? rank * frozen_share(unit) : 0);
   std::vector<std::size_t> from_root(ranks + 1, 0);
-  std::fill(from_root.begin() + root + 1, from_root.end(), frozen_share(unit));
-  if (residence_.sharding == Sharding::kReplicated) {
-    comm.synchronize(comm.all_gather(frozen(unit), whole.data(), from_root, device_.compute().record()));
-    return;
-  }
+  std::fill(from_root.begin() + root + 1, from_root.end(), u.frozen_cuts[rank + 1] - u.frozen_cuts[rank]);
   const std::vector<std::size_t> send = rank_ == root ? u.frozen_cuts : std::vector<std::size_t>(ranks + 1, 0);
-  comm.synchronize(comm.all_to_all(frozen(unit), from_root, whole.data(), send, device_.compute().record()));
+  Event done = comm.all_to_all(mine, from_root, at_root.data(), send, device_.compute().record());
+  if (whole()) done = comm.all_gather(frozen(unit), mine, frozen_share(unit), done);
+  comm.synchronize(done);
 }
 
 void ParamStore::set_trainable(std::size_t unit, const float* elements) {
@@ -81,11 +77,11 @@ void ParamStore::gather_trainable(std::size_t unit, float* elements, Communicato
   const Unit& u = units_[unit];
   const std::size_t bytes = static_cast<std::size_t>(u.layout.trainable_elements()) * sizeof(float);
   if (bytes == 0) return;
-  const Buffer whole = device_.allocate(bytes, Tier::kDevice, Purpose::kCommunication);
+  const std::size_t share = element_share(unit) * sizeof(float);
+  const Buffer whole =
+      device_.allocate(static_cast<std::size_t>(ranks_) * share, Tier::kDevice, Purpose::kCommunication);
   const Buffer staging = device_.allocate(bytes, Tier::kPinned, Purpose::kCommunication);
-  std::vector<std::size_t> offsets = u.element_cuts;
-  for (std::size_t& o : offsets) o *= sizeof(float);
-  comm.synchronize(comm.all_gather(whole.data(), u.share.master.data, offsets, device_.compute().record()));
+  comm.synchronize(comm.all_gather(whole.data(), u.share.master.data, share, device_.compute().record()));
   device_.copy(staging.data(), whole.data(), bytes, device_.compute());
   device_.compute().synchronize();
   std::memcpy(elements, staging.data(), bytes);

@@ -25,17 +25,19 @@ class ParamStore {
   const UnitLayout& layout(std::size_t unit) const { return units_[unit].layout; }
   Residence residence() const { return residence_; }
 
-  // Frozen bytes: what rests here, and where each rank's share lies in the whole (W + 1 offsets).
+  // Frozen bytes: what rests here, and where each rank's share lies in the whole (W + 1 offsets). As many bytes rest of
+  // each rank's share as of the first one's, so that gathers take them as they lie.
   std::byte* frozen(std::size_t unit) const { return frozen_.data() + units_[unit].frozen_offset; }
   const std::vector<std::size_t>& frozen_cuts(std::size_t unit) const { return units_[unit].frozen_cuts; }
   // Whether whole units rest here, on every rank alike, so that they are used in place.
   bool whole() const { return ranks_ == 1 || residence_.sharding == Sharding::kReplicated; }
-  // Bytes of this rank's share.
-  std::size_t frozen_share(std::size_t unit) const { return units_[unit].frozen_end - units_[unit].frozen_begin; }
+  // Bytes of every rank's share, with padding.
+  std::size_t frozen_share(std::size_t unit) const { return units_[unit].frozen_cuts[1]; }
 
   TrainableShare trainable(std::size_t unit) const { return units_[unit].share; }
-  // In elements, W + 1 offsets.
+  // In elements, W + 1 offsets; and of every rank's share with padding, for which each of its tensors has room.
   const std::vector<std::size_t>& element_cuts(std::size_t unit) const { return units_[unit].element_cuts; }
+  std::size_t element_share(std::size_t unit) const { return units_[unit].element_cuts[1]; }
 
   // Takes the own share out of a unit's packed bytes that only rank `root` has (`flat` is null elsewhere). Collective.
   void scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm);
@@ -49,7 +51,6 @@ class ParamStore {
     explicit Unit(const UnitSpec& spec) : layout(spec) {}
     UnitLayout layout;
     std::vector<std::size_t> frozen_cuts, element_cuts;
-    std::size_t frozen_begin = 0, frozen_end = 0;
     std::size_t frozen_offset = 0, masters_offset = 0;  // of the share in the buffers below, at whole pages
     TrainableShare share;
   };

@@ -124,7 +124,7 @@ void use_once(Device& device, Communicator& comm) {
   device.poison(from.data(), from.bytes(), device.compute());
   std::vector<std::size_t> a_byte_each(ranks + 1);
   std::iota(a_byte_each.begin(), a_byte_each.end(), 0);
-  comm.synchronize(comm.all_gather(to.data(), from.data() + rank, a_byte_each, device.compute().record()));
+  comm.synchronize(comm.all_gather(to.data(), from.data() + rank, 1, device.compute().record()));
   comm.synchronize(comm.all_to_all(to.data(), a_byte_each, from.data(), a_byte_each, {}));
 }
 
@@ -159,12 +159,10 @@ Ranks::~Ranks() {
 }
 
 std::vector<std::vector<double>> Ranks::exchange(const std::vector<double>& mine) {
-  const std::size_t bytes = mine.size() * sizeof(double);
-  std::vector<std::size_t> offsets;
-  for (int r = 0; r <= size(); ++r) offsets.push_back(static_cast<std::size_t>(r) * bytes);
-  const std::span<const std::byte> all = numbers_->all_gather(std::as_bytes(std::span(mine)), offsets);
+  const std::span<const std::byte> all = numbers_->all_gather(std::as_bytes(std::span(mine)));
   std::vector<std::vector<double>> numbers(static_cast<std::size_t>(size()), std::vector<double>(mine.size()));
-  for (std::size_t r = 0; r < numbers.size(); ++r) std::memcpy(numbers[r].data(), all.data() + offsets[r], bytes);
+  const std::size_t bytes = mine.size() * sizeof(double);
+  for (std::size_t r = 0; r < numbers.size(); ++r) std::memcpy(numbers[r].data(), all.data() + r * bytes, bytes);
   return numbers;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "shard/gradient_tree.h"
+
 namespace shardlora {
 
 StepReport::StepReport(Device& device, Communicator& comm, std::int64_t micro_batches, std::int64_t rows,
@@ -12,20 +14,24 @@ StepReport::StepReport(Device& device, Communicator& comm, std::int64_t micro_ba
       rank_(static_cast<std::size_t>(comm.rank())),
       row_bytes_(static_cast<std::size_t>(rows) * sizeof(float)),
       squares_(std::move(squares)) {
-  std::size_t bytes = static_cast<std::size_t>(micro_batches) * row_bytes_;
-  for (const std::size_t count : squares_) bytes += sizeof(HostStatus) + count * sizeof(float);
+  begin(deal_micro_batches(micro_batches, comm.size()));
+  const std::size_t bytes = squares_.size() * part_;
   on_device_ = device.allocate(bytes, Tier::kDevice, Purpose::kCommunication);
   on_host_ = device.allocate(bytes, Tier::kPinned, Purpose::kCommunication);
 }
 
 void StepReport::begin(std::vector<std::int64_t> cuts) {
   cuts_ = std::move(cuts);
-  offsets_.assign(1, 0);
-  for (std::size_t r = 0; r < squares_.size(); ++r) offsets_.push_back(losses_at(r, cuts_[r + 1] - cuts_[r]));
+  part_ = 0;
+  for (std::size_t r = 0; r < squares_.size(); ++r) part_ = std::max(part_, part_bytes(r, cuts_[r + 1] - cuts_[r]));
+}
+
+std::size_t StepReport::part_bytes(std::size_t rank, std::int64_t micro_batches) const {
+  return sizeof(HostStatus) + squares_[rank] * sizeof(float) + static_cast<std::size_t>(micro_batches) * row_bytes_;
 }
 
 std::size_t StepReport::losses_at(std::size_t rank, std::int64_t place) const {
-  return squares_at(rank) + squares_[rank] * sizeof(float) + static_cast<std::size_t>(place) * row_bytes_;
+  return rank * part_ + part_bytes(rank, place);
 }
 
 Tensor StepReport::losses(std::int64_t place, std::int64_t count) const {
@@ -37,12 +43,12 @@ Tensor StepReport::squares() const {
 }
 
 void StepReport::exchange(const HostStatus& mine) {
-  const std::size_t begin = offsets_[rank_];
+  const std::size_t begin = rank_ * part_;
   std::memcpy(on_host_.data() + begin, &mine, sizeof mine);
   Stream& compute = device_.compute();
   device_.copy(on_device_.data() + begin, on_host_.data() + begin, sizeof mine, compute);
-  compute.wait(comm_.all_gather(on_device_.data(), on_device_.data() + begin, offsets_, compute.record()));
-  device_.copy(on_host_.data(), on_device_.data(), offsets_.back(), compute);
+  compute.wait(comm_.all_gather(on_device_.data(), on_device_.data() + begin, part_, compute.record()));
+  device_.copy(on_host_.data(), on_device_.data(), squares_.size() * part_, compute);
   compute.synchronize();
   comm_.synchronize({});
 }
@@ -59,7 +65,7 @@ std::span<const float> StepReport::squares_of(std::size_t rank) const {
 
 HostStatus StepReport::status_of(std::size_t rank) const {
   HostStatus status;
-  std::memcpy(&status, on_host_.data() + offsets_[rank], sizeof status);
+  std::memcpy(&status, on_host_.data() + rank * part_, sizeof status);
   return status;
 }
 

@@ -38,8 +38,9 @@ class StepReport {
   HostStatus status_of(std::size_t rank) const;
 
  private:
-  // A rank's part: status, squares, losses.
-  std::size_t squares_at(std::size_t rank) const { return offsets_[rank] + sizeof(HostStatus); }
+  // A rank's part: status, squares, losses. All are as long as the longest.
+  std::size_t part_bytes(std::size_t rank, std::int64_t micro_batches) const;
+  std::size_t squares_at(std::size_t rank) const { return rank * part_ + sizeof(HostStatus); }
   std::size_t losses_at(std::size_t rank, std::int64_t place) const;
   const float* floats(std::size_t offset) const { return reinterpret_cast<const float*>(on_host_.data() + offset); }
 
@@ -48,7 +49,7 @@ class StepReport {
   std::size_t rank_, row_bytes_;
   std::vector<std::size_t> squares_;
   std::vector<std::int64_t> cuts_;
-  std::vector<std::size_t> offsets_;  // of the ranks' parts, and the end
+  std::size_t part_ = 0;  // bytes of a rank's part
   Buffer on_device_, on_host_;
 };
 

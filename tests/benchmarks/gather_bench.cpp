@@ -33,20 +33,18 @@ void measure(Rendezvous& rendezvous, std::size_t bytes) {
   CpuDevice device({.threads = 1, .mode = StreamMode::kQueued});
   const auto comm = rendezvous.make_communicator(device, "gathers");
   const auto ranks = static_cast<std::size_t>(comm->size());
-  std::vector<std::size_t> offsets;
-  for (std::size_t r = 0; r <= ranks; ++r) offsets.push_back(bytes * r / ranks);
-  std::vector<std::byte> unit(bytes), source(bytes, std::byte{1});
-  const auto rank = static_cast<std::size_t>(comm->rank());
-  const std::vector<std::byte> share(offsets[rank + 1] - offsets[rank], std::byte{2});
+  std::vector<std::byte> unit(bytes / ranks * ranks), source(bytes, std::byte{1});
+  const std::vector<std::byte> share(bytes / ranks, std::byte{2});
 
   std::vector<double> gathers, copies;
   for (int round = 0; round < kRounds; ++round) {
     comm->barrier();
-    gathers.push_back(seconds([&] { comm->synchronize(comm->all_gather(unit.data(), share.data(), offsets, {})); }));
+    gathers.push_back(
+        seconds([&] { comm->synchronize(comm->all_gather(unit.data(), share.data(), share.size(), {})); }));
     comm->barrier();
-    copies.push_back(seconds([&] { std::memcpy(unit.data(), source.data(), bytes); }));
+    copies.push_back(seconds([&] { std::memcpy(unit.data(), source.data(), unit.size()); }));
   }
-  if (rank != 0) return;
+  if (comm->rank() != 0) return;
   const double gather = static_cast<double>(bytes) / median(gathers) / 1e9;
   const double copy = static_cast<double>(bytes) / median(copies) / 1e9;
   fmt::print("{:>6.1f} MB  gather {:>5.1f} GB/s  memcpy {:>5.1f} GB/s  ratio {:.2f}\n",

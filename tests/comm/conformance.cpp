@@ -7,6 +7,7 @@
 
 #include "backend/cpu/cpu_stream.h"
 #include "base/error.h"
+#include "comm/transport.h"
 
 namespace shardlora {
 
@@ -81,25 +82,44 @@ std::vector<std::vector<std::size_t>> share_lists(int ranks) {
 
 constexpr int kToAll = 99;
 
-void gathers_uneven_shares(CommContext& context) {
+void gathers_shares(CommContext& context) {
   const auto comm = context.make("gather");
-  const auto me = static_cast<std::size_t>(comm->rank());
+  const auto me = static_cast<std::size_t>(comm->rank()), ranks = static_cast<std::size_t>(comm->size());
   Memory memory(context.device);
   int round = 0;
-  for (const auto& shares : share_lists(comm->size())) {
+  for (const std::size_t share : {std::size_t{0}, std::size_t{1}, std::size_t{4097}, std::size_t{65536}, kBeyondWindow})
+    for (const bool in_place : {false, true}) {
+      ++round;
+      std::vector<std::byte> own(share), out(ranks * share + 1, std::byte{0xEE});
+      write_pattern(in_place ? out.data() + me * share : own.data(), share, comm->rank(), kToAll, round);
+      const Buffer from = memory.holding(own), to = memory.holding(out);
+      const std::byte* const mine = in_place ? to.data() + me * share : from.data();
+      comm->synchronize(comm->all_gather(to.data(), mine, share, {}));
+      out = memory.read(to, out.size());
+      for (std::size_t r = 0; r < ranks; ++r)
+        require(has_pattern(out.data() + r * share, share, static_cast<int>(r), kToAll, round),
+                "all_gather: a share is wrong");
+      require(out.back() == std::byte{0xEE}, "all_gather wrote past the end");
+    }
+}
+
+// What carries host memory takes shares of any lengths.
+void the_host_gathers_uneven_shares(CommContext& context) {
+  const auto transport = context.ranks.make_transport();
+  const auto me = static_cast<std::size_t>(transport->rank());
+  int round = 0;
+  for (const auto& shares : share_lists(transport->size())) {
     const auto offsets = offsets_of(shares);
     for (const bool in_place : {false, true}) {
       ++round;
-      std::vector<std::byte> own(shares[me]), out(offsets.back() + 1, std::byte{0xEE});
-      write_pattern(in_place ? out.data() + offsets[me] : own.data(), shares[me], comm->rank(), kToAll, round);
-      const Buffer from = memory.holding(own), to = memory.holding(out);
-      const std::byte* const mine = in_place ? to.data() + offsets[me] : from.data();
-      comm->synchronize(comm->all_gather(to.data(), mine, offsets, {}));
-      out = memory.read(to, out.size());
+      std::vector<std::byte> own(shares[me] + 1), out(offsets.back() + 1, std::byte{0xEE});
+      std::byte* const mine = in_place ? out.data() + offsets[me] : own.data();
+      write_pattern(mine, shares[me], transport->rank(), kToAll, round);
+      transport->all_gather(out.data(), mine, offsets);
       for (std::size_t r = 0; r < shares.size(); ++r)
         require(has_pattern(out.data() + offsets[r], shares[r], static_cast<int>(r), kToAll, round),
-                "all_gather: a share is wrong");
-      require(out.back() == std::byte{0xEE}, "all_gather wrote past the end");
+                "all_gather of host memory: a share is wrong");
+      require(out.back() == std::byte{0xEE}, "all_gather of host memory wrote past the end");
     }
   }
 }
@@ -168,7 +188,7 @@ void is_ordered_by_events(CommContext& context) {
     write_pattern(slot.written.data(), kShare, me, kToAll, round);
     context.device.copy(slot.mine.data(), slot.written.data(), kShare, *produce);
     auto cuts = offsets;
-    const Event gathered = gather->all_gather(slot.gathered.data(), slot.mine.data(), cuts, produce->record());
+    const Event gathered = gather->all_gather(slot.gathered.data(), slot.mine.data(), kShare, produce->record());
     const Event exchanged = exchange->all_to_all(slot.exchanged.data(), cuts, slot.gathered.data(), cuts, gathered);
     cuts.assign(cuts.size(), 0);  // offsets were copied before the calls returned
     consume->wait(exchanged);
@@ -224,13 +244,12 @@ void an_abort_ends_everybody(CommContext& context) {
   const bool last = comm->rank() == comm->size() - 1;
   Memory memory(context.device);
   const Buffer out = memory.holding(std::vector<std::byte>(static_cast<std::size_t>(comm->size()) * 64));
-  const auto offsets = offsets_of(std::vector<std::size_t>(static_cast<std::size_t>(comm->size()), 64));
   const Buffer mine = memory.holding(std::vector<std::byte>(64));
-  comm->synchronize(comm->all_gather(out.data(), mine.data(), offsets, {}));
+  comm->synchronize(comm->all_gather(out.data(), mine.data(), 64, {}));
   if (last) {
     CpuStream disk("disk", StreamMode::kQueued);
     disk.submit([] { fail("disk gone"); });
-    const Event event = comm->all_gather(out.data(), mine.data(), offsets, disk.record());
+    const Event event = comm->all_gather(out.data(), mine.data(), 64, disk.record());
     try {
       comm->synchronize(event);
       require(false, "a failed stream did not fail the collective");
@@ -241,7 +260,7 @@ void an_abort_ends_everybody(CommContext& context) {
     comm->abort();
     comm->abort();
   } else {
-    const Event event = comm->all_gather(out.data(), mine.data(), offsets, {});
+    const Event event = comm->all_gather(out.data(), mine.data(), 64, {});
     require(throws<PeerFailed>([&] { comm->synchronize(event); }),
             "a collective went on without the rank that stopped");
     require(throws<PeerFailed>([&] { comm->barrier(); }), "a communicator went on after an abort");
@@ -268,7 +287,8 @@ void an_exception_lets_nobody_wait(CommContext& context) {
 
 const std::vector<CommCheck>& comm_checks() {
   static const std::vector<CommCheck> checks{
-      {"GathersUnevenShares", gathers_uneven_shares},
+      {"GathersShares", gathers_shares},
+      {"TheHostGathersUnevenShares", the_host_gathers_uneven_shares},
       {"ExchangesAllToAll", exchanges_all_to_all},
       {"IsOrderedByEvents", is_ordered_by_events},
       {"BarrierWaitsForAll", barrier_waits_for_all},

@@ -115,23 +115,21 @@ TEST(UnitLayout, OfAnEmptyUnitIsEmpty) {
   EXPECT_TRUE(layout.views(nullptr, nullptr, DType::kF32).empty());
 }
 
-TEST(EvenCuts, CoverEverythingInWholePagesThatDifferByOne) {
+TEST(EqualCuts, CoverEverythingInSharesOfWholePagesAsLongAsTheFirst) {
   for (const std::size_t total : {0UL, 1UL, 4096UL, 4097UL, 40960UL, 123456UL}) {
     for (int ranks = 1; ranks <= 8; ++ranks) {
-      const auto cuts = even_cuts(total, kPage, ranks);
+      const auto cuts = equal_cuts(total, kPage, ranks);
       ASSERT_EQ(cuts.size(), static_cast<std::size_t>(ranks) + 1);
       EXPECT_EQ(cuts.front(), 0U);
       EXPECT_EQ(cuts.back(), total);
-      std::size_t most = 0, least = total;
       for (std::size_t r = 0; r + 1 < cuts.size(); ++r) {
         ASSERT_LE(cuts[r], cuts[r + 1]);
-        if (cuts[r] != total) {
-          EXPECT_EQ(cuts[r] % kPage, 0U);
+        if (cuts[r + 1] != total) {
+          EXPECT_EQ(cuts[r + 1], (r + 1) * cuts[1]);
+          EXPECT_EQ(cuts[r + 1] % kPage, 0U);
         }
-        most = std::max(most, cuts[r + 1] - cuts[r]);
-        least = std::min(least, cuts[r + 1] - cuts[r]);
       }
-      EXPECT_LE(most - least, kPage) << total << " bytes over " << ranks;
+      EXPECT_LT(cuts[1], total / static_cast<std::size_t>(ranks) + kPage + 1) << total << " bytes over " << ranks;
     }
   }
 }
@@ -144,7 +142,7 @@ TEST(UnitLayout, GivesEveryRankItsShareAndBoundedPadding) {
   std::size_t packed = 0, sections = 0;
   for (const Section& s : sections_of(spec, layout)) packed += s.end - s.begin, ++sections;
   for (std::size_t ranks = 1; ranks <= 8; ++ranks) {
-    const auto cuts = even_cuts(layout.frozen_bytes(), kPage, static_cast<int>(ranks));
+    const auto cuts = equal_cuts(layout.frozen_bytes(), kPage, static_cast<int>(ranks));
     for (std::size_t r = 0; r < ranks; ++r) {
       const std::size_t padding = (3 * (kPage - 1) + sections * (kSectionAlignment - 1)) / ranks + kPage;
       EXPECT_LE(cuts[r + 1] - cuts[r], packed / ranks + padding);
@@ -180,7 +178,7 @@ TEST(UnitLayout, ReadsTheSameValuesFromGatheredSharesOfEveryCut) {
   const std::vector<float> whole = decoded(flat);
   EXPECT_GT(std::count_if(whole.begin(), whole.end(), [](float v) { return v != 0; }), std::ssize(whole) / 2);
   for (int ranks = 2; ranks <= 8; ++ranks) {
-    const auto cuts = even_cuts(flat.size(), kPage, ranks);
+    const auto cuts = equal_cuts(flat.size(), kPage, ranks);
     std::vector<std::byte> gathered(flat.size(), std::byte{0xAB});
     for (std::size_t r = 0; r + 1 < cuts.size(); ++r) {
       const std::vector<std::byte> share(flat.begin() + static_cast<std::ptrdiff_t>(cuts[r]),

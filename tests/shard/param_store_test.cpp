@@ -39,5 +39,24 @@ TEST(ParamStore, TakesOneBufferAKindHoweverManyUnitsThereAre) {
   EXPECT_EQ(use.now[static_cast<std::size_t>(Purpose::kFrozen)], frozen);
 }
 
+// What is gathered is as long on every rank, and read as it lies, so the last ranks have room for what they lack.
+TEST(ParamStore, HasRoomForAShareOfTheSameLengthOnEveryRank) {
+  const std::vector<UnitSpec> units{unit_of("a", 3 * 1024 - 1, 3 * 4096 + 1), unit_of("b", 1, 5)};
+  for (const Sharding sharding : {Sharding::kSharded, Sharding::kReplicated})
+    for (int rank = 0; rank < 3; ++rank) {
+      CpuDevice device({});
+      const ParamStore store(device, rank, 3, units, {Tier::kDevice, sharding});
+      EXPECT_EQ(store.frozen_cuts(0), (std::vector<std::size_t>{0, 4096, 8192, 12288}));
+      EXPECT_EQ(store.frozen_cuts(1), (std::vector<std::size_t>{0, 4096, 4096, 4096}));
+      EXPECT_EQ(store.element_cuts(0), (std::vector<std::size_t>{0, 8192, 12289, 12289}));
+      EXPECT_EQ(store.element_share(0), 8192U);
+      const auto bytes = [&](Purpose purpose) {
+        return device.memory(Tier::kDevice).now[static_cast<std::size_t>(purpose)];
+      };
+      EXPECT_EQ(bytes(Purpose::kFrozen), (sharding == Sharding::kSharded ? 1U : 3U) * 2 * 4096) << rank;
+      EXPECT_EQ(bytes(Purpose::kTrainable), 8192 * sizeof(float) + 4096) << rank;
+    }
+}
+
 }  // namespace
 }  // namespace shardlora

@@ -132,8 +132,8 @@ class CommunicatorDecorator : public Communicator {
   explicit CommunicatorDecorator(Communicator& inner) : inner_(inner) {}
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
-  Event all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets, Event after) override {
-    return inner_.all_gather(out, mine, offsets, after);
+  Event all_gather(std::byte* out, const std::byte* mine, std::size_t share, Event after) override {
+    return inner_.all_gather(out, mine, share, after);
   }
   Event all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
                    std::span<const std::size_t> send, Event after) override {

@@ -65,11 +65,12 @@ inline GoldenTensors collect_gradient(Device& device, const ParamStore& store, C
   for (std::size_t u = 0; u < store.units(); ++u) {
     const UnitLayout& layout = store.layout(u);
     std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()));
-    std::vector<std::size_t> offsets = store.element_cuts(u);
-    for (std::size_t& o : offsets) o *= sizeof(float);
-    const Buffer all = device.allocate(offsets.back(), Tier::kDevice, Purpose::kWorkspace);
-    comm.synchronize(comm.all_gather(all.data(), store.trainable(u).gradient.data, offsets, device.compute().record()));
-    device.copy(reinterpret_cast<std::byte*>(elements.data()), all.data(), all.bytes(), device.compute());
+    const std::size_t share = store.element_share(u) * sizeof(float);
+    const Buffer all =
+        device.allocate(static_cast<std::size_t>(comm.size()) * share, Tier::kDevice, Purpose::kWorkspace);
+    comm.synchronize(comm.all_gather(all.data(), store.trainable(u).gradient.data, share, device.compute().record()));
+    device.copy(reinterpret_cast<std::byte*>(elements.data()), all.data(), elements.size() * sizeof(float),
+                device.compute());
     device.compute().synchronize();
     for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
       const ParamSpec& param = layout.spec().params[p];

@@ -42,8 +42,7 @@ class DeafStream final : public StreamDecorator {
  public:
   // Deaf to the stream of `comm`, which an empty collective tells. Collective.
   DeafStream(Stream& inner, Communicator& comm) : StreamDecorator(inner) {
-    const std::vector<std::size_t> nothing(static_cast<std::size_t>(comm.size()) + 1, 0);
-    unheard_ = comm.all_gather(nullptr, nullptr, nothing, {}).stream;
+    unheard_ = comm.all_gather(nullptr, nullptr, 0, {}).stream;
   }
   void wait(Event event) override {
     if (event.stream == unheard_)
@@ -66,9 +65,9 @@ class DeafStream final : public StreamDecorator {
 class HastyCommunicator final : public CommunicatorDecorator {
  public:
   using CommunicatorDecorator::CommunicatorDecorator;
-  Event all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets, Event after) override {
+  Event all_gather(std::byte* out, const std::byte* mine, std::size_t share, Event after) override {
     late_.push_back(after);
-    return CommunicatorDecorator::all_gather(out, mine, offsets, {});
+    return CommunicatorDecorator::all_gather(out, mine, share, {});
   }
   Event all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
                    std::span<const std::size_t> send, Event after) override {

@@ -109,13 +109,12 @@ inline std::vector<std::byte> tiny_flat(const UnitLayout& layout) {
 inline std::vector<float> gathered_gradient(Device& device, const ParamStore& store, std::size_t unit,
                                             Communicator& comm) {
   std::vector<float> elements(static_cast<std::size_t>(store.layout(unit).trainable_elements()));
-  std::vector<std::size_t> offsets = store.element_cuts(unit);
-  for (std::size_t& o : offsets) o *= sizeof(float);
+  const std::size_t share = store.element_share(unit) * sizeof(float);
   if (elements.empty()) return elements;
-  const Buffer all = device.allocate(offsets.back(), Tier::kDevice, Purpose::kWorkspace);
-  comm.synchronize(
-      comm.all_gather(all.data(), store.trainable(unit).gradient.data, offsets, device.compute().record()));
-  device.copy(reinterpret_cast<std::byte*>(elements.data()), all.data(), all.bytes(), device.compute());
+  const Buffer all = device.allocate(static_cast<std::size_t>(comm.size()) * share, Tier::kDevice, Purpose::kWorkspace);
+  comm.synchronize(comm.all_gather(all.data(), store.trainable(unit).gradient.data, share, device.compute().record()));
+  device.copy(reinterpret_cast<std::byte*>(elements.data()), all.data(), elements.size() * sizeof(float),
+              device.compute());
   device.compute().synchronize();
   return elements;
 }

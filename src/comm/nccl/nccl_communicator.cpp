@@ -123,25 +123,12 @@ void NcclCommunicator::copy(std::byte* to, const std::byte* from, std::size_t by
   if (bytes != 0 && to != from) device_.copy(to, from, bytes, *stream_);
 }
 
-Event NcclCommunicator::all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets,
-                                   Event after) {
-  const auto ranks = static_cast<std::size_t>(size()), me = static_cast<std::size_t>(rank());
-  DCHECK(offsets.size() == ranks + 1, "{} offsets for {} ranks", offsets.size(), ranks);
-  const auto share = [&](std::size_t r) { return offsets[r + 1] - offsets[r]; };
-  bool even = true;
-  for (std::size_t r = 1; r < ranks; ++r) even = even && share(r) == share(0);
+Event NcclCommunicator::all_gather(std::byte* out, const std::byte* mine, std::size_t share, Event after) {
   return issue(after, [&] {
-    if (!comm_) return copy(out + offsets[0], mine, share(0));
-    if (offsets[0] == offsets[ranks]) return;
+    if (!comm_) return copy(out, mine, share);
+    if (share == 0) return;
     comm_->run("all_gather", [&](NcclComm::Group& group) {
-      const nccl::Table& nccl = comm_->nccl();
-      if (even)
-        return group.add(
-            nccl.all_gather(mine, out + offsets[0], share(0), nccl::kUint8, comm_->native(), stream_->native()));
-      for (std::size_t r = 0; r < ranks; ++r)
-        if (std::byte* const to = out + offsets[r]; share(r) > 0)
-          group.add(nccl.broadcast(r == me ? mine : to, to, share(r), nccl::kUint8, static_cast<int>(r),
-                                   comm_->native(), stream_->native()));
+      group.add(comm_->nccl().all_gather(mine, out, share, nccl::kUint8, comm_->native(), stream_->native()));
     });
   });
 }

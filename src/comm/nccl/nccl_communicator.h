@@ -30,7 +30,7 @@ class NcclCommunicator final : public Communicator {
 
   int rank() const override { return peers_->rank(); }
   int size() const override { return peers_->size(); }
-  Event all_gather(std::byte* out, const std::byte* mine, std::span<const std::size_t> offsets, Event after) override;
+  Event all_gather(std::byte* out, const std::byte* mine, std::size_t share, Event after) override;
   Event all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
                    std::span<const std::size_t> send, Event after) override;
   void barrier() override;

@@ -36,7 +36,6 @@ Table load() {
   library.find(t.group_start, "ncclGroupStart");
   library.find(t.group_end, "ncclGroupEnd");
   library.find(t.all_gather, "ncclAllGather");
-  library.find(t.broadcast, "ncclBroadcast");
   library.find(t.send, "ncclSend");
   library.find(t.receive, "ncclRecv");
   library.find(t.error_string, "ncclGetErrorString");

@@ -56,8 +56,6 @@ struct Table {
   Result (*group_end)();
   Result (*all_gather)(const void* send, void* receive, std::size_t count, DataType type, Comm* comm,
                        cudaStream_t stream);
-  Result (*broadcast)(const void* send, void* receive, std::size_t count, DataType type, int root, Comm* comm,
-                      cudaStream_t stream);
   Result (*send)(const void* data, std::size_t count, DataType type, int peer, Comm* comm, cudaStream_t stream);
   Result (*receive)(void* data, std::size_t count, DataType type, int peer, Comm* comm, cudaStream_t stream);
   const char* (*error_string)(Result result);

@@ -3,8 +3,9 @@
 //   - a communicator must not block; calls answer kInProgress a few times before they are done
 //   - a GPU runs one collective at a time, of whichever communicator (fake_nccl_turn.h)
 //   - work starts and ends late on its stream; until it ends, what is received reads as NaN
-//   - ranks that differ in the order, kind, count or root of what they issue end the process, with a message that names
+//   - ranks that differ in the order, kind or count of what they issue end the process, with a message that names
 //     both; so does memory that is not of the communicator's GPU
+//   - a communicator takes memory of the GPU when a kind of collective, or a class of sizes of it, comes first
 //   - two ranks on one GPU are refused
 //   - a peer that is gone is never noticed; only ncclCommAbort ends what waits for it
 // emulation::fail_call makes any entry point return a code; kHang and kFailLater are not NCCL's.
@@ -18,9 +19,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "comm/nccl/nccl_table.h"
@@ -34,20 +37,20 @@ namespace {
 
 constexpr int kMostRanks = 8;
 constexpr std::size_t kRing = std::size_t{128} << 10;
+constexpr std::size_t kBuffers = std::size_t{3} << 20;  // of a kind of collective and a class of sizes
+
+// NCCL's choice of algorithm and protocol, of which each has buffers of its own.
+int size_class(std::size_t bytes) { return bytes < 256 ? 0 : bytes < (4 << 10) ? 1 : bytes < (64 << 10) ? 2 : 3; }
 
 // What travels before the bytes of an operation: what the sender believes it to be.
 struct Header {
   std::uint64_t number = 0;  // of its kind: of all collectives, or of what goes between these two
   std::uint64_t bytes = 0;
-  char kind = 0;  // 'g'ather, 'b'roadcast, 'p'oint to point
-  std::int32_t root = -1;
+  char kind = 0;  // 'g'ather, 'p'oint to point
   bool operator==(const Header&) const = default;
   std::string text() const {
-    return std::string(kind == 'g'   ? "ncclAllGather"
-                       : kind == 'b' ? "ncclBroadcast"
-                                     : "ncclSend/ncclRecv") +
-           " of " + std::to_string(bytes) + " bytes" + (root >= 0 ? " from root " + std::to_string(root) : "") +
-           ", number " + std::to_string(number);
+    return std::string(kind == 'g' ? "ncclAllGather" : "ncclSend/ncclRecv") + " of " + std::to_string(bytes) +
+           " bytes, number " + std::to_string(number);
   }
 };
 
@@ -95,9 +98,11 @@ struct State {
   std::atomic<bool> aborted{false}, started{false};
   std::atomic<int> error{kSuccess}, reluctance{2}, at_work{0};
   std::uint64_t groups = 0, collectives = 0, sent[kMostRanks] = {}, received[kMostRanks] = {};
+  std::map<std::pair<char, int>, void*> buffers;  // by kind and class of sizes
   std::thread joiner;
   ~State() {
     if (joiner.joinable()) joiner.join();
+    for (const auto& [what, memory] : buffers) emulation::free_memory(memory);
     if (shared != nullptr) munmap(static_cast<void*>(shared), sizeof(Shared));
   }
 };
@@ -224,8 +229,17 @@ std::byte* bytes_of(const State& s, const void* address, std::size_t bytes) {
   return static_cast<std::byte*>(emulation::view(const_cast<void*>(address)));
 }
 
+// False where the GPU has no room for what the first collective of this kind and class takes.
+bool has_buffers(State& s, char kind, std::size_t bytes) {
+  if (bytes == 0) return true;
+  void*& memory = s.buffers[{kind, size_class(bytes)}];
+  if (memory == nullptr) memory = emulation::allocate_memory(s.device, kBuffers);
+  return memory != nullptr;
+}
+
 // Opens an entry point that issues an operation: false where the call ends here with `result`.
-bool open_call(const char* name, Comm* comm, DataType type, Result& result, int& special) {
+bool open_call(const char* name, Comm* comm, char kind, std::size_t bytes, DataType type, Result& result,
+               int& special) {
   special = emulation::injected_error(name);
   result = kSuccess;
   if (special != 0 && special < fake_nccl::kHang)
@@ -236,6 +250,8 @@ bool open_call(const char* name, Comm* comm, DataType type, Result& result, int&
     result = kInvalidUsage;  // nobody waited for the communicator
   else if (comm->state->reluctance > 0 && depth == 0)
     result = kInvalidUsage;  // nor for the last call
+  else if (!has_buffers(*comm->state, kind, bytes))
+    result = kUnhandledCudaError;
   if (result != kSuccess) last_error = std::string(name) + " was refused";
   if (result != kSuccess && depth > 0) group_error = result;
   return result == kSuccess;
@@ -363,7 +379,7 @@ Result ncclAllGather(const void* send, void* receive, std::size_t count, DataTyp
                      cudaStream_t stream) {
   Result result;
   int special;
-  if (!open_call("ncclAllGather", comm, type, result, special)) return result;
+  if (!open_call("ncclAllGather", comm, 'g', count, type, result, special)) return result;
   State& s = *comm->state;
   Issued& issued = issued_on(comm, stream);
   const std::uint64_t number = s.collectives++;
@@ -371,7 +387,7 @@ Result ncclAllGather(const void* send, void* receive, std::size_t count, DataTyp
   std::byte* const out = bytes_of(s, receive, count * static_cast<std::size_t>(s.ranks));
   for (int r = 0; r < s.ranks; ++r) {
     std::byte* const to = out + static_cast<std::size_t>(r) * count;
-    const Header header{number, count, 'g', -1};
+    const Header header{number, count, 'g'};
     if (r == s.rank) {
       issued.own_from = mine, issued.own_to = to, issued.own_bytes = count;
       continue;
@@ -382,42 +398,22 @@ Result ncclAllGather(const void* send, void* receive, std::size_t count, DataTyp
   return close_call(issued, special);
 }
 
-Result ncclBroadcast(const void* send, void* receive, std::size_t count, DataType type, int root, Comm* comm,
-                     cudaStream_t stream) {
-  Result result;
-  int special;
-  if (!open_call("ncclBroadcast", comm, type, result, special)) return result;
-  State& s = *comm->state;
-  Issued& issued = issued_on(comm, stream);
-  const Header header{s.collectives++, count, 'b', root};
-  std::byte* const to = bytes_of(s, receive, count);
-  if (root == s.rank) {
-    const std::byte* const from = bytes_of(s, send, count);
-    issued.own_from = from, issued.own_to = to, issued.own_bytes = count;
-    for (int r = 0; r < s.ranks; ++r)
-      if (r != root) issued.sends.push_back({r, header, {}, from});
-  } else {
-    issued.receives.push_back({root, header, {}, nullptr, to});
-  }
-  return close_call(issued, special);
-}
-
 Result ncclSend(const void* data, std::size_t count, DataType type, int peer, Comm* comm, cudaStream_t stream) {
   Result result;
   int special;
-  if (!open_call("ncclSend", comm, type, result, special)) return result;
+  if (!open_call("ncclSend", comm, 'p', count, type, result, special)) return result;
   Issued& issued = issued_on(comm, stream);
-  issued.sends.push_back({peer, {comm->state->sent[peer]++, count, 'p', -1}, {}, bytes_of(*comm->state, data, count)});
+  issued.sends.push_back({peer, {comm->state->sent[peer]++, count, 'p'}, {}, bytes_of(*comm->state, data, count)});
   return close_call(issued, special);
 }
 
 Result ncclRecv(void* data, std::size_t count, DataType type, int peer, Comm* comm, cudaStream_t stream) {
   Result result;
   int special;
-  if (!open_call("ncclRecv", comm, type, result, special)) return result;
+  if (!open_call("ncclRecv", comm, 'p', count, type, result, special)) return result;
   Issued& issued = issued_on(comm, stream);
   issued.receives.push_back(
-      {peer, {comm->state->received[peer]++, count, 'p', -1}, {}, nullptr, bytes_of(*comm->state, data, count)});
+      {peer, {comm->state->received[peer]++, count, 'p'}, {}, nullptr, bytes_of(*comm->state, data, count)});
   return close_call(issued, special);
 }
 

@@ -34,6 +34,10 @@ T* view(T* address) {
 int device_of_memory(const void* address);
 int device_of(cudaStream_t stream);
 
+// Memory of a device that a library takes for itself; null where there is no room. Freeing waits for nothing.
+void* allocate_memory(int device, std::size_t bytes);
+void free_memory(void* memory);
+
 // The error that a test wants from this call of `function`, 0 for none: stand-ins open their entry points with it.
 // Codes are the caller's own (cudaError_t, ncclResult_t, cublasStatus_t).
 int injected_error(const char* function);

@@ -248,6 +248,8 @@ void enqueue(cudaStream_t stream, std::function<void()> work) { stream->submit(s
 void launch(cudaStream_t stream, std::function<void()> kernel) { stream->launch(std::move(kernel)); }
 void* view(const void* address) { return view_of(address); }
 int device_of_memory(const void* address) { return owner_of(address); }
+void* allocate_memory(int device, std::size_t bytes) { return allocate_device(device, bytes); }
+void free_memory(void* memory) { free_device(memory); }
 int device_of(cudaStream_t stream) { return Stream::known(stream) ? stream->device() : -1; }
 std::string failure(int device) { return device_failure(device); }
 void dawdle(cudaStream_t stream, unsigned microseconds) { stream->dawdle(microseconds); }

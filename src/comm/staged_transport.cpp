@@ -6,12 +6,11 @@
 #include <vector>
 
 #include "base/error.h"
+#include "tensor/pages.h"
 
 namespace shardlora {
 
 namespace {
-
-constexpr std::size_t kPage = 4096;
 
 // Where piece `round` of every rank's share lies in the staging: one after the other, as offsets.
 std::vector<std::size_t> pieces(std::span<const std::size_t> offsets, std::size_t round, std::size_t piece) {

@@ -43,7 +43,7 @@ UnitLayout::UnitLayout(const UnitSpec& spec)
         frozen_bytes_ = offsets_[p][s] + bytes[s];
       }
     }
-    frozen_bytes_ = round_up(frozen_bytes_, kPage);
+    frozen_bytes_ = whole_pages(frozen_bytes_);
   }
 }
 

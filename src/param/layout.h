@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "param/spec.h"
+#include "tensor/pages.h"
 
 namespace shardlora {
 
-inline constexpr std::size_t kPage = 4096;  // bytes: frozen shares are cut here
 inline constexpr std::int64_t kElementBlock =
     4096;  // elements: gradients and optimiser state are cut here, norms summed
 inline constexpr std::size_t kSectionAlignment = 64;  // bytes: every section starts here

@@ -7,8 +7,6 @@
 namespace shardlora {
 namespace {
 
-std::size_t rounded(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
-
 // Weights that have to be decoded before layers can compute with them. Norm weights stay f32.
 bool needs_decoding(const ParamSpec& param, DType compute) {
   if (param.trainable) return false;
@@ -19,7 +17,7 @@ std::size_t decoded_bytes(const UnitSpec& unit, DType compute) {
   std::size_t bytes = 0;
   for (const ParamSpec& param : unit.params)
     if (needs_decoding(param, compute))
-      bytes += rounded(static_cast<std::size_t>(param.shape.numel()) * size_of(compute));
+      bytes += whole_pages(static_cast<std::size_t>(param.shape.numel()) * size_of(compute));
   return bytes;
 }
 
@@ -92,7 +90,8 @@ std::size_t LayerStreamer::trainable_share(std::size_t unit) const {
 }
 
 std::size_t LayerStreamer::slot_bytes(std::size_t unit) const {
-  return rounded(frozen_slot_bytes(unit)) + rounded(static_cast<std::size_t>(gathers_.size()) * trainable_share(unit));
+  return whole_pages(frozen_slot_bytes(unit)) +
+         whole_pages(static_cast<std::size_t>(gathers_.size()) * trainable_share(unit));
 }
 
 void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
@@ -109,7 +108,7 @@ void LayerStreamer::fetch_trainable(Slot& slot) {
   const std::size_t unit = *slot.unit, share = trainable_share(unit);
   if (store_.layout(unit).trainable_elements() == 0) return;
   // Every rank rounds its masters to the compute dtype in place, then the rounded values travel.
-  std::byte* const out = slot.data + rounded(frozen_slot_bytes(unit));
+  std::byte* const out = slot.data + whole_pages(frozen_slot_bytes(unit));
   std::byte* const mine = out + static_cast<std::size_t>(gathers_.rank()) * share;
   const Tensor master = store_.trainable(unit).master;
   device_.ops().cast({mine, options_.dtype, master.shape}, master);
@@ -154,7 +153,7 @@ void LayerStreamer::make_views(const Slot& slot) {
   const std::size_t unit = *slot.unit;
   const UnitLayout& layout = store_.layout(unit);
   const std::byte* frozen = store_.whole() ? store_.frozen(unit) : slot.data;
-  params_ = layout.views(frozen, slot.data + rounded(frozen_slot_bytes(unit)), options_.dtype);
+  params_ = layout.views(frozen, slot.data + whole_pages(frozen_slot_bytes(unit)), options_.dtype);
   const bool decoded = decoded_ == unit;
   std::size_t offset = 0;
   for (std::size_t i = 0; i < params_.size(); ++i) {
@@ -162,7 +161,7 @@ void LayerStreamer::make_views(const Slot& slot) {
     const Tensor dense = dense_.tensor(options_.dtype, params_[i].shape, offset);
     if (!decoded) device_.ops().dequantize(dense, params_[i]);
     params_[i] = {dense_format(options_.dtype), dense.shape, {dense.data}};
-    offset += rounded(dense.bytes());
+    offset += whole_pages(dense.bytes());
   }
   if (offset > 0) decoded_ = unit;
 }

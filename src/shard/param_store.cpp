@@ -5,11 +5,7 @@
 
 namespace shardlora {
 
-namespace {
-
-std::size_t whole_pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
-
-}  // namespace
+namespace {}  // namespace
 
 ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<UnitSpec>& units, Residence residence)
     : device_(device), rank_(rank), ranks_(ranks), residence_(residence) {

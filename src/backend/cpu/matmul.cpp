@@ -7,13 +7,13 @@
 
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/kernels.h"
+#include "tensor/pages.h"
 
 namespace shardlora::cpu {
 
 namespace {
 
 constexpr std::int64_t kMostColumns = 2048, kColumns = 1024, kMostGradientRows = 32768, kGradientRows = 2048;
-constexpr std::size_t kScratchAlignment = 4096;
 
 // Every block lays b out anew, as the instructions want it: the faster they are, the more rows it takes to pay for
 // that. Where that costs little, blocks are small, so that many threads find work. Measured: docs/measurements.md.
@@ -47,11 +47,6 @@ Cut cut_of(const Product& p) {
   // A weight gradient is one block, but a head's, where y has a row for every token of the vocabulary.
   if (a_across) return {whole, m <= kMostGradientRows ? m : kGradientRows, n};
   return {whole, rows_of_block(p.a.dtype), n <= kMostColumns ? n : kColumns};
-}
-
-// Each thread's scratch begins at a page.
-std::size_t whole_pages(std::size_t bytes) {
-  return (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
 }
 
 std::size_t offset(std::int64_t values, DType dtype) { return static_cast<std::size_t>(values) * size_of(dtype); }

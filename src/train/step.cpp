@@ -263,7 +263,12 @@ Workspace TrainStep::saved(std::int64_t layer, const Member& member) const {
 }
 
 void TrainStep::exchange(const HostStatus& mine) {
-  report_.exchange(mine);
+  try {
+    report_.exchange(mine);
+  } catch (const PeerFailed&) {
+    streamer_.check();  // it may know the cause, of which this is a consequence: another rank that stopped for it
+    throw;
+  }
   streamer_.check();
 }
 

@@ -30,6 +30,7 @@ class Device {
   // the tier's limit is passed or the machine has no more.
   virtual Buffer allocate(std::size_t bytes, Tier tier, Purpose purpose) = 0;
   virtual MemoryUse memory(Tier tier) const = 0;
+  // For traffic beside compute(): on a GPU its work starts first where both have some.
   virtual std::unique_ptr<Stream> make_stream(const std::string& name) = 0;
   // The stream that all Ops run on.
   virtual Stream& compute() = 0;

@@ -36,5 +36,18 @@ TEST(DeviceOfAThread, IsTheOneWhoseMemoryAndStreamsItUses) {
   other.synchronize();
 }
 
+// Collectives go before kernels that wait for multiprocessors: whoever waits for their data waits for all of them.
+TEST(Streams, OfTrafficGoBeforeTheComputeStream) {
+  const std::unique_ptr<Device> device = make_gpu_device({});
+  const std::unique_ptr<Stream> traffic = device->make_stream("traffic");
+  const auto priority = [](Stream& stream) {
+    int value = 0;
+    EXPECT_EQ(cudaStreamGetPriority(dynamic_cast<CudaStream&>(stream).native(), &value), cudaSuccess);
+    return value;
+  };
+  EXPECT_LT(priority(*traffic), priority(device->compute())) << "the smaller number is the higher priority";
+  EXPECT_EQ(priority(device->compute()), 0);
+}
+
 }  // namespace
 }  // namespace shardlora

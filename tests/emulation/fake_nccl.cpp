@@ -97,6 +97,7 @@ struct State {
   int rank = 0, ranks = 0, device = 0;
   std::atomic<bool> aborted{false}, started{false};
   std::atomic<int> error{kSuccess}, reluctance{2}, at_work{0};
+  std::chrono::steady_clock::time_point accepted{};  // when the last group is said to have been
   std::uint64_t groups = 0, collectives = 0, sent[kMostRanks] = {}, received[kMostRanks] = {};
   std::map<std::pair<char, int>, void*> buffers;  // by kind and class of sizes
   std::thread joiner;
@@ -200,6 +201,13 @@ void work(const std::shared_ptr<State>& state, Issued& issued) {
   --state->at_work;
 }
 
+// Of a group, in NCCL's own thread. None, or what FAKE_NCCL_LAUNCH_US says.
+std::chrono::microseconds accepting_takes() {
+  static const char* const text = std::getenv("FAKE_NCCL_LAUNCH_US");
+  static const std::chrono::microseconds time(text == nullptr ? 0 : std::atoi(text));
+  return time;
+}
+
 Result launch() {
   std::vector<Issued> all = std::move(group);
   group.clear();
@@ -207,6 +215,7 @@ Result launch() {
     const auto state = issued.comm->state;
     ++state->at_work;
     state->reluctance = 3;
+    state->accepted = std::chrono::steady_clock::now() + accepting_takes();
     ++state->groups;
     issued.turn = std::make_unique<fake_nccl::Turn>(issued.stream);
     const auto shared = std::make_shared<Issued>(std::move(issued));
@@ -333,6 +342,7 @@ Result ncclCommGetAsyncError(Comm* comm, Result* error) {
     --s.reluctance;
     *error = kInProgress;
   }
+  if (*error == kSuccess && std::chrono::steady_clock::now() < s.accepted) *error = kInProgress;
   return kSuccess;
 }
 

@@ -2,6 +2,7 @@
 // failed devices, and ends with leave(), which remembers.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <map>
@@ -21,6 +22,8 @@ using namespace emulation;
   if (const auto error = enter_on_device(name); error != cudaSuccess) return error
 
 namespace {
+
+constexpr int kHighestPriority = -5;  // as on today's cards
 
 // Waits until everything so far on the stream is done, then tells how the device is.
 cudaError_t drained(Stream& stream) {
@@ -132,18 +135,32 @@ cudaError_t cudaMemsetAsync(void* data, int value, std::size_t bytes, cudaStream
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
-  ENTER("cudaStreamCreateWithFlags");
+cudaError_t cudaDeviceGetStreamPriorityRange(int* lowest, int* highest) {
+  ENTER("cudaDeviceGetStreamPriorityRange");
+  *lowest = 0;
+  *highest = kHighestPriority;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
+  ENTER("cudaStreamCreateWithPriority");
   if (settings().devices == 0) return leave(cudaErrorNoDevice);
   if (flags != cudaStreamNonBlocking)
     return leave(cudaErrorNotSupported, "the emulation has streams with cudaStreamNonBlocking only");
   catch_faults();
-  *stream = static_cast<cudaStream_t>(Stream::make(current_device()));
+  *stream = static_cast<cudaStream_t>(Stream::make(current_device(), std::clamp(priority, kHighestPriority, 0)));
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int) {
-  return cudaStreamCreateWithFlags(stream, flags);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  return cudaStreamCreateWithPriority(stream, flags, 0);
+}
+
+cudaError_t cudaStreamGetPriority(cudaStream_t stream, int* priority) {
+  ENTER("cudaStreamGetPriority");
+  if (!Stream::known(stream)) return leave(cudaErrorInvalidResourceHandle, "cudaStreamGetPriority: no such stream");
+  *priority = stream->priority();
+  return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {

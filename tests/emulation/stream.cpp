@@ -49,11 +49,12 @@ std::chrono::steady_clock::time_point Completion::when() {
   return when_;
 }
 
-Stream::Stream(int device, std::uint64_t number) : device_(device), number_(number) {}
+Stream::Stream(int device, int priority, std::uint64_t number)
+    : device_(device), priority_(priority), number_(number) {}
 
-Stream* Stream::make(int device) {
+Stream* Stream::make(int device, int priority) {
   const std::lock_guard lock(streams().mutex);
-  auto made = std::make_shared<CUstream_st>(device, ++streams().made);
+  auto made = std::make_shared<CUstream_st>(device, priority, ++streams().made);
   streams().open.push_back(made);
   std::thread([made] { made->serve(); }).detach();
   return made.get();

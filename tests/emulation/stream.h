@@ -33,9 +33,10 @@ class Completion {
 
 class Stream {
  public:
-  Stream(int device, std::uint64_t number);
+  Stream(int device, int priority, std::uint64_t number);
 
   int device() const { return device_; }
+  int priority() const { return priority_; }  // told, not kept: no stream goes before another here
   std::uint64_t number() const { return number_; }
   // `always`: also where the device has failed (what others wait for).
   void submit(std::function<void()> work, bool always = false);
@@ -47,7 +48,7 @@ class Stream {
   void close();
 
   // The streams that were not destroyed.
-  static Stream* make(int device);
+  static Stream* make(int device, int priority = 0);
   static bool known(cudaStream_t stream);
   static void destroy(Stream* stream);
   static void wait_for_device(int device);
@@ -60,7 +61,7 @@ class Stream {
   void serve();
   void pause(std::uint64_t ticket) const;
 
-  const int device_;
+  const int device_, priority_;
   const std::uint64_t number_;
   std::mutex mutex_;
   std::condition_variable arrived_, room_;

@@ -55,7 +55,9 @@ MemoryUse CudaDevice::memory(Tier tier) const {
   return (tier == Tier::kDevice ? device_memory_ : host_memory_).use();
 }
 
-std::unique_ptr<Stream> CudaDevice::make_stream(const std::string&) { return std::make_unique<CudaStream>(ordinal_); }
+std::unique_ptr<Stream> CudaDevice::make_stream(const std::string&) {
+  return std::make_unique<CudaStream>(ordinal_, CudaStream::Priority::kHigh);
+}
 
 void CudaDevice::copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) {
   if (bytes == 0) return;

@@ -7,9 +7,12 @@ namespace shardlora {
 
 using cuda::check;
 
-CudaStream::CudaStream(int ordinal) : ordinal_(ordinal) {
+CudaStream::CudaStream(int ordinal, Priority priority) : ordinal_(ordinal) {
   choose();
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  int lowest = 0, highest = 0;  // the smaller the number the higher; 0 is the default
+  check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "asking for the priorities of streams");
+  check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, priority == Priority::kHigh ? highest : 0),
+        "making a stream");
   constexpr unsigned kFlags = cudaEventDisableTiming | cudaEventBlockingSync;
   for (cudaEvent_t& event : events_) check(cudaEventCreateWithFlags(&event, kFlags), "making an event");
   check(cudaEventCreateWithFlags(&drained_, kFlags), "making an event");

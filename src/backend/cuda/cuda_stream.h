@@ -7,6 +7,7 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
+#include <cstdint>
 
 #include "backend/stream.h"
 
@@ -14,7 +15,10 @@ namespace shardlora {
 
 class CudaStream final : public Stream {
  public:
-  explicit CudaStream(int ordinal);
+  // kHigh: its kernels start before waiting ones of other streams. NCCL's take few multiprocessors and hold up whoever
+  // waits for their data.
+  enum class Priority : std::uint8_t { kDefault, kHigh };
+  explicit CudaStream(int ordinal, Priority priority = Priority::kDefault);
   // Waits for what was submitted.
   ~CudaStream() override;
   CudaStream(const CudaStream&) = delete;

@@ -14,15 +14,18 @@ namespace shardlora {
 namespace {
 
 using nccl::Result;
+using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+
+constexpr microseconds kSpin(200);
 
 const char* advice(Result result) {
   switch (result) {
     case nccl::kUnhandledCudaError:
     case nccl::kSystemError:
-      return "NCCL_DEBUG=INFO shows the call that failed; where it is the way between cards, NCCL_P2P_DISABLE=1 goes "
-             "through host memory, and a container may need --shm-size=1g";
+      return "NCCL_DEBUG=INFO shows the call that failed; in a container it is mostly memory of the host: try "
+             "NCCL_CUMEM_HOST_ENABLE=0, and start the container with --shm-size=1g";
     case nccl::kRemoteError: return "see what the other ranks printed, and the network between the hosts";
     case nccl::kInvalidUsage:
       return "has each rank a GPU of its own, and are libnccl.so.2 and the driver the same everywhere?";
@@ -68,13 +71,18 @@ NcclComm::NcclComm(Rendezvous& rendezvous, Transport& peers, const NcclLimits& l
   }
 }
 
-// A call may still be at work when it returns; the next one has to wait for it.
+// A call may still be at work when it returns, on a thread of NCCL's; the next one has to wait for it. That takes some
+// tens of microseconds, less than any sleep: the kernel adds 50 us of slack to each.
 void NcclComm::settle(Result result, const char* what) {
-  const auto deadline = steady_clock::now() + limits_.start;
+  const auto start = steady_clock::now();
   for (int turn = 0; result == nccl::kInProgress; ++turn) {
-    if (turn > 100) std::this_thread::sleep_for(std::chrono::microseconds(turn < 1000 ? 20 : 500));
+    const auto waited = steady_clock::now() - start;
+    if (waited < kSpin)
+      std::this_thread::yield();
+    else
+      std::this_thread::sleep_for(waited < milliseconds(20) ? microseconds(20) : microseconds(500));
     if (turn % 64 == 63) peers_.check();
-    if (steady_clock::now() >= deadline)
+    if (waited >= limits_.start)
       fail(
           "NCCL: {}: nothing happened for {} s; NCCL_DEBUG=INFO shows where it waits; between cards that cannot reach "
           "each other NCCL_P2P_DISABLE=1 helps, between hosts NCCL_SOCKET_IFNAME",

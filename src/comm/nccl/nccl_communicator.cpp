@@ -100,15 +100,20 @@ void NcclCommunicator::throw_failure() {
   std::rethrow_exception(failure_);
 }
 
-// What goes wrong here is told by `synchronize`, as what goes wrong later is.
-template <typename Collective>
-Event NcclCommunicator::issue(Event after, Collective collective) {
+// `own`: what of it is no call of NCCL. Like the rest of what is outside of the lock, it may be blocked by a full
+// launch queue until the collective of a dead peer is ended: by the watcher, which needs `calls_` for that. What goes
+// wrong here is told by `synchronize`, as what goes wrong later is.
+template <typename Own, typename Collective>
+Event NcclCommunicator::issue(Event after, Own own, Collective collective) {
   if (failed_) return {};
   try {
     stream_->wait(after);
-    const std::lock_guard lock(calls_);
-    if (failed_) return {};
-    collective();
+    own();
+    {
+      const std::lock_guard lock(calls_);
+      if (failed_) return {};
+      collective();
+    }
     return stream_->record();
   } catch (const PeerFailed&) {
     fail_with(std::current_exception());
@@ -124,9 +129,11 @@ void NcclCommunicator::copy(std::byte* to, const std::byte* from, std::size_t by
 }
 
 Event NcclCommunicator::all_gather(std::byte* out, const std::byte* mine, std::size_t share, Event after) {
-  return issue(after, [&] {
-    if (!comm_) return copy(out, mine, share);
-    if (share == 0) return;
+  const auto own = [&] {
+    if (!comm_) copy(out, mine, share);  // else NCCL copies it
+  };
+  return issue(after, own, [&] {
+    if (!comm_ || share == 0) return;
     comm_->run("all_gather", [&](NcclComm::Group& group) {
       group.add(comm_->nccl().all_gather(mine, out, share, nccl::kUint8, comm_->native(), stream_->native()));
     });
@@ -138,8 +145,8 @@ Event NcclCommunicator::all_to_all(std::byte* out, std::span<const std::size_t> 
   const auto ranks = static_cast<std::size_t>(size()), me = static_cast<std::size_t>(rank());
   DCHECK(receive.size() == ranks + 1 && send.size() == ranks + 1, "{} and {} offsets for {} ranks", receive.size(),
          send.size(), ranks);
-  return issue(after, [&] {
-    copy(out + receive[me], in + send[me], send[me + 1] - send[me]);
+  const auto own = [&] { copy(out + receive[me], in + send[me], send[me + 1] - send[me]); };
+  return issue(after, own, [&] {
     if (!comm_) return;
     comm_->run("all_to_all", [&](NcclComm::Group& group) {
       const nccl::Table& nccl = comm_->nccl();

@@ -38,8 +38,8 @@ class NcclCommunicator final : public Communicator {
   void abort() noexcept override { peers_->abort(); }  // the watching thread sees it, here and elsewhere
 
  private:
-  template <typename Collective>
-  Event issue(Event after, Collective collective);
+  template <typename Own, typename Collective>
+  Event issue(Event after, Own own, Collective collective);
   void copy(std::byte* to, const std::byte* from, std::size_t bytes);
   void watch();
   // The first failure counts. Whoever calls it has to see to it that the other ranks learn of it.

@@ -169,6 +169,14 @@ TEST(Nccl, TellsWhatWentWrongInEveryCallAndTheOtherRankEnds) {
   }
 }
 
+// Since 2.24 NCCL takes memory of the host in a way that common containers refuse.
+TEST(Nccl, TellsWhatHelpsInAContainer) {
+  emulation::fail_call("ncclCommInitRankConfig", 1, nccl::kSystemError);
+  const std::vector<std::string> errors = errors_of(collectives());
+  EXPECT_THAT(errors[0] + errors[1], HasSubstr("NCCL_CUMEM_HOST_ENABLE=0"));
+  EXPECT_THAT(errors[0] + errors[1], HasSubstr("--shm-size=1g"));
+}
+
 TEST(Nccl, TellsWhatFailsWhileItIsAtWork) {
   emulation::fail_call("ncclAllGather", 1, fake_nccl::kFailLater);
   const std::vector<std::string> errors = errors_of(collectives());

@@ -42,5 +42,13 @@ TEST(StepOnTheGpu, LaunchesExactlyThatMuch) {
   EXPECT_EQ(in_a_step({.micro_batches = 2}), (Launches{200, 454}));
 }
 
+// Two ranks, three layers, an embedding and a head. A group is a collective of one rank: twelve gathers, the exchange
+// at the end of the step among them, and the gradients of three layers, which go from one rank to the other.
+TEST(StepOnTheGpu, TalksExactlyThatOften) {
+  EXPECT_EQ(calls_in_a_step(2, {"ncclGroupEnd"}), 2 * (12 + 3));
+  EXPECT_EQ(calls_in_a_step(2, {"ncclAllGather"}), 2 * 12);
+  EXPECT_EQ(calls_in_a_step(2, {"ncclSend"}), 3);
+}
+
 }  // namespace
 }  // namespace shardlora

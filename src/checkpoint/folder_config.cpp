@@ -1,11 +1,13 @@
 #include "checkpoint/folder_config.h"
 
 #include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
 #include <cmath>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "io/json.h"
 #include "models/registry.h"
 
 namespace shardlora {

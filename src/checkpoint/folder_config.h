@@ -4,9 +4,9 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "io/json.h"
 #include "models/config.h"
 
 namespace shardlora {

@@ -1,9 +1,11 @@
 // A base model in a Hugging Face folder: config.json and safetensors files.
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "checkpoint/folder_config.h"
 #include "checkpoint/tensor_source.h"
+#include "io/json.h"
 #include "io/safetensors_folder.h"
 
 namespace shardlora {

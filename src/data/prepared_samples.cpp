@@ -14,6 +14,8 @@
 #include <tuple>
 
 #include "base/file.h"
+#include "data/record_tokenizer.h"
+#include "data/rows/bad_rows.h"
 #include "data/rows/find_files.h"
 #include "io/json.h"
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "data/rows/bad_rows.h"
+#include "data/rows/row.h"
+
 namespace shardlora {
 namespace {
 

@@ -1,9 +1,13 @@
 #include "data/sample.h"
 
 #include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 
+#include "data/rows/bad_rows.h"
+#include "data/rows/row.h"
+#include "data/template/template_input.h"
 #include "io/json.h"
 
 namespace shardlora {

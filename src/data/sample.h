@@ -6,16 +6,18 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "data/rows/row.h"
 #include "data/template_choice.h"
 #include "data/tokenizer.h"
 #include "data/turns.h"
 
 namespace shardlora {
+
+struct Row;
 
 // What to do with a row of more than sequence_len tokens.
 enum class ExcessLength : std::uint8_t { kTruncate, kDrop, kError };

@@ -1,7 +1,12 @@
 // What is wrong with a chat template for training, found by trying it.
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "data/sample.h"
+
+#include "data/rows/bad_rows.h"
+#include "data/rows/row.h"
+#include "data/template/template_input.h"
 
 namespace shardlora {
 namespace {

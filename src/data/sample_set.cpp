@@ -7,6 +7,9 @@
 
 #include "base/parallel.h"
 #include "data/formats/dataset_rows.h"
+#include "data/record_tokenizer.h"
+#include "data/rows/bad_rows.h"
+#include "data/rows/row.h"
 
 namespace shardlora {
 namespace {

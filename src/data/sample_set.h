@@ -5,9 +5,12 @@
 #include <vector>
 
 #include "data/formats/dataset_source.h"
-#include "data/record_tokenizer.h"
+#include "data/rows/bad_rows.h"
+#include "data/sample.h"
 
 namespace shardlora {
+
+class RecordTokenizer;
 
 // What became of the rows of one dataset.
 struct DatasetSummary {

@@ -1,7 +1,9 @@
 #include "data/turns.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
+#include "data/rows/bad_rows.h"
 #include "data/rows/row.h"
 
 namespace shardlora {

@@ -12,6 +12,8 @@
 #include "base/parallel.h"
 #include "data/order.h"
 #include "data/prepared_samples.h"
+#include "data/record_tokenizer.h"
+#include "data/rows/bad_rows.h"
 #include "data/rows/find_files.h"
 #include "io/gguf.h"
 

@@ -1,6 +1,7 @@
 // Hugging Face folders: what is read of them, and every way in which they can be wrong.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <filesystem>
 #include <functional>

@@ -1,10 +1,12 @@
 // Rotary frequencies from config.json against transformers' ROPE_INIT_FUNCTIONS (scripts/goldens/architectures.py).
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <cmath>
 
 #include "base/file.h"
 #include "checkpoint/folder_config.h"
+#include "io/json.h"
 
 namespace shardlora {
 namespace {

@@ -2,12 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <filesystem>
 #include <fstream>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "data/template/template_input.h"
 #include "io/temporary_directory.h"
 #include "io/test_model.h"
 

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "data/tokenizer/code_points.h"
 #include "data/tokenizer/gguf_pre_types.h"
+#include "data/tokenizer/json_part.h"
 #include "io/json.h"
 
 namespace shardlora {

@@ -1,7 +1,9 @@
 #include "data/formats/record_format.h"
+#include "data/rows/bad_rows.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace shardlora {
 namespace {

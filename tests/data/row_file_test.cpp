@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
+#include "data/rows/bad_rows.h"
 #include "data/rows/find_files.h"
 #include "io/temporary_directory.h"
 

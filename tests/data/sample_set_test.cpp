@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "data/record_tokenizer.h"
+#include "data/rows/bad_rows.h"
+#include "data/rows/row.h"
 #include "io/temporary_directory.h"
 #include "io/test_model.h"
 

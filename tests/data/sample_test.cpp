@@ -2,12 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <fstream>
 #include <numeric>
 
 #include "base/error.h"
 #include "data/preview.h"
+#include "data/rows/bad_rows.h"
+#include "data/rows/row.h"
 #include "io/test_model.h"
 
 namespace shardlora {

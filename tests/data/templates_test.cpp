@@ -1,6 +1,7 @@
 // Whole templates: the named ones and those of tests/data/chat/templates.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <filesystem>
 #include <fstream>
@@ -9,8 +10,10 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "data/preview.h"
+#include "data/rows/row.h"
 #include "data/sample.h"
 #include "data/template/named_templates.h"
+#include "data/template/template_input.h"
 #include "data/template/text.h"
 #include "io/temporary_directory.h"
 #include "io/test_model.h"

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "data/digest.h"
 #include "data/tokenizer.h"
+#include "data/tokenizer/json_part.h"
 #include "io/json.h"
 #include "io/temporary_directory.h"
 

@@ -1,11 +1,13 @@
 // What lies in a model's folder besides the vocabulary, and folders that are wrong.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <ctime>
 
 #include "base/error.h"
 #include "data/tokenizer.h"
+#include "data/tokenizer/json_part.h"
 #include "io/temporary_directory.h"
 
 namespace shardlora {

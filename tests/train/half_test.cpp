@@ -2,6 +2,7 @@
 // (scripts/goldens/bf16.py).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "comm/single_rendezvous.h"
 #include "golden_comparison.h"

@@ -2,6 +2,7 @@
 // transformers and PEFT on the weights that bitsandbytes' NF4 decodes to (scripts/goldens/qlora.py).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "backend/cpu/cpu_device.h"
 #include "golden_job.h"

@@ -3,6 +3,10 @@
 // the last turn, and its answers train too.
 #include "data/formats/record_format.h"
 
+#include <nlohmann/json.hpp>
+
+#include "data/rows/bad_rows.h"
+
 namespace shardlora {
 namespace {
 

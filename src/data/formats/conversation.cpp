@@ -2,6 +2,7 @@
 #include <array>
 
 #include "data/formats/record_format.h"
+#include "data/rows/bad_rows.h"
 #include "io/json.h"
 
 namespace shardlora {

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "data/rows/bad_rows.h"
 #include "data/rows/find_files.h"
 
 namespace shardlora {

@@ -1,6 +1,10 @@
 // Formats without a template: whole texts, segments with a label each, and tokens.
 #include "data/formats/record_format.h"
 
+#include <nlohmann/json.hpp>
+
+#include "data/rows/bad_rows.h"
+
 namespace shardlora {
 namespace {
 

@@ -1,6 +1,9 @@
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "data/formats/record_format.h"
+
+#include "data/rows/bad_rows.h"
 
 namespace shardlora {
 namespace {

@@ -1,8 +1,10 @@
 #include "data/rows/csv_rows.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "data/rows/bad_rows.h"
 #include "data/utf8.h"
 
 namespace shardlora {

@@ -1,5 +1,6 @@
 #include <string_view>
 
+#include "data/rows/bad_rows.h"
 #include "data/rows/json_rows.h"
 #include "io/json.h"
 

@@ -1,8 +1,10 @@
 #include "data/rows/row_file.h"
 
 #include <array>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "base/error.h"
 #include "data/rows/csv_rows.h"
 #include "data/rows/json_rows.h"
 #include "data/rows/text_rows.h"

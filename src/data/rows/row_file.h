@@ -5,9 +5,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
-
-#include "data/rows/row.h"
 
 namespace shardlora {
 

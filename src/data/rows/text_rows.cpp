@@ -1,6 +1,9 @@
 #include "data/rows/text_rows.h"
 
+#include <nlohmann/json.hpp>
+
 #include "base/file.h"
+#include "data/rows/bad_rows.h"
 #include "data/utf8.h"
 
 namespace shardlora {

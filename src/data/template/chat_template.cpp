@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "data/template/interpreter.h"
 #include "data/template/syntax.h"
+#include "data/template/template_input.h"
 
 namespace shardlora {
 namespace {

@@ -3,6 +3,7 @@
 #include <cctype>
 
 #include "data/tokenizer/byte_alphabet.h"
+#include "data/tokenizer/json_part.h"
 #include "data/tokenizer/normalizer.h"
 #include "data/utf8.h"
 

@@ -7,10 +7,11 @@
 #include <string_view>
 #include <vector>
 
-#include "data/tokenizer/json_part.h"
 #include "data/tokenizer/pattern.h"
 
 namespace shardlora {
+
+class JsonPart;
 
 // One link of the chain. A link gets tokens (or, after one that fuses them, parts of a single token) and passes on what
 // it makes of them.

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "data/tokenizer/byte_alphabet.h"
+#include "data/tokenizer/json_part.h"
 #include "data/utf8.h"
 
 namespace shardlora {

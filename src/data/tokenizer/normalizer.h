@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "data/tokenizer/aligned_text.h"
-#include "data/tokenizer/json_part.h"
 #include "data/tokenizer/pattern.h"
 #include "data/tokenizer/unicode_normalization.h"
 
 namespace shardlora {
+
+class JsonPart;
 
 class Normalizer {
  public:

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "data/tokenizer/byte_alphabet.h"
+#include "data/tokenizer/json_part.h"
 #include "data/tokenizer/normalizer.h"
 
 namespace shardlora {

@@ -9,10 +9,11 @@
 #include <vector>
 
 #include "data/tokenizer/aligned_text.h"
-#include "data/tokenizer/json_part.h"
 #include "data/tokenizer/pattern.h"
 
 namespace shardlora {
+
+class JsonPart;
 
 struct TextRange {
   std::size_t begin, end;

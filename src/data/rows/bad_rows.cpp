@@ -1,4 +1,4 @@
-#include "data/rows/row.h"
+#include "data/rows/bad_rows.h"
 
 #include <spdlog/spdlog.h>
 

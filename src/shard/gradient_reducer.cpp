@@ -55,6 +55,13 @@ GradientReducer::GradientReducer(Device& device, ParamStore& store, Communicator
   receive_ = device.allocate(most.all * largest_share, Tier::kDevice, Purpose::kCommunication);
 }
 
+std::size_t GradientReducer::largest_message(const ParamStore& store, std::int64_t most_leaves, int ranks) {
+  std::size_t nodes = 0, share = 0;
+  for (int r = 0; r < ranks; ++r) nodes = std::max(nodes, most_nodes(most_leaves, r, ranks).own);
+  for (std::size_t u = 0; u < store.units(); ++u) share = std::max(share, store.element_share(u) * sizeof(float));
+  return nodes * share;
+}
+
 GradientReducer::~GradientReducer() {
   if (!pending_) return;
   if (std::uncaught_exceptions() > unwinding_at_start_) comm_.abort();  // peers may never come

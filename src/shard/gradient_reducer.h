@@ -40,6 +40,9 @@ class GradientReducer {
   // Ends what is still on its way: from here on (in stream order) the store's gradients are complete.
   void finish();
 
+  // Bytes that a rank sends to another one at once, at most: its subtrees of a unit.
+  static std::size_t largest_message(const ParamStore& store, std::int64_t most_leaves, int ranks);
+
  private:
   struct Sums {
     Buffer slots;

@@ -17,6 +17,7 @@
 #include "train/run_directory.h"
 #include "train/stop_signal.h"
 #include "train/training_data.h"
+#include "train/warm_up.h"
 
 namespace shardlora {
 namespace {
@@ -304,6 +305,9 @@ std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, Session& session, const
                       .streamer = {.dtype = session.model->dtype()},
                       .neftune_alpha = static_cast<float>(recipe.neftune_noise_alpha),
                       .loss_scale = LossScale::for_dtype(session.model->dtype())};
+  const StepTraffic traffic = traffic_of(*session.store, limits, ranks.size());
+  gather_in_every_size(*ranks.device, *ranks.reductions, std::max(largest_share(*session.store), traffic.gathered));
+  send_in_every_size(*ranks.device, *ranks.reductions, traffic.sent);
   const auto make = [&] {
     return std::make_unique<TrainStep>(*ranks.device, *session.model, *session.store, *ranks.gathers, *ranks.reductions,
                                        limits, options);

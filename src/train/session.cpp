@@ -14,6 +14,7 @@
 #include "backend/gpu.h"
 #include "base/philox.h"
 #include "checkpoint/pack_unit.h"
+#include "train/warm_up.h"
 
 namespace shardlora {
 namespace {
@@ -115,39 +116,6 @@ void load_base(const BaseModel& base, const Model& model, Device& device, ParamS
   }
 }
 
-// The longest that a rank has to send or to receive of a unit, in its base or in its adapter.
-std::size_t largest_unit(const ParamStore& store) {
-  std::size_t largest = 0;
-  for (std::size_t u = 0; u < store.units(); ++u)
-    largest = std::max({largest, store.layout(u).frozen_bytes(),
-                        static_cast<std::size_t>(store.layout(u).trainable_elements()) * sizeof(float)});
-  return largest;
-}
-
-// NCCL takes memory of the GPU when it first meets a kind of collective in a size for which it picks another algorithm.
-// Here it meets all, in every size that shares of a unit of `bytes` can have, before the largest wave that fits is
-// looked for. Which sizes it tells apart is its own matter: they lie further from each other than a factor of two.
-void use_in_every_size(Device& device, Communicator& comm, std::size_t bytes) {
-  if (comm.size() == 1 || device.host_reads()) return;  // nobody takes memory of a GPU
-  const auto ranks = static_cast<std::size_t>(comm.size()), rank = static_cast<std::size_t>(comm.rank());
-  const std::size_t share = (bytes + ranks - 1) / ranks;
-  const Buffer memory = device.allocate(ranks * share, Tier::kDevice, Purpose::kCommunication);
-  device.poison(memory.data(), memory.bytes(), device.compute());
-  const auto offsets = [&](std::size_t each) {
-    std::vector<std::size_t> cuts;
-    for (std::size_t r = 0; r <= ranks; ++r) cuts.push_back(r * each);
-    return cuts;
-  };
-  Event last = device.compute().record();
-  for (std::size_t size = 1;; size *= 2) {
-    const std::size_t gathered = std::min(size, share), sent = std::min(size, share / 2);  // in one half, out the other
-    last = comm.all_gather(memory.data(), memory.data() + rank * gathered, gathered, last);
-    last = comm.all_to_all(memory.data(), offsets(sent), memory.data() + ranks * sent, offsets(sent), last);
-    if (size >= share) break;
-  }
-  comm.synchronize(last);
-}
-
 }  // namespace
 
 Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
@@ -190,8 +158,7 @@ Session::Session(Ranks& ranks, const Recipe& recipe, const BaseModel& base, cons
   base.check(*model);
   store = std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->units(),
                                        Residence{Tier::kDevice, recipe.sharding});
-  for (Communicator* const comm : {ranks.gathers.get(), ranks.reductions.get()})
-    use_in_every_size(*ranks.device, *comm, largest_unit(*store));
+  gather_in_every_size(*ranks.device, *ranks.gathers, largest_share(*store));
   load_base(base, *model, *ranks.device, *store, *ranks.reductions);
 }
 

@@ -37,8 +37,7 @@ struct Ranks {
 
 // A model with its base at rest. Making one is collective.
 struct Session {
-  // `adapter`: what the model trains or carries; null for the bare base. Reads, quantises and deals the base. From here
-  // on NCCL takes no more memory.
+  // `adapter`: what the model trains or carries; null for the bare base. Reads, quantises and deals the base.
   Session(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const LoraConfig* adapter);
 
   std::unique_ptr<Model> model;

@@ -33,6 +33,15 @@ std::optional<std::size_t> unit_with_two_parts(const Model& model) {
   return model.embedding_unit();
 }
 
+}  // namespace
+
+StepTraffic traffic_of(const ParamStore& store, const StepLimits& limits, int ranks) {
+  return {StepReport::largest_part(limits.micro_batches, limits.rows, blocks_of(store, ranks)),
+          GradientReducer::largest_message(store, limits.micro_batches, ranks)};
+}
+
+namespace {
+
 bool not_finite(double x) { return !std::isfinite(x); }
 
 std::string advice(DType dtype) {

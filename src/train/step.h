@@ -26,6 +26,13 @@ struct StepLimits {
   std::int64_t samples = 1;        // of a micro-batch
 };
 
+// What a step of that size exchanges over `reductions` at once, at most: bytes that a rank brings to an all-gather, and
+// bytes from one rank to another.
+struct StepTraffic {
+  std::size_t gathered = 0, sent = 0;
+};
+StepTraffic traffic_of(const ParamStore& store, const StepLimits& limits, int ranks);
+
 struct StepOptions {
   Recompute recompute = Recompute::kYes;
   std::int64_t wave = 0;  // micro-batches of a rank that share a visit; 0: all of them

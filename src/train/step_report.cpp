@@ -14,16 +14,26 @@ StepReport::StepReport(Device& device, Communicator& comm, std::int64_t micro_ba
       rank_(static_cast<std::size_t>(comm.rank())),
       row_bytes_(static_cast<std::size_t>(rows) * sizeof(float)),
       squares_(std::move(squares)) {
-  begin(deal_micro_batches(micro_batches, comm.size()));
-  const std::size_t bytes = squares_.size() * part_;
+  // Smaller steps have smaller parts, though a rank's own may be larger in one of them.
+  const std::size_t bytes = squares_.size() * largest_part(micro_batches, rows, squares_);
   on_device_ = device.allocate(bytes, Tier::kDevice, Purpose::kCommunication);
   on_host_ = device.allocate(bytes, Tier::kPinned, Purpose::kCommunication);
+  begin(deal_micro_batches(micro_batches, comm.size()));
+}
+
+std::size_t StepReport::largest_part(std::int64_t micro_batches, std::int64_t rows,
+                                     const std::vector<std::size_t>& squares) {
+  const auto ranks = static_cast<std::int64_t>(squares.size());
+  return sizeof(HostStatus) + *std::max_element(squares.begin(), squares.end()) * sizeof(float) +
+         static_cast<std::size_t>((micro_batches + ranks - 1) / ranks * rows) * sizeof(float);
 }
 
 void StepReport::begin(std::vector<std::int64_t> cuts) {
   cuts_ = std::move(cuts);
   part_ = 0;
   for (std::size_t r = 0; r < squares_.size(); ++r) part_ = std::max(part_, part_bytes(r, cuts_[r + 1] - cuts_[r]));
+  DCHECK(squares_.size() * part_ <= on_device_.bytes(), "a report of {} bytes a rank in {} of all", part_,
+         on_device_.bytes());
 }
 
 std::size_t StepReport::part_bytes(std::size_t rank, std::int64_t micro_batches) const {

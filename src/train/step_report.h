@@ -23,6 +23,10 @@ class StepReport {
   StepReport(Device& device, Communicator& comm, std::int64_t micro_batches, std::int64_t rows,
              std::vector<std::size_t> squares);
 
+  // Bytes that a rank brings to an exchange, at most; arguments as above.
+  static std::size_t largest_part(std::int64_t micro_batches, std::int64_t rows,
+                                  const std::vector<std::size_t>& squares);
+
   // A new report, on the micro-batches [cuts[r], cuts[r + 1]) of rank r.
   void begin(std::vector<std::int64_t> cuts);
   // To be filled by the compute stream: `count` losses of this rank's micro-batch `place`, and this rank's squares.

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <bit>
 
 #include <algorithm>
 #include <atomic>
@@ -40,7 +41,7 @@ constexpr std::size_t kRing = std::size_t{128} << 10;
 constexpr std::size_t kBuffers = std::size_t{3} << 20;  // of a kind of collective and a class of sizes
 
 // NCCL's choice of algorithm and protocol, of which each has buffers of its own.
-int size_class(std::size_t bytes) { return bytes < 256 ? 0 : bytes < (4 << 10) ? 1 : bytes < (64 << 10) ? 2 : 3; }
+int size_class(std::size_t bytes) { return static_cast<int>(std::bit_width(bytes)); }
 
 // What travels before the bytes of an operation: what the sender believes it to be.
 struct Header {

@@ -29,12 +29,13 @@ Free train_and_generate(Rendezvous& rendezvous, Sharding sharding) {
   recipe.backend = Backend::kCuda;
   recipe.bf16 = recipe.fp16 = UseDtype::kNo;
   recipe.sharding = sharding;
+  recipe.lora_modules_to_save = {"embed_tokens", "lm_head"};
   Ranks ranks(rendezvous, recipe);
   const BaseModel base = BaseModel::open(recipe.base_model);
   const LoraConfig lora = lora_config(recipe);
   Session session(ranks, recipe, base, &lora);
   initialise_adapter(*session.store, *session.model, base, recipe.seed);
-  const auto samples = tiny_samples(8, static_cast<std::int32_t>(base.config().vocab));
+  const auto samples = tiny_samples(11, static_cast<std::int32_t>(base.config().vocab));
   std::vector<MicroBatchSamples> batch;
   for (const Sample& sample : samples) batch.push_back({&sample});
   StepLimits limits;

@@ -78,8 +78,10 @@ void NcclCommunicator::watch() {
       if (failed_) throw PeerFailed(stopped(rank()));  // the caller has failed and told everybody
       comm_->check();
     } catch (const std::exception& error) {
+      // Before the GPU goes on, since what comes out of it now is nobody's data; and before the others hear of it,
+      // since they may end another communicator of this rank, which then asks this one for the cause.
+      fail_with(std::current_exception());
       if (dynamic_cast<const PeerFailed*>(&error) == nullptr) peers_->abort();
-      fail_with(std::current_exception());  // before the GPU goes on: what comes out of it now is nobody's data
       const std::lock_guard lock(calls_);
       ended_ = true;
       stuck_ = !comm_->end(false);

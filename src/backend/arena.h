@@ -13,12 +13,6 @@ namespace shardlora {
 
 class Arena final : public Allocator {
  public:
-  static constexpr std::size_t kPageBytes = kMemoryPage;
-  // What `bytes` take: the number that every report shows.
-  static constexpr std::size_t whole_pages(std::size_t bytes) {
-    return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
-  }
-
   // limit: bytes, 0 for none.
   Arena(Tier tier, std::size_t limit, std::unique_ptr<MemorySource> source) : tier_(tier), source_(std::move(source)) {
     use_.limit = limit;

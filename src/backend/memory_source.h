@@ -6,8 +6,6 @@
 
 namespace shardlora {
 
-inline constexpr std::size_t kMemoryPage = 4096;  // bytes
-
 class MemorySource {
  public:
   virtual ~MemorySource() = default;

@@ -11,6 +11,8 @@
 
 #include "comm/rendezvous.h"
 
+#include "tensor/pages.h"
+
 namespace shardlora {
 
 inline constexpr std::size_t kWindowBytes = std::size_t{2} << 20;  // a rank has two of them
@@ -49,11 +51,11 @@ class WindowSegment {
   std::byte* window(int rank, std::uint32_t step) { return slot(rank, step) + kHeaderBytes; }
 
  private:
-  static constexpr std::size_t kHeaderBytes = 4096;
+  static constexpr std::size_t kHeaderBytes = kPage;
   static constexpr std::size_t kSlotBytes = kHeaderBytes + kWindowBytes;
   static_assert(sizeof(StepHeader) <= kHeaderBytes);
   static constexpr std::size_t words_bytes(int ranks) {
-    return ((static_cast<std::size_t>(ranks) + 1) * sizeof(RankWords) + 4095) / 4096 * 4096;
+    return whole_pages((static_cast<std::size_t>(ranks) + 1) * sizeof(RankWords));
   }
   static std::size_t bytes(int ranks) { return words_bytes(ranks) + 2 * kSlotBytes * static_cast<std::size_t>(ranks); }
   std::byte* slot(int rank, std::uint32_t step) {

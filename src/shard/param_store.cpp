@@ -5,8 +5,6 @@
 
 namespace shardlora {
 
-namespace {}  // namespace
-
 ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<UnitSpec>& units, Residence residence)
     : device_(device), rank_(rank), ranks_(ranks), residence_(residence) {
   if (residence.tier != Tier::kDevice) fail("base weights outside device memory are not in this version");

@@ -37,7 +37,8 @@ function(shardlora_folder name)
   endif()
 endfunction()
 
-# One test program per folder of tests/: every *_test.cpp in it. Links the folder of src/ of the same name and LINK.
+# One test program per folder of tests/: every .cpp in it but what tests/CMakeLists.txt compiles once for several devices.
+# Links the folder of src/ of the same name and LINK.
 function(shardlora_tests name)
   cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
@@ -65,7 +66,7 @@ function(shardlora_gtest program label)
       set(name ${program}_${part})
     endif()
     math(EXPR index "${part} - 1")
-    add_test(NAME ${name} COMMAND ${program} --gtest_brief=1 --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}.xml)
+    add_test(NAME ${name} COMMAND ${program} --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}.xml)
     set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 900 COST ${parts}
       ENVIRONMENT "GTEST_TOTAL_SHARDS=${parts};GTEST_SHARD_INDEX=${index}")
   endforeach()

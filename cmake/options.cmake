@@ -54,8 +54,13 @@ function(shardlora_tests name)
 endfunction()
 
 # A GoogleTest program is one test of ctest, or `parts` of it that may run side by side: it starts once, and what its
-# suites read they read once. scripts/count_tests counts its tests by what it leaves in test-results/.
+# suites read they read once. scripts/count_tests counts its tests by what it leaves in test-results/. The target
+# gtest_programs builds all of them, and no program that only people start.
 function(shardlora_gtest program label)
+  if(NOT TARGET gtest_programs)
+    add_custom_target(gtest_programs)
+  endif()
+  add_dependencies(gtest_programs ${program})
   set(parts 1)
   if(ARGC GREATER 2)
     set(parts ${ARGV2})

@@ -21,7 +21,6 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
                      const GenerateLimits& limits, const Sampling& sampling, const StreamerOptions& streamer)
     : device_(device),
       model_(model),
-      comm_(gathers),
       votes_(device, gathers, static_cast<std::size_t>(gathers.size())),
       end_(std::move(end)),
       limits_(limits),

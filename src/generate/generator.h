@@ -54,7 +54,6 @@ class Generator {
 
   Device& device_;
   Model& model_;
-  Communicator& comm_;
   HostExchange votes_;
   TokenIds end_;
   GenerateLimits limits_;

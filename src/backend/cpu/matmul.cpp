@@ -13,14 +13,22 @@ namespace shardlora::cpu {
 
 namespace {
 
-constexpr std::int64_t kMostColumns = 2048, kColumns = 1024, kMostGradientRows = 32768, kGradientRows = 2048;
+constexpr std::int64_t kFewestRows = 64, kRowStep = 16, kMostColumns = 2048, kColumns = 1024, kMostGradientRows = 32768,
+                       kGradientRows = 2048;
 
 // Every block lays b out anew, as the instructions want it: the faster they are, the more rows it takes to pay for
 // that. Where that costs little, blocks are small, so that many threads find work. Measured: docs/measurements.md.
-std::int64_t rows_of_block(DType in) {
+std::int64_t most_rows(DType in) {
   const InstructionSet set = instruction_set();
   if (set == InstructionSet::kAmx && in == DType::kBF16) return 256;
   return set >= InstructionSet::kAvx512 ? 128 : 64;
+}
+
+// An even number of blocks, equally tall, so that two threads end together.
+std::int64_t rows_of_block(std::int64_t m, DType in) {
+  const std::int64_t most = most_rows(in), blocks = 2 * std::max<std::int64_t>((m + 2 * most - 1) / (2 * most), 1);
+  const std::int64_t even = (m + blocks - 1) / blocks;
+  return (std::clamp(even, kFewestRows, most) + kRowStep - 1) / kRowStep * kRowStep;
 }
 
 // How a product is cut: a function of its shape and types alone.
@@ -46,7 +54,7 @@ Cut cut_of(const Product& p) {
                          .alpha = p.alpha};
   // A weight gradient is one block, but a head's, where y has a row for every token of the vocabulary.
   if (a_across) return {whole, m <= kMostGradientRows ? m : kGradientRows, n};
-  return {whole, rows_of_block(p.a.dtype), n <= kMostColumns ? n : kColumns};
+  return {whole, rows_of_block(m, p.a.dtype), n <= kMostColumns ? n : kColumns};
 }
 
 std::size_t offset(std::int64_t values, DType dtype) { return static_cast<std::size_t>(values) * size_of(dtype); }
@@ -103,7 +111,8 @@ std::size_t Matmul::most_scratch_bytes(const Product& p, std::int64_t grain) con
         for (shape.k = cut.whole.k; shape.k > 0; shape.k -= grain) see(shape);
       }
     } else {
-      for (shape.m = std::min(cut.whole.m, cut.rows); shape.m > 0; shape.m -= grain) see(shape);
+      // Fewer rows may be cut into taller blocks.
+      for (shape.m = std::min(cut.whole.m, most_rows(p.a.dtype)); shape.m > 0; shape.m -= grain) see(shape);
     }
   }
   return of_all_threads(most);

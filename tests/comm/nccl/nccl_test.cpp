@@ -338,8 +338,9 @@ bool hangs(bool in_any_order) {
                      const Shares first(ranks, gpu), second(ranks, gpu);
                      const auto peers = ranks.make_transport();
                      CudaStream stream(ranks.rank()), other(ranks.rank());
-                     if (in_any_order) emulation::dawdle((ranks.rank() == 0 ? other : stream).native(), 50000);
                      NcclComm one(ranks, *peers, {}), two(ranks, *peers, {});
+                     // Long enough for the host to issue both, on a busy machine too.
+                     if (in_any_order) emulation::dawdle((ranks.rank() == 0 ? other : stream).native(), 300000);
                      const auto gather = [&](NcclComm& comm, const Shares& shares, CudaStream& on) {
                        comm.run("all_gather", [&](NcclComm::Group& group) {
                          group.add(comm.nccl().all_gather(shares.out.data() + 1000 * ranks.rank(), shares.out.data(),
@@ -350,7 +351,7 @@ bool hangs(bool in_any_order) {
                      CudaStream& second_stream = in_any_order ? other : stream;
                      const Event gathered = gather(one, first, stream), last = gather(two, second, second_stream);
                      const auto done = [&] { return stream.done(gathered) && second_stream.done(last); };
-                     for (int i = 0; i < 600 && !done(); ++i) usleep(1000);
+                     for (int i = 0; i < 3000 && !done(); ++i) usleep(1000);
                      if (!done()) stuck = true;
                      ranks.exchange({});
                      one.end(!stuck);
@@ -382,7 +383,7 @@ struct Order {
 TEST(NcclOrderDeathTest, IsKeptByNcclOrByOneStreamForAllCommunicatorsOfAGpu) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto check = [](const Order& order) {
-    alarm(20);
+    alarm(60);
     setenv("FAKE_NCCL_VERSION", order.version, 1);
     if (order.asked != nullptr) setenv("NCCL_LAUNCH_ORDER_IMPLICIT", order.asked, 1);
     const bool kept = nccl::table().orders_launches, any_order = hangs(true), one_stream = hangs(false);

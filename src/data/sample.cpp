@@ -8,7 +8,6 @@
 #include "data/rows/bad_rows.h"
 #include "data/rows/row.h"
 #include "data/template/template_input.h"
-#include "io/json.h"
 
 namespace shardlora {
 namespace {
@@ -33,16 +32,6 @@ std::string text_of(const Json& message) {
   return text;
 }
 
-// A list, or its JSON as text.
-Json tools_of(const Json& tools) {
-  if (!tools.is_string()) return tools;
-  try {
-    return parse_ordered_json(tools.get_ref<const std::string&>(), "tools");
-  } catch (const Error& error) {
-    throw RowError(error.what());
-  }
-}
-
 // What an assistant thought stands under three names; templates look for the first or the second, as transformers sees
 // to it.
 void name_thoughts(Json& message) {
@@ -54,6 +43,13 @@ void name_thoughts(Json& message) {
     if (!message.contains("thinking")) message["thinking"] = thoughts;
     return;
   }
+}
+
+TemplateInput settings_of(const Tokenizer& tokenizer) {
+  TemplateInput settings;
+  if (tokenizer.bos()) settings.bos_token = tokenizer.bytes_of(*tokenizer.bos());
+  settings.eos_token = tokenizer.bytes_of(tokenizer.eos());
+  return settings;
 }
 
 Rendered render(const ChatTemplate& chat, const TemplateInput& input) {
@@ -76,17 +72,18 @@ std::vector<Token> tokens_of_text(const Tokenizer& tokenizer, const Rendered& re
 
 }  // namespace
 
-SampleMaker::SampleMaker(const Tokenizer& tokenizer, const ChatTemplate& chat) : tokenizer_(tokenizer), chat_(chat) {}
+SampleMaker::SampleMaker(const Tokenizer& tokenizer, const ChatTemplate& chat)
+    : tokenizer_(tokenizer), chat_(chat), style_(chat, settings_of(tokenizer)) {}
 
 TemplateInput SampleMaker::input_of(const Json& row) const {
-  TemplateInput input;
+  TemplateInput input = settings_of(tokenizer_);
   input.messages = row.at("messages");
-  for (Json& message : input.messages) name_thoughts(message);
-  if (const auto tools = row.find("tools"); tools != row.end()) input.tools = tools_of(*tools);
-  if (const auto variables = row.find("chat_template_kwargs"); variables != row.end() && variables->is_object())
-    input.variables = *variables;
-  if (tokenizer_.bos()) input.bos_token = tokenizer_.bytes_of(*tokenizer_.bos());
-  input.eos_token = tokenizer_.bytes_of(tokenizer_.eos());
+  for (Json& message : input.messages) {
+    name_thoughts(message);
+    style_.apply(message);
+  }
+  if (const auto tools = row.find("tools"); tools != row.end()) input.tools = *tools;
+  if (const auto variables = row.find("chat_template_kwargs"); variables != row.end()) input.variables = *variables;
   return input;
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "data/message_style.h"
 #include "data/template_choice.h"
 #include "data/tokenizer.h"
 #include "data/turns.h"
@@ -76,6 +77,7 @@ class SampleMaker {
   Encoded encode(const TemplateInput& input) const;
   const Tokenizer& tokenizer_;
   const ChatTemplate& chat_;
+  MessageStyle style_;
 };
 
 }  // namespace shardlora

@@ -25,7 +25,7 @@ TEST(RecordFormat, ReadsShareGptByItsKeys) {
       {"from":"observation","value":"1"},{"from":"gpt","value":"A"}],"tools":"[]"})"),
             R"({"messages":[{"role":"user","content":"U"},{"role":"assistant","content":"","tool_calls":)"
             R"([{"type":"function","function":{"name":"f","arguments":{"x":1}}}]},{"role":"tool","content":"1"},)"
-            R"({"role":"assistant","content":"A"}],"tools":"[]"})");
+            R"({"role":"assistant","content":"A"}]})");
 }
 
 TEST(RecordFormat, ReadsConversationsAsTheRecipeMapsThem) {
@@ -47,9 +47,9 @@ TEST(RecordFormat, ReadsConversationsAsTheRecipeMapsThem) {
 
 TEST(RecordFormat, TakesWhatMessagesMayHold) {
   EXPECT_EQ(messages_of(R"({"messages":[{"role":"user","content":[{"type":"text","text":"x"}]},
-      {"role":"assistant","content":null,"tool_calls":[]}],"more":1})"),
+      {"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}],"more":1})"),
             R"({"messages":[{"role":"user","content":[{"type":"text","text":"x"}]},)"
-            R"({"role":"assistant","content":null,"tool_calls":[]}]})");
+            R"({"role":"assistant","content":"","tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}]})");
   EXPECT_EQ(messages_of(R"({"messages":"[{\"role\":\"user\",\"content\":\"x\"}]"})"),
             R"({"messages":[{"role":"user","content":"x"}]})");
 }
@@ -68,12 +68,13 @@ TEST(RecordFormat, SaysWhatIsWrongWithAConversation) {
        "message 2: content is missing"},
       {R"({"messages": [{"role": "user", "content": 5}]})", "message 1: content must be text, not number"},
       {R"({"messages": [{"role": "user", "content": [{"type": "image"}]}]})",
-       "message 1: only parts {\"type\": \"text\""},
+       "message 1: part 1 of its content is of type \"image\""},
       {R"({"messages": [{"role": "narrator", "content": "x"}]})",
        "message 1: unknown role \"narrator\"; if it is meant, name it in the dataset's roles: {user: [\"narrator\"]}"},
       {R"({"conversations": [{"from": "human", "value": "x"}, {"role": "assistant", "content": "y"}]})",
        "message 2: from is missing; it has role, content"},
       {R"({"conversations": [{"from": "function_call", "value": "f x"}]})", "message 1: function_call: byte "},
+      {R"({"conversations": [{"from": "function_call", "value": "{}"}]})", "message 1: call 1 has no name"},
   };
   for (const auto& [row, reason] : rows)
     EXPECT_THAT([&] { messages_of(row); }, ThrowsMessage<RowError>(HasSubstr(reason))) << row;

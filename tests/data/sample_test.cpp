@@ -143,15 +143,6 @@ TEST(SampleMaker, TrainsOnEverythingWhenAsked) {
   EXPECT_EQ(std::accumulate(sample.trained.begin(), sample.trained.end(), 1U), sample.tokens.size());
 }
 
-TEST(SampleMaker, CallsARowWithGarbledToolsABadRow) {
-  NEEDS_TEST_MODEL();
-  Row row = row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"}])");
-  row.json["tools"] = "[{";
-  EXPECT_THAT([&] { smollm2().maker.sample_of(row); }, ThrowsMessage<RowError>(HasSubstr("tools: byte ")));
-  row.json["tools"] = "[]";
-  EXPECT_EQ(trained_text(smollm2().maker.sample_of(row)), "A<|im_end|>");
-}
-
 TEST(SampleMaker, CallsARowThatTheTokenizerRefusesABadRow) {
   NEEDS_TEST_MODEL();
   Row row = row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"}])");

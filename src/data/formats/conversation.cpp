@@ -1,9 +1,11 @@
 // Conversations: OpenAI's messages, ShareGPT's conversations, and whatever a recipe says about its keys and roles.
+#include <algorithm>
 #include <array>
 
+#include "data/formats/json_forms.h"
+#include "data/formats/message_form.h"
 #include "data/formats/record_format.h"
 #include "data/rows/bad_rows.h"
-#include "io/json.h"
 
 namespace shardlora {
 namespace {
@@ -55,32 +57,10 @@ Layout layout_of(const Json& messages, const DatasetSource& source) {
                                                 : "content"};
 }
 
-void check_content(const Json& message, std::size_t i) {
-  const auto content = message.find("content");
-  if (content == message.end() || content->is_null()) {
-    if (!message.contains("tool_calls")) bad_row("message {}: content is missing", i + 1);
-    return;
-  }
-  if (content->is_string()) return;
-  if (!content->is_array()) bad_row("message {}: content must be text, not {}", i + 1, content->type_name());
-  for (const Json& part : *content) {
-    const auto text = part.is_object() ? part.find("text") : part.end();
-    if (!part.is_object() || text == part.end() || !text->is_string())
-      bad_row("message {}: only parts {{\"type\": \"text\", \"text\": \"…\"}} are supported in content", i + 1);
-  }
-}
-
-// ShareGPT's {"from": "function_call", "value": "{\"name\": …, \"arguments\": …}"}.
-Json call_of(const Json& message, const Layout& layout, std::size_t i) {
-  try {
-    const Json call = parse_ordered_json(text_under(message, layout.content), "function_call");
-    if (!call.is_object() || !call.contains("name")) bad_row("message {}: a function_call without a name", i + 1);
-    return {{"role", "assistant"},
-            {"content", ""},
-            {"tool_calls", Json::array({{{"type", "function"}, {"function", call}}})}};
-  } catch (const Error& error) {
-    bad_row("message {}: {}", i + 1, error.what());
-  }
+bool names(const DatasetSource& source, const std::string& role) {
+  return source.roles.contains(role) || std::any_of(source.roles.begin(), source.roles.end(), [&](const auto& entry) {
+           return std::find(entry.second.begin(), entry.second.end(), role) != entry.second.end();
+         });
 }
 
 Json message_of(const Json& message, const Layout& layout, const DatasetSource& source, std::size_t i) {
@@ -89,14 +69,21 @@ Json message_of(const Json& message, const Layout& layout, const DatasetSource& 
   if (role == message.end()) bad_row("message {}: {} is missing; it has {}", i + 1, layout.role, keys_of(message));
   if (!role->is_string()) bad_row("message {}: {} must be text, not {}", i + 1, layout.role, role->type_name());
   const auto& name = role->get_ref<const std::string&>();
-  if (name == "function_call" && source.roles.empty()) return call_of(message, layout, i);
   Json out = Json::object();
-  out["role"] = role_of(name, source, i);
-  if (const auto content = message.find(layout.content); content != message.end()) out["content"] = *content;
+  if (name == "function_call" && !names(source, name)) {
+    // ShareGPT's {"from": "function_call", "value": "{\"name\": …, \"arguments\": …}"}, or a list of such calls.
+    out["role"] = "assistant";
+    out["content"] = "";
+    out["tool_calls"] =
+        list_from_text(text_under(message, layout.content), fmt::format("message {}: function_call", i + 1));
+  } else {
+    out["role"] = role_of(name, source, i);
+    if (const auto content = message.find(layout.content); content != message.end()) out["content"] = *content;
+  }
   for (const auto& [key, value] : message.items()) {
     if (key != layout.role && key != layout.content && !out.contains(key)) out[key] = value;
   }
-  check_content(out, i);
+  bring_to_form(out, i);
   return out;
 }
 
@@ -124,11 +111,33 @@ std::string list_name(const Json& row, const DatasetSource& source) {
 Json list_under(const Json& row, const std::string& name) {
   const Json& list = row.at(name);
   if (!list.is_string() || !list.get_ref<const std::string&>().starts_with('[')) return list;
-  try {
-    return parse_ordered_json(list.get_ref<const std::string&>(), "\"" + name + "\"");
-  } catch (const Error& error) {
-    throw RowError(error.what());
-  }
+  Json held = from_text(list, "\"" + name + "\"");
+  remove_null_keys(held);
+  return held;
+}
+
+bool is_empty(const Json& value) { return value.empty() || (value.is_string() && value.get<std::string>().empty()); }
+
+// OpenAI's older "functions" are tools without their wrapping.
+Json tools_of(const Json& row, const DatasetSource& source) {
+  const auto tools = row.find(source.field_tools.empty() ? "tools" : source.field_tools);
+  if (tools != row.end() && !is_empty(*tools)) return tools_in_form(*tools);
+  const auto functions = row.find("functions");
+  if (functions == row.end() || is_empty(*functions)) return Json::array();
+  Json wrapped = Json::array();
+  for (const Json& function : tools_in_form(*functions))
+    wrapped.push_back({{"type", "function"}, {"function", function}});
+  return wrapped;
+}
+
+// What a row says beside its messages.
+void add_settings(const Json& row, const DatasetSource& source, Json& out) {
+  if (Json tools = tools_of(row, source); !tools.empty()) out["tools"] = std::move(tools);
+  const auto variables = row.find("chat_template_kwargs");
+  if (variables == row.end() || is_empty(*variables)) return;
+  out["chat_template_kwargs"] = from_text(*variables, "chat_template_kwargs");
+  if (!out["chat_template_kwargs"].is_object())
+    bad_row("chat_template_kwargs must be an object, not {}", out["chat_template_kwargs"].type_name());
 }
 
 }  // namespace
@@ -140,12 +149,7 @@ Record read_conversation(const Json& row, const DatasetSource& source) {
   const std::string system = text_or_empty(row, source.field_system.empty() ? "system" : source.field_system);
   if (!system.empty() && messages[0].at("role") != "system")
     messages.insert(messages.begin(), Json{{"role", "system"}, {"content", system}});
-  const std::string tools = source.field_tools.empty() ? "tools" : source.field_tools;
-  const auto is_empty = [](const Json& value) {
-    return value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty());
-  };
-  if (const auto found = row.find(tools); found != row.end() && !is_empty(*found)) out["tools"] = *found;
-  if (const auto found = row.find("chat_template_kwargs"); found != row.end()) out["chat_template_kwargs"] = *found;
+  add_settings(row, source, out);
   return Conversation{std::move(out)};
 }
 
@@ -159,7 +163,7 @@ Record read_prompt_completion(const Json& row, const DatasetSource& source) {
   for (Json& message : messages) message["train"] = false;
   for (Json& message : messages_of(row.at("completion"), source, "completion")) messages.push_back(std::move(message));
   Json out = {{"messages", std::move(messages)}};
-  if (const auto tools = row.find("tools"); tools != row.end() && !tools->is_null()) out["tools"] = *tools;
+  add_settings(row, source, out);
   return Conversation{std::move(out)};
 }
 

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "data/formats/json_forms.h"
 #include "data/rows/bad_rows.h"
 #include "data/rows/find_files.h"
 
@@ -63,7 +64,11 @@ std::vector<RawRow> DatasetRows::next_batch() {
   return batch;
 }
 
-Row DatasetRows::row(const RawRow& raw) const { return {name_, raw.line, file_->parse(raw)}; }
+Row DatasetRows::row(const RawRow& raw) const {
+  Row row{name_, raw.line, file_->parse(raw)};
+  remove_null_keys(row.json);
+  return row;
+}
 
 Record DatasetRows::record(const Row& row) const {
   if (!row.json.is_object()) bad_row("not a JSON object; a row of {} is {}", format_->name, format_->example);

@@ -15,7 +15,7 @@ class DatasetRows {
 
   // Some megabytes of rows, all of one file; empty at the end of the dataset. A file without rows is an Error.
   std::vector<RawRow> next_batch();
-  // A row of the last batch. Throws RowError. May run in several threads.
+  // A row of the last batch, without the keys that are null. Throws RowError. May run in several threads.
   Row row(const RawRow& raw) const;
   Record record(const Row& row) const;
   const std::string& file() const { return name_; }

@@ -24,8 +24,7 @@ void expect_family(const std::string& name, const json& family) {
   json file = family.at("parts");
   file["model"] = golden().at("models").at(family.at("model").get<std::string>());
   directory.write("tokenizer.json", file.dump());
-  const std::string end = file["model"]["vocab"].begin().key();
-  directory.write("tokenizer_config.json", json{{"eos_token", end}}.dump());
+  directory.write("config.json", json{{"eos_token_id", file["model"]["vocab"].begin().value()}}.dump());
   const Tokenizer tokenizer = Tokenizer::open(directory.path());
   const json& lines = golden().at("lines");
   const std::string of_ids = family.at("rows").at("ids"), of_texts = family.at("rows").at("decoded");

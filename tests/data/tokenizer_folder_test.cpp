@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <ctime>
+#include <fstream>
 
 #include "base/error.h"
 #include "data/tokenizer.h"
@@ -116,6 +117,59 @@ TEST(TokenizerFolder, TellsHowToGetAFileThatIsNotThere) {
   directory.write("tokenizer.model", "x");
   EXPECT_THAT([&] { Tokenizer::open(directory.path()); },
               ::testing::ThrowsMessage<Error>(AllOf(HasSubstr("tokenizer.model"), HasSubstr("save_pretrained"))));
+}
+
+TEST(TokenizerFolder, TakesTokensThatOnlyOtherFilesNameAsTransformersDoes) {
+  const json golden = json::parse(std::ifstream(TEST_DATA "/tokenizer/folder_tokens.json"));
+  for (const json& c : golden["cases"]) {
+    const TemporaryDirectory directory;
+    directory.write("tokenizer.json", golden["tokenizer"].dump());
+    for (const auto& [name, content] : c["files"].items()) directory.write(name, content.dump());
+    const Tokenizer tokenizer = Tokenizer::open(directory.path());
+    for (std::size_t i = 0; i < golden["texts"].size(); ++i) {
+      const auto text = golden["texts"][i].get<std::string>();
+      const auto expected = c["ids"][i].get<std::vector<std::int32_t>>();
+      // A pad_token that nothing writes has no place in the vocabulary.
+      if (text.ends_with("<q>") && c["files"].contains("special_tokens_map.json")) continue;
+      EXPECT_EQ(ids_of(tokenizer.encode(text)), expected) << text << "\n" << c["files"].dump();
+    }
+  }
+}
+
+TEST(TokenizerFolder, MarksWhatOtherFilesCallSpecial) {
+  Folder folder;
+  folder.config["added_tokens_decoder"] = {{"7", {{"content", "<x>"}, {"special", true}}}, {"8", {{"content", "<y>"}}}};
+  const Tokenizer tokenizer = folder.open();
+  EXPECT_TRUE(tokenizer.is_control(7));
+  EXPECT_FALSE(tokenizer.is_control(8));
+  EXPECT_EQ(tokenizer.vocab_size(), 9);
+  // What a row says is a token only where it is not special.
+  EXPECT_THAT(ids_of(tokenizer.encode("<x><y>", std::vector<std::uint8_t>(6, 0))), ElementsAre(8));
+  folder.config["pad_token"] = "<pad>";
+  EXPECT_EQ(folder.open().vocab_size(), 9) << "no row of the embeddings is needed for what nothing writes";
+}
+
+TEST(TokenizerFolder, RefusesTokensOfOtherFilesThatDoNotFit) {
+  const auto error_with = [](const json& decoder, const json& added = json()) {
+    Folder folder;
+    if (!decoder.is_null()) folder.config["added_tokens_decoder"] = decoder;
+    if (!added.is_null()) folder.directory.write("added_tokens.json", added.dump());
+    return folder.error();
+  };
+  const auto named = [](const char* content) { return json{{"content", content}}; };
+  EXPECT_THAT(error_with({{"5", named("<x>")}}),
+              AllOf(HasSubstr("tokenizer_config.json"), HasSubstr("the id 5 is that of \"</s>\" and of \"<x>\"")));
+  EXPECT_THAT(error_with({{"1", named("<x>")}}), HasSubstr("the id 1 is that of \"b\" and of \"<x>\""));
+  EXPECT_THAT(error_with({{"7", named("<x>")}, {"8", named("<x>")}}), HasSubstr("\"<x>\" has the id 8 here and 7"));
+  EXPECT_THAT(error_with({{"7", named("ab")}}), HasSubstr("\"ab\" has the id 7 here and 2 in the vocabulary"));
+  EXPECT_THAT(error_with({{"9", named("<x>")}}), HasSubstr("the id 9, but the next one that is free is 7"));
+  EXPECT_THAT(error_with({{"x", named("<x>")}}), HasSubstr("\"x\" is no id of a token"));
+  EXPECT_THAT(error_with({{"7", "<x>"}}), HasSubstr("an object is expected"));
+  EXPECT_THAT(error_with(nullptr, {{"<x>", 5}}),
+              AllOf(HasSubstr("added_tokens.json"), HasSubstr("the id 5 is that of \"</s>\" and of \"<x>\"")));
+  EXPECT_THAT(error_with(nullptr, {{"<x>", 7}, {"<y>", 7}}), HasSubstr("the id 7 is that of \"<x>\" and of \"<y>\""));
+  EXPECT_THAT(error_with(nullptr, {{"<x>", "7"}}), HasSubstr("must be an integer"));
+  EXPECT_EQ(error_with(nullptr, {{"<x>", 7}, {"</s>", 5}, {"ab", 2}}), "no error");
 }
 
 TEST(TokenizerFolder, RefusesAFileThatContradictsItself) {

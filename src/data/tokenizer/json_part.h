@@ -2,13 +2,22 @@
 // caller's to say: at() is for those, the others take a fallback where the member is absent or null.
 #pragma once
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "io/json.h"
 
 namespace shardlora {
+
+inline constexpr std::uint64_t kMaxConfigBytes = 16 << 20;
+
+inline nlohmann::json read_json(const std::filesystem::path& path, std::uint64_t max_bytes) {
+  return parse_json(read_text(path, max_bytes), path.string(), LargeIntegers::kRounded);
+}
 
 class JsonPart {
  public:

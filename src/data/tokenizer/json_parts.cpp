@@ -3,10 +3,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "data/tokenizer/folder_tokens.h"
 #include "data/tokenizer/json_part.h"
 #include "data/tokenizer/parts.h"
-#include "data/utf8.h"
-#include "io/json.h"
 
 namespace shardlora {
 namespace {
@@ -14,11 +13,7 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kMaxTokenizerBytes = 200 << 20, kMaxConfigBytes = 16 << 20;
-
-json read_json(const fs::path& path, std::uint64_t max_bytes) {
-  return parse_json(read_text(path, max_bytes), path.string(), LargeIntegers::kRounded);
-}
+constexpr std::uint64_t kMaxTokenizerBytes = 200 << 20;
 
 void read_vocabulary(const JsonPart& model, TokenizerParts& parts) {
   const json& vocab = model.at("vocab");
@@ -65,35 +60,6 @@ void read_model(const JsonPart& model, TokenizerParts& parts) {
     if (!parts.options.unknown)
       fail("{}: the unk_token \"{}\" is not in the vocabulary", model.where(), model.text("unk_token"));
   }
-}
-
-void add_token(const JsonPart& token, TokenizerParts& parts) {
-  const std::string content = token.text("content");
-  const std::int64_t id = token.integer("id");
-  if (content.empty() || content.size() > AddedTokens::kMaxBytes)
-    fail("{}: token {} has {} bytes, 1 to {} are supported", token.where(), id, content.size(), AddedTokens::kMaxBytes);
-  if (const auto of_model = parts.vocabulary->id_of(content); !of_model)
-    parts.vocabulary->add(content, id, token.where());
-  else if (*of_model != id)
-    fail("{}: \"{}\" has the id {} here and {} in the vocabulary; the file is damaged, get it again", token.where(),
-         content, id, *of_model);
-  const auto size = static_cast<std::size_t>(parts.vocabulary->size()), at = static_cast<std::size_t>(id);
-  parts.usable.resize(size), parts.control.resize(size), parts.added.resize(size);
-  AddedToken added;
-  added.id = static_cast<std::int32_t>(id);
-  added.is_control = token.boolean("special", false);
-  added.single_word = token.boolean("single_word", false);
-  added.lstrip = token.boolean("lstrip", false);
-  added.rstrip = token.boolean("rstrip", false);
-  parts.added[at] = 1;
-  parts.control[at] = added.is_control;
-  if (added.is_control) parts.usable[at] = 0;
-  if (!token.boolean("normalized", !added.is_control)) {
-    parts.raw.add(content, added);
-    return;
-  }
-  const std::string spelling = parts.normalizer.apply(AlignedText(content, 0)).text();
-  if (!spelling.empty() && spelling.size() <= AddedTokens::kMaxBytes) parts.normalized.add(spelling, added);
 }
 
 // The token that a post-processor puts in front of a text.
@@ -203,8 +169,7 @@ TokenizerParts tokenizer_parts_of_folder(const fs::path& folder) {
   if (file.has("decoder")) parts.decoder = Decoder::of({file.at("decoder"), parts.what + ": decoder"});
   read_model({file.at("model"), parts.what + ": model"}, parts);
   parts.control.resize(parts.usable.size()), parts.added.resize(parts.usable.size());
-  if (file.has("added_tokens"))
-    for (const json& token : file.list("added_tokens")) add_token({token, parts.what + ": added_tokens"}, parts);
+  add_tokens_of_folder(root, folder, parts);
   if (file.has("post_processor"))
     if (const auto id = first_of({file.at("post_processor"), parts.what + ": post_processor"}))
       parts.special.bos_to_add = checked_id(parts, *id, parts.what + ": post_processor");

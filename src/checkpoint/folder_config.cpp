@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -27,13 +28,11 @@ class Keys {
   }
   bool has(const char* key) const { return find(key) != nullptr; }
   bool says(const char* key) const { return json_.contains(key); }  // null, too
-  std::int64_t integer(const char* key) const {
-    const nlohmann::json& value = required(key);
-    if (!value.is_number_integer() || value.get<std::int64_t>() < 1 || value.get<std::int64_t>() > kLargest)
-      wrong(key, "a whole number above 0");
-    return value.get<std::int64_t>();
-  }
+  std::int64_t integer(const char* key) const { return at_least(1, key, "a whole number above 0"); }
   std::int64_t integer(const char* key, std::int64_t fallback) const { return has(key) ? integer(key) : fallback; }
+  std::int64_t count(const char* key, std::int64_t fallback) const {
+    return has(key) ? at_least(0, key, "a whole number") : fallback;
+  }
   double positive(const char* key) const {
     const nlohmann::json& value = required(key);
     if (!value.is_number() || !(value.get<double>() > 0)) wrong(key, "a number above 0");
@@ -64,6 +63,12 @@ class Keys {
   }
 
  private:
+  std::int64_t at_least(std::int64_t least, const char* key, const char* wanted) const {
+    const nlohmann::json& value = required(key);
+    if (!value.is_number_integer() || value.get<std::int64_t>() < least || value.get<std::int64_t>() > kLargest)
+      wrong(key, wanted);
+    return value.get<std::int64_t>();
+  }
   const nlohmann::json& required(const char* key) const {
     if (!has(key)) fail("{}: has no key {}; the file is of another kind or incomplete, fetch it again", what_, key);
     return *find(key);
@@ -151,6 +156,27 @@ Rope rope_of(const Keys& keys, std::int64_t max_positions) {
   return rope;
 }
 
+// What transformers makes of layer_types, or of max_window_layers: the layers from there on slide.
+bool any_layer_slides(const Keys& keys, std::int64_t layers) {
+  if (const nlohmann::json* types = keys.find("layer_types")) {
+    if (!types->is_array() || std::ssize(*types) != layers)
+      fail("{}: layer_types has to name the attention of each of the {} layers", keys.what(), layers);
+    for (const nlohmann::json& type : *types)
+      if (type != "full_attention" && type != "sliding_attention")
+        keys.refuse("layer_types", fmt::format("a layer of {}", type.dump()));
+    return std::find(types->begin(), types->end(), "sliding_attention") != types->end();
+  }
+  return keys.count("max_window_layers", 28) < layers;
+}
+
+// Llama has none; Mistral's holds unless it is null; Qwen's where it is used and a layer slides.
+std::int64_t window_of(const Keys& keys, const ModelConfig& config) {
+  const bool slides = config.architecture == "mistral" ||
+                      (config.architecture != "llama" && keys.boolean("use_sliding_window", false) &&
+                       any_layer_slides(keys, config.layers));
+  return slides ? keys.integer("sliding_window", keys.says("sliding_window") ? 0 : 4096) : 0;
+}
+
 }  // namespace
 
 nlohmann::json read_config_json(const std::filesystem::path& path) {
@@ -179,11 +205,7 @@ ModelConfig config_of(const nlohmann::json& json, const std::string& what, bool 
          config.hidden, config.heads);
   config.head_dim = keys.integer("head_dim", config.hidden / config.heads);
   config.max_positions = keys.integer("max_position_embeddings", 2048);
-  // Mistral's window holds unless it is null (4096 where nothing is said, as in transformers), the others' where it is
-  // used.
-  const bool mistral = config.architecture == "mistral";
-  if (keys.boolean("use_sliding_window", mistral))
-    config.sliding_window = keys.integer("sliding_window", mistral && !keys.says("sliding_window") ? 4096 : 0);
+  config.sliding_window = window_of(keys, config);
   config.norm_eps = keys.positive("rms_norm_eps", 1e-6);
   config.tied_embeddings = keys.boolean("tie_word_embeddings", !has_own_head);
   config.qkv_bias = config.o_bias = keys.boolean("attention_bias", false);

@@ -5,13 +5,14 @@
 #include "base/file.h"
 #include "checkpoint/folder_config.h"
 #include "checkpoint/tensor_source.h"
+#include "checkpoint/tied_head.h"
 #include "io/json.h"
 #include "io/safetensors_folder.h"
 
 namespace shardlora {
 namespace {
 
-constexpr const char *kConfig = "config.json", *kHead = "lm_head.weight";
+constexpr const char* kConfig = "config.json";
 
 bool is_plain_float(const std::string& dtype) { return dtype == "F32" || dtype == "F16" || dtype == "BF16"; }
 
@@ -21,7 +22,8 @@ class FolderSource final : public TensorSource {
       : path_(folder),
         files_(folder),
         facts_(read_config_json(folder / kConfig)),
-        config_(config_of(facts_, (folder / kConfig).string(), files_.find(kHead) != nullptr)) {
+        config_(config_of(facts_, (folder / kConfig).string(), files_.find(kHeadName) != nullptr)) {
+    config_.tied_embeddings = config_.tied_embeddings && head_is_tied(files_, (folder / kConfig).string());
     if (config_.layers > std::ssize(files_.tensors()))
       fail("{}: {} layers, but only {} tensors in the folder; it is incomplete, fetch it again",
            (folder / kConfig).string(), config_.layers, files_.tensors().size());
@@ -39,7 +41,9 @@ class FolderSource final : public TensorSource {
     return sha256_of(lines);
   }
 
-  StoredName name_of(const Model&, const ParamSpec& param) const override { return {param.name}; }
+  StoredName name_of(const Model&, const ParamSpec& param) const override {
+    return {param.name == kEmbeddingName && stores_head_only() ? kHeadName : param.name};
+  }
   const std::filesystem::path& file_of(const std::string& name) const override {
     const auto* place = files_.find(name);
     return place == nullptr ? path_ : place->file->path();
@@ -67,13 +71,19 @@ class FolderSource final : public TensorSource {
     std::vector<std::string> names;
     for (const auto& [name, place] : files_.tensors()) {
       if (name.ends_with("rotary_emb.inv_freq")) continue;
-      if (name == kHead && config_.tied_embeddings) continue;
+      if (name == kHeadName && config_.tied_embeddings && !stores_head_only()) continue;
+      if (place.entry->shape.numel() == 0) continue;  // it holds nothing that could be left out
       names.push_back(name);
     }
     return names;
   }
 
  private:
+  // Of the one matrix that is both.
+  bool stores_head_only() const {
+    return config_.tied_embeddings && files_.find(kEmbeddingName) == nullptr && files_.find(kHeadName) != nullptr;
+  }
+
   std::filesystem::path path_;
   SafetensorsFolder files_;
   nlohmann::json facts_;

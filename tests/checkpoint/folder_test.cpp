@@ -119,7 +119,28 @@ TEST(Folder, KnowsWhereASlidingWindowHolds) {
   nlohmann::json qwen = {{"architectures", {"Qwen3ForCausalLM"}}, {"sliding_window", 64}};
   EXPECT_EQ(config_with(qwen).sliding_window, 0);
   qwen["use_sliding_window"] = true;
-  EXPECT_EQ(config_with(qwen).sliding_window, 64);
+  EXPECT_EQ(config_with(qwen).sliding_window, 0) << "layers slide from max_window_layers on, 28 where it is not said";
+  // As transformers makes layer_types of it.
+  const auto window_with = [&](const nlohmann::json& keys) {
+    nlohmann::json all = qwen;
+    all.update(keys);
+    return config_with(all).sliding_window;
+  };
+  EXPECT_EQ(window_with({{"max_window_layers", 1}}), 0);
+  EXPECT_EQ(window_with({{"max_window_layers", 36}}), 0);
+  EXPECT_EQ(window_with({{"max_window_layers", 0}}), 64);
+  EXPECT_EQ(window_with({{"max_window_layers", 0}, {"use_sliding_window", nullptr}}), 0);
+  EXPECT_EQ(window_with({{"max_window_layers", 0}, {"sliding_window", nullptr}}), 0);
+  EXPECT_EQ(window_with({{"max_window_layers", 0}, {"layer_types", {"full_attention"}}}), 0);
+  EXPECT_EQ(window_with({{"max_window_layers", 1}, {"layer_types", {"sliding_attention"}}}), 64);
+  qwen.erase("sliding_window");
+  EXPECT_EQ(window_with({{"max_window_layers", 0}}), 4096);
+  EXPECT_THAT(error_of([&] { window_with({{"layer_types", {"linear_attention"}}}); }),
+              HasSubstr("layer_types: a layer of \"linear_attention\" is not supported yet"));
+  EXPECT_THAT(error_of([&] { window_with({{"max_window_layers", -1}}); }),
+              HasSubstr("max_window_layers is -1; it has to be a whole number"));
+  EXPECT_EQ(
+      config_with({{"sliding_window", 64}, {"use_sliding_window", true}, {"max_window_layers", 0}}).sliding_window, 0);
 
   EXPECT_EQ(error_of([&] { check_window(config_with(mistral), 64, "sequence_len"); }), "");
   EXPECT_THAT(error_of([&] { check_window(config_with(mistral), 65, "sequence_len"); }),
@@ -128,7 +149,7 @@ TEST(Folder, KnowsWhereASlidingWindowHolds) {
 
 TEST(Folder, TiesTheHeadWhereTheConfigurationSaysOrTheFileHasNone) {
   TinyFolder folder;
-  folder.add("lm_head.weight", {kVocab, kHidden});  // a redundant copy
+  folder.tensors["lm_head.weight"] = folder.tensors["model.embed_tokens.weight"];  // a redundant copy
   folder.write();
   EXPECT_EQ(error_of_folder(folder), "");
   EXPECT_TRUE(BaseModel::open(folder.directory.path()).config().tied_embeddings);
@@ -137,6 +158,49 @@ TEST(Folder, TiesTheHeadWhereTheConfigurationSaysOrTheFileHasNone) {
   EXPECT_FALSE(BaseModel::open(folder.directory.path()).config().tied_embeddings);
   EXPECT_EQ(error_of_folder(folder), "");
   EXPECT_THAT(error_with("tie_word_embeddings", false), HasSubstr("has no tensor lm_head.weight (10, 64)"));
+}
+
+// Whatever tie_word_embeddings says, as transformers 5 has it: both are used where they differ, the one that is there
+// where the other is not.
+TEST(Folder, KeepsAHeadThatIsNotTheEmbedding) {
+  TinyFolder folder;
+  folder.tensors["lm_head.weight"] = folder.tensors["model.embed_tokens.weight"];
+  folder.tensors["lm_head.weight"].values.back() += 1;
+  folder.write();
+  testing::internal::CaptureStdout();
+  EXPECT_FALSE(BaseModel::open(folder.directory.path()).config().tied_embeddings);
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              HasSubstr("lm_head.weight differs from model.embed_tokens.weight"));
+  EXPECT_EQ(error_of_folder(folder), "");
+  folder.add("lm_head.weight", {kVocab + 1, kHidden});
+  folder.write();
+  EXPECT_THAT(error_of_folder(folder),
+              AllOf(HasSubstr("lm_head.weight is (11, 64), but model.embed_tokens.weight is (10, 64)"),
+                    HasSubstr("tie_word_embeddings")));
+
+  folder.tensors["lm_head.weight"] = folder.tensors["model.embed_tokens.weight"];
+  folder.tensors.erase("model.embed_tokens.weight");
+  folder.write();
+  EXPECT_EQ(error_of_folder(folder), "");
+  const BaseModel base = BaseModel::open(folder.directory.path());
+  const auto device = make_cpu_device();
+  const Format f32{.codec = Codec::kF32};
+  const auto model = make_model(*device, base.config(), {f32, f32}, nullptr, DType::kF32);
+  const ParamSpec& table = model->units()[model->head_unit()].params[0];
+  EXPECT_EQ(table.name, "model.embed_tokens.weight");
+  std::vector<float> values(folder.tensors["lm_head.weight"].values.size());
+  base.read(base.name_of(*model, table), table, values);
+  EXPECT_EQ(values, folder.tensors["lm_head.weight"].values);
+  folder.tensors.erase("lm_head.weight");
+  folder.write();
+  EXPECT_THAT(error_of_folder(folder), HasSubstr("has no tensor model.embed_tokens.weight (10, 64)"));
+}
+
+TEST(Folder, PassesOverTensorsThatHoldNothing) {
+  EXPECT_EQ(error_after([](TinyFolder& f) { f.add("model.rotary.cache", {0}); }), "");
+  EXPECT_EQ(error_after([](TinyFolder& f) { f.add("model.layers.0.self_attn.q_proj.bias", {0, 4}); }), "");
+  EXPECT_THAT(error_after([](TinyFolder& f) { f.add("model.norm.weight", {0}); }),
+              HasSubstr("model.norm.weight is (0)"));
 }
 
 TEST(Folder, IgnoresTablesOfRotaryFrequencies) {

@@ -47,7 +47,8 @@ class HeaderReader {
 
   SafetensorsEntry entry(const std::string& name, const nlohmann::json& fields) const {
     SafetensorsEntry entry{name, "", {}, 0, 0};
-    if (!fields.is_object() || fields.size() != 3 || !fields.contains("dtype") || !fields["dtype"].is_string())
+    if (!fields.is_object() || !fields.contains("dtype") || !fields["dtype"].is_string() || !fields.contains("shape") ||
+        !fields.contains("data_offsets"))
       garbled("tensor {} is not {{dtype, shape, data_offsets}}", name);
     entry.dtype = fields["dtype"].get<std::string>();
     entry.bytes = bytes_of(entry.dtype);
@@ -136,6 +137,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
       tensors_.push_back(reader.entry(name, fields));
       continue;
     }
+    if (fields.is_null()) continue;
     if (!fields.is_object()) reader.garbled("__metadata__ is not an object");
     for (const auto& [key, value] : fields.items()) {
       if (!value.is_string()) reader.garbled("__metadata__ {} is not a string", key);

@@ -87,7 +87,19 @@ TEST_F(RowFileTest, ReadsCsv) {
                           HasSubstr("5: bad: byte 0 is not UTF-8"), R"(6: {"a":"1","b":"2"})"));
   expect_error("r.csv", "a,b\n1,\"x\n", "r.csv:2: a quote that opens in this row is never closed");
   expect_error("r.csv", "a,a\n", "r.csv:1: two columns are named \"a\"");
-  expect_error("r.csv", "a,\n", "r.csv:1: column 2 has no name");
+  expect_error("r.csv", ",a,a\n", "r.csv:1: two columns are named \"a\"");
+}
+
+// As pandas.read_csv does: to_csv wrote the index of a table, or two of them, under no name.
+TEST_F(RowFileTest, PassesOverColumnsThatHaveNoName) {
+  const auto wanted = ElementsAre(R"(2: {"a":"x","b":"y"})", R"(3: {"a":"z","b":""})");
+  EXPECT_THAT(rows("r.csv", ",a,b\n0,x,y\n1,z,\n"), wanted);
+  EXPECT_THAT(rows("r.csv", "\xEF\xBB\xBF,a,b\r\n\"0\",x,y\r\nfirst,z,\r\n"), wanted);
+  EXPECT_THAT(rows("r.csv", "\"\",,a,b\n0,1,x,y\n,,z,\n"), wanted);
+  EXPECT_THAT(rows("r.tsv", "a\tb\t\t\nx\ty\t\t\nz\t\t\t\n"), wanted);  // columns that a spreadsheet left empty
+  EXPECT_THAT(rows("r.csv", "a,,b\nx,said,y\nz,,\n"),
+              ElementsAre("2: bad: column 2 holds \"said\" and has no name; name it in the first line",
+                          R"(3: {"a":"z","b":""})"));
 }
 
 TEST_F(RowFileTest, ReadsATextAsOneRow) {

@@ -89,6 +89,19 @@ TEST(Safetensors, WritesMetadataAndAnEmptyFile) {
   EXPECT_TRUE(file.tensors().empty());
 }
 
+// What the reference reader takes, too.
+TEST(Safetensors, PassesOverWhatAHeaderSaysBesides) {
+  const std::string data(16, '\0');
+  const MemoryFile bytes(with_header(R"({"__metadata__":null,"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],)"
+                                     R"("crc":{"of":[1]},"note":null},"e":{"data_offsets":[16,16],"shape":[0,2],)"
+                                     R"("dtype":"I64"}})",
+                                     data));
+  const SafetensorsFile file(bytes.path());
+  EXPECT_TRUE(file.metadata().empty());
+  EXPECT_EQ(file.tensor("a").shape, (Shape{4}));
+  EXPECT_EQ(file.tensor("e").bytes, 0U);
+}
+
 TEST(HostileSafetensors, EveryTruncationIsAnError) {
   const std::string bytes = read_text(kReference, 1 << 20);
   for (std::size_t length = 0; length < bytes.size(); ++length)
@@ -133,7 +146,11 @@ TEST(HostileSafetensors, HeadersThatLieAreErrors) {
   EXPECT_THAT(with(R"({"a":{"dtype":"F33","shape":[4],"data_offsets":[0,16]}})"), HasSubstr("unknown dtype F33"));
   EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[4]}})"), HasSubstr("is not {dtype, shape, data_offsets}"));
   EXPECT_THAT(with(R"({"a":[1]})"), HasSubstr("is not {dtype, shape, data_offsets}"));
+  EXPECT_THAT(with(R"({"a":{"shape":[4],"data_offsets":[0,16],"crc":1}})"),
+              HasSubstr("is not {dtype, shape, data_offsets}"));
   EXPECT_THAT(with(R"({"__metadata__":{"n":1}})"), HasSubstr("is not a string"));
+  EXPECT_THAT(with(R"({"__metadata__":{"n":null}})"), HasSubstr("is not a string"));
+  EXPECT_THAT(with(R"({"__metadata__":[]})"), HasSubstr("__metadata__ is not an object"));
   EXPECT_THAT(error_of(GgufBytes::raw<std::uint64_t>(100'000'001) + "{}"), HasSubstr("at most"));
   EXPECT_THAT(error_of(GgufBytes::raw<std::uint64_t>(3) + "{}"), HasSubstr("a header of 3 bytes"));
 }

@@ -17,9 +17,9 @@ CsvRows::CsvRows(const std::filesystem::path& path, char separator) : bytes_(pat
   } catch (const RowError& error) {
     fail("{}:{}: the line with the names of the columns: {}", path.string(), header.line, error.what());
   }
+  while (index_columns_ < columns_.size() && columns_[index_columns_].empty()) ++index_columns_;
   for (auto name = columns_.begin(); name != columns_.end(); ++name) {
-    if (name->empty()) fail("{}:{}: column {} has no name", path.string(), header.line, name - columns_.begin() + 1);
-    if (std::find(columns_.begin(), name, *name) != name)
+    if (!name->empty() && std::find(columns_.begin(), name, *name) != name)
       fail("{}:{}: two columns are named \"{}\"", path.string(), header.line, *name);
   }
 }
@@ -76,7 +76,12 @@ nlohmann::ordered_json CsvRows::parse(const RawRow& row) const {
   if (fields.size() != columns_.size())
     bad_row("{} fields, but the first line names {} columns", fields.size(), columns_.size());
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
-  for (std::size_t i = 0; i < fields.size(); ++i) json[columns_[i]] = fields[i];
+  for (std::size_t i = index_columns_; i < fields.size(); ++i) {
+    if (!columns_[i].empty())
+      json[columns_[i]] = fields[i];
+    else if (!fields[i].empty())
+      bad_row("column {} holds \"{}\" and has no name; name it in the first line", i + 1, fields[i].substr(0, 40));
+  }
   return json;
 }
 

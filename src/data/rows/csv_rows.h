@@ -1,6 +1,7 @@
 // Rows of a .csv or .tsv file (RFC 4180): the first record names the columns, every other one becomes an object of
 // texts. Quoted fields may hold separators, line ends and doubled quotes; a quote inside an unquoted field is a
-// character like any other.
+// character like any other. Columns without a name at the front are an index that pandas wrote and are passed over;
+// those behind (a spreadsheet's) have to be empty.
 #pragma once
 
 #include <vector>
@@ -24,6 +25,7 @@ class CsvRows final : public RowFile {
   ByteReader bytes_;
   char separator_;
   std::vector<std::string> columns_;
+  std::size_t index_columns_ = 0;
 };
 
 }  // namespace shardlora

@@ -12,9 +12,11 @@
 #include "base/file.h"
 #include "data/preview.h"
 #include "train/evaluation.h"
+#include "train/loss_watch.h"
 #include "train/progress.h"
 #include "train/recipe_adapter.h"
 #include "train/run_directory.h"
+#include "train/run_size.h"
 #include "train/stop_signal.h"
 #include "train/training_data.h"
 #include "train/warm_up.h"
@@ -98,6 +100,10 @@ class Run {
         if (!result.updated) metrics["skipped"] = true;
         directory_->add_metrics(metrics);
       }
+      if (const std::string trouble = watch_->add(result.loss, result.target_tokens); !trouble.empty()) {
+        progress.end_line();
+        spdlog::warn("step {}: {}", s, trouble);
+      }
       if (!result.updated) {
         progress.end_line();
         spdlog::info("step {}: the gradients overflowed f16 at a loss scale of {}, so nothing was updated", s,
@@ -173,6 +179,7 @@ class Run {
     StepLimits limits = steps_->limits(total_steps_);
     include_evaluation(limits, held_out_);
     step_ = make_train_step(ranks_, *session_, recipe_, limits);
+    watch_.emplace(total_steps_, base_.config().vocab);
     if (recipe_.load_best_model_at_end) kept_.emplace(*ranks_.device, *session_->store);
   }
 
@@ -204,6 +211,13 @@ class Run {
                  recipe_.max_tokens_per_micro_batch > 0
                      ? fmt::format("up to {} tokens", recipe_.max_tokens_per_micro_batch)
                      : fmt::format("{} rows", recipe_.micro_batch_size));
+    for (const std::string& warning : size_warnings(recipe_, {.steps = total_steps_,
+                                                              .steps_of_epoch = steps_->of_epoch(0),
+                                                              .global_batch_size = global_batch_size_,
+                                                              .samples = std::ssize(data_.train.samples),
+                                                              .held_out = std::ssize(data_.held_out.samples),
+                                                              .ranks = ranks_.size()}))
+      spdlog::warn("{}", warning);
   }
 
   // Step `number`, from 1. A step that diverged has updated nothing: what was learned before it is kept.
@@ -234,6 +248,8 @@ class Run {
           {{"step", step}, {"eval_loss", result.loss}, {"eval_target_tokens", result.target_tokens}});
     if (!std::isfinite(result.loss))
       spdlog::warn("step {}: the eval loss is no number; look at the held-out rows, or lower learning_rate", step);
+    if (const std::string trouble = watch_->add_evaluation(step, result.loss); !trouble.empty())
+      spdlog::warn("step {}: {}", step, trouble);
     if (early_stopping_.add(step, result.loss) && kept_) kept_->keep();
     if (early_stopping_.stop() && step < total_steps_)
       spdlog::info("stopping early after step {} of {}: no better eval loss since step {} ({:.4f})", step, total_steps_,
@@ -241,7 +257,8 @@ class Run {
   }
 
   void finish() {
-    if (kept_ && early_stopping_.best_step() > 0) {
+    const bool is_best = kept_ && early_stopping_.best_step() > 0;
+    if (is_best) {
       kept_->restore();
       spdlog::info("the adapter is that of step {}, which had the lowest eval loss ({:.4f})",
                    early_stopping_.best_step(), early_stopping_.best_loss());
@@ -250,7 +267,10 @@ class Run {
             {{"best_step", early_stopping_.best_step()}, {"best_eval_loss", early_stopping_.best_loss()}});
     }
     save();
-    spdlog::info("adapter written to {}", recipe_.output_dir);
+    if (const std::string trouble = is_best ? "" : watch_->verdict(); !trouble.empty())
+      spdlog::warn("adapter written to {}, but {}", recipe_.output_dir, trouble);
+    else
+      spdlog::info("adapter written to {}", recipe_.output_dir);
   }
 
   // The end of a run: gathering the adapter takes the memory that steps had.
@@ -275,6 +295,7 @@ class Run {
   LoraConfig lora_;
   std::optional<Session> session_;
   std::optional<TrainingSteps> steps_;
+  std::optional<LossWatch> watch_;
   std::vector<MicroBatchSamples> held_out_;
   std::unique_ptr<TrainStep> step_;
   EarlyStopping early_stopping_{recipe_.early_stopping_patience, recipe_.early_stopping_threshold};

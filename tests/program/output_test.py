@@ -34,6 +34,14 @@ class Output(program.ProgramTest):
             self.assertGreater(step["tokens_per_second"], 0)
         self.assertEqual(len(steps), 3)
         self.assertIn("adapter written to out", (self.folder / "out" / "run.log").read_text())
+        self.assertRegex(err, r"(?m)^warning: only 3 steps \(max_steps\): the adapter will hardly change. max_steps: 20")
+
+    def test_of_a_run_that_gets_worse_says_so(self):
+        self.write_recipe(rows=program.ROWS[:4], max_steps=4, global_batch_size=1, learning_rate=0.3, lr_scheduler="constant")
+        err = self.train().splitlines()
+        told = next(i for i, line in enumerate(err) if line.startswith("warning: step ") and "the loss rose to" in line)
+        self.assertTrue(any(line.startswith("step 4/4") for line in err[told:]), err)
+        self.assertRegex(err[-1], r"^warning: adapter written to out, but the loss ended at [\d.]+, above the [\d.]+ where it began")
 
     def test_the_resolved_recipe_gives_the_same_run_and_the_first_one_is_kept(self):
         self.write_recipe(max_steps=1)

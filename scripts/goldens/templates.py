@@ -3,7 +3,10 @@ ourselves, the named ones of src/data/template/named_templates.cpp and those of 
 
 Made with Python 3.11, jinja2 3.1.6:
     python scripts/goldens/templates.py
-A rendering is kept as the first 12 hexadecimal digits of its SHA-256, "-" where Jinja raises.
+A rendering is kept as the first 12 hexadecimal digits of its SHA-256, "-" where Jinja raises. turns.json holds, for the
+templates of tests/data/chat/templates and the conversations that call tools, where in the bytes of the whole row each
+answer begins: as long as what the messages before it give with the generation prompt, or -1 where the row doesn't begin
+with that.
 """
 import hashlib
 import json
@@ -73,12 +76,28 @@ def named():
     return {name: prelude + body for name, body in rows}
 
 
+def begins(template, case):
+    def render(messages, prompt):
+        return template.render(messages=messages, tools=case.get("tools"), documents=None, bos_token="<s>", eos_token="</s>",
+                               add_generation_prompt=prompt, **case.get("variables", {})).encode()
+    try:
+        row = render(case["messages"], False)
+        out = []
+        for i, message in enumerate(case["messages"]):
+            if message["role"] == "assistant":
+                asked = render(case["messages"][:i], True)
+                out.append(len(asked) if row.startswith(asked) else -1)
+        return out
+    except Exception:
+        return None
+
+
 def main():
     templates = named()
     for path in sorted((OUT / "templates").glob("*.jinja")):
         templates[path.name] = path.read_text()
     cases = conversations()
-    digests, refused = {}, {}
+    digests, refused, turns = {}, {}, {}
     for name, source in templates.items():
         template = chat.ENV.from_string(source)
         row = []
@@ -91,9 +110,12 @@ def main():
                 row.append("-")
         digests[name] = " ".join(row)
         refused[name] = row.count("-")
+        if name.endswith(".jinja"):
+            turns[name] = [begins(template, case) for case in cases if "tool_calls" in str(case["messages"])]
     print("refused of", len(cases), refused)
     chat.write(OUT / "conversations.json", cases)
     chat.write(OUT / "templates.json", digests)
+    chat.write(OUT / "turns.json", turns)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,6 @@ bool begins_twice(const Sample& sample, const Tokenizer& tokenizer) {
          sample.tokens[1] == *tokenizer.bos();
 }
 
-bool trains_an_end(const Sample& sample, const Tokenizer& tokenizer) {
-  const std::vector<std::int32_t>& ends = tokenizer.ends();
-  for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
-    if (sample.trained[i] != 0 && std::find(ends.begin(), ends.end(), sample.tokens[i]) != ends.end()) return true;
-  }
-  return false;
-}
-
 // Control tokens by their letters.
 class Spellings {
  public:
@@ -197,7 +189,7 @@ Audit audit(const SampleSet& train, const SampleSet& held_out, const Tokenizer& 
       const Sample* const leaked = test.find_in(sample.tokens);
       const std::string_view spelt = spellings.find_in(sample);
       const bool whole = static_cast<std::int64_t>(sample.tokens.size()) < sequence_len;
-      const bool ends = !whole || trains_an_end(sample, tokenizer);
+      const bool ends = !whole || sample.ends;
       const std::lock_guard lock(mutex);
       a.trained += std::accumulate(sample.trained.begin(), sample.trained.end(), std::int64_t{0});
       a.double_bos += begins_twice(sample, tokenizer) ? 1 : 0;

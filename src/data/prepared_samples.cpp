@@ -77,9 +77,20 @@ std::span<const std::byte> bytes_of(const std::vector<T>& values) {
 Json json_of(const DatasetSummary& s) {
   Json bad = Json::array();
   for (const BadRows::Reason& r : s.bad_rows) bad.push_back({r.source, r.line, r.reason});
-  return {{"path", s.path},       {"format", s.format},   {"rows", s.rows},         {"bad", s.bad},
-          {"cut", s.cut},         {"dropped", s.dropped}, {"too_long", s.too_long}, {"longest", s.longest},
-          {"samples", s.samples}, {"tokens", s.tokens},   {"trained", s.trained},   {"bad_rows", bad}};
+  return {{"path", s.path},
+          {"format", s.format},
+          {"rows", s.rows},
+          {"bad", s.bad},
+          {"cut", s.cut},
+          {"dropped", s.dropped},
+          {"too_long", s.too_long},
+          {"longest", s.longest},
+          {"samples", s.samples},
+          {"tokens", s.tokens},
+          {"trained", s.trained},
+          {"bad_rows", bad},
+          {"asked_otherwise", {s.asked_otherwise.rows, s.asked_otherwise.first}},
+          {"left_out", {s.left_out.rows, s.left_out.first}}};
 }
 
 DatasetSummary summary_of(const Json& j) {
@@ -95,15 +106,19 @@ DatasetSummary summary_of(const Json& j) {
   s.samples = j.at("samples");
   s.tokens = j.at("tokens");
   s.trained = j.at("trained");
+  s.asked_otherwise = {j.at("asked_otherwise").at(0), j.at("asked_otherwise").at(1)};
+  s.left_out = {j.at("left_out").at(0), j.at("left_out").at(1)};
   for (const Json& bad : j.at("bad_rows")) s.bad_rows.push_back({bad.at(0), bad.at(1), bad.at(2)});
   return s;
 }
 
 // Layout: kVersion, length of the JSON, JSON (the summary, the files of the rows), then of all samples one after the
-// other: number of tokens (u32), file (u32), line (i64), tokens (i32), trained (u8); SHA-256 of it all, in letters.
+// other: number of tokens (u32), file (u32), line (i64), ends (u8), tokens (i32), trained (u8); SHA-256 of it all, in
+// letters.
 void write(const fs::path& path, const Dataset& dataset) {
   std::vector<std::uint32_t> lengths, files;
   std::vector<std::int64_t> lines;
+  std::vector<std::uint8_t> ends;
   std::vector<std::span<const std::byte>> pieces;
   std::map<std::string_view, std::uint32_t> numbers;
   Json names = Json::array();
@@ -113,13 +128,14 @@ void write(const fs::path& path, const Dataset& dataset) {
     lengths.push_back(static_cast<std::uint32_t>(sample.tokens.size()));
     files.push_back(entry->second);
     lines.push_back(sample.line);
+    ends.push_back(sample.ends ? 1 : 0);
   }
   const std::string json = Json{{"summary", json_of(dataset.summary)}, {"files", names}}.dump(
       -1, ' ', false, Json::error_handler_t::replace);
   const std::vector<std::uint64_t> length{json.size()};
   pieces.push_back(std::as_bytes(std::span(kVersion, std::strlen(kVersion))));
-  for (const auto piece :
-       {bytes_of(length), std::as_bytes(std::span(json)), bytes_of(lengths), bytes_of(files), bytes_of(lines)})
+  for (const auto piece : {bytes_of(length), std::as_bytes(std::span(json)), bytes_of(lengths), bytes_of(files),
+                           bytes_of(lines), bytes_of(ends)})
     pieces.push_back(piece);
   for (const Sample& sample : dataset.samples) pieces.push_back(bytes_of(sample.tokens));
   for (const Sample& sample : dataset.samples) pieces.push_back(bytes_of(sample.trained));
@@ -173,12 +189,14 @@ Dataset read(const fs::path& path) {
   const auto count = static_cast<std::uint64_t>(dataset.summary.samples);
   const auto lengths = cursor.values<std::uint32_t>(count), files = cursor.values<std::uint32_t>(count);
   const auto lines = cursor.values<std::int64_t>(count);
+  const auto ends = cursor.values<std::uint8_t>(count);
   dataset.samples.resize(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < dataset.samples.size(); ++i) {
     Sample& sample = dataset.samples[i];
     sample.tokens = cursor.values<std::int32_t>(lengths[i]);
     sample.source = names.at(files[i]);
     sample.line = lines[i];
+    sample.ends = ends[i] != 0;
   }
   for (std::size_t i = 0; i < dataset.samples.size(); ++i)
     dataset.samples[i].trained = cursor.values<std::uint8_t>(lengths[i]);

@@ -4,6 +4,7 @@
 
 #include "data/rows/bad_rows.h"
 #include "data/rows/row.h"
+#include "data/template/text.h"
 
 namespace shardlora {
 namespace {
@@ -33,15 +34,23 @@ std::vector<Sample> split(Sample&& whole, std::size_t length) {
   return parts;
 }
 
+bool trains_one_of(const Sample& sample, const std::vector<std::int32_t>& ends) {
+  for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
+    if (sample.trained[i] != 0 && std::find(ends.begin(), ends.end(), sample.tokens[i]) != ends.end()) return true;
+  }
+  return false;
+}
+
 bool has_target(const Sample& sample) {
   return std::find(sample.trained.begin(), sample.trained.end(), 1) != sample.trained.end();
 }
 
 // A text that the tokenizer gives up on is its row's fault.
 std::vector<Token> encode(const Tokenizer& tokenizer, const std::string& text,
-                          const std::vector<std::uint8_t>& is_control = {}) {
+                          const std::vector<std::uint8_t>& is_control = {},
+                          const std::vector<std::uint32_t>& seams = {}) {
   try {
-    return tokenizer.encode(text, is_control);
+    return tokenizer.encode(text, is_control, seams);
   } catch (const Error& error) {
     throw RowError(error.what());
   }
@@ -64,7 +73,11 @@ Sample RecordTokenizer::sample_of(const PlainText& text) const {
   std::string all;
   std::vector<std::uint8_t> is_control;  // by byte: an EOS of ours, not its letters in the row
   std::vector<std::pair<std::size_t, bool>> ends;
+  std::vector<std::uint32_t> seams;  // where an answer begins: before it stands what the model will be asked with
   for (const Piece& piece : text.pieces) {
+    if (piece.trained && piece.ends && is_blank(piece.text))
+      bad_row("{}; there is nothing to train but its end", text.split ? "an empty text" : "an empty answer");
+    if (piece.trained && !ends.empty() && !ends.back().second) seams.push_back(static_cast<std::uint32_t>(all.size()));
     all += piece.text;
     is_control.resize(all.size(), 0);
     if (piece.ends) all += tokenizer_->bytes_of(tokenizer_->eos());
@@ -77,7 +90,7 @@ Sample RecordTokenizer::sample_of(const PlainText& text) const {
     sample.trained.push_back(0);
   }
   auto piece = ends.begin();
-  for (const Token& token : encode(*tokenizer_, all, is_control)) {
+  for (const Token& token : encode(*tokenizer_, all, is_control, seams)) {
     while (piece + 1 != ends.end() && token.begin >= piece->first) ++piece;
     sample.tokens.push_back(token.id);
     sample.trained.push_back(piece->second);
@@ -108,11 +121,11 @@ const SampleMaker& RecordTokenizer::chat(const Row& row) const {
   return *chat_;
 }
 
-std::vector<Sample> RecordTokenizer::samples_of(const Row& row, const Record& record,
-                                                const SampleOptions& options) const {
+std::vector<Sample> RecordTokenizer::samples_of(const Row& row, const Record& record, const SampleOptions& options,
+                                                RowNotes* notes) const {
   Sample whole;
   if (const auto* conversation = std::get_if<Conversation>(&record)) {
-    whole = chat(row).sample_of({row.source, row.line, conversation->json}, options.train_on);
+    whole = chat(row).sample_of({row.source, row.line, conversation->json}, options.train_on, notes);
   } else {
     whole = std::visit(
         Overloaded{[](const Conversation&) { return Sample{}; }, [&](const auto& other) { return sample_of(other); }},
@@ -129,6 +142,7 @@ std::vector<Sample> RecordTokenizer::samples_of(const Row& row, const Record& re
     sample.source = row.source;
     sample.line = row.line;
     if (!sample.trained.empty()) sample.trained[0] = 0;  // it has nothing before it to be predicted from
+    if (!std::holds_alternative<Conversation>(record)) sample.ends = trains_one_of(sample, ends_);
   }
   if (std::none_of(samples.begin(), samples.end(), has_target)) throw RowError("nothing in it to train");
   return samples;

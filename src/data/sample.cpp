@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "data/generation_prompts.h"
+#include "data/left_out.h"
 #include "data/rows/bad_rows.h"
 #include "data/rows/row.h"
 #include "data/template/template_input.h"
@@ -62,9 +64,10 @@ Rendered render(const ChatTemplate& chat, const TemplateInput& input) {
 
 // A text that the tokenizer gives up on is its row's fault.
 std::vector<Token> tokens_of_text(const Tokenizer& tokenizer, const Rendered& rendered,
-                                  const std::vector<std::uint8_t>& from_template) {
+                                  const std::vector<std::uint8_t>& from_template,
+                                  const std::vector<std::uint32_t>& seams = {}) {
   try {
-    return tokenizer.encode(rendered.text, from_template);
+    return tokenizer.encode(rendered.text, from_template, seams);
   } catch (const Error& error) {
     throw RowError(error.what());
   }
@@ -94,18 +97,34 @@ std::vector<std::int32_t> SampleMaker::Encoded::ids() const {
 }
 
 SampleMaker::Encoded SampleMaker::encode(const TemplateInput& input) const {
-  Encoded row{render(chat_, input), {}, {}};
+  Encoded prompt{render(chat_, input), {}, {}, {}};
+  prompt.from_template = template_bytes(prompt.rendered);
+  prompt.tokens = tokens_of_text(tokenizer_, prompt.rendered, prompt.from_template);
+  return prompt;
+}
+
+SampleMaker::Encoded SampleMaker::encode(const TemplateInput& input, const std::vector<std::uint8_t>& wanted,
+                                         RowNotes& notes) const {
+  check_said(input.messages, wanted);
+  Encoded row{render(chat_, input), {}, {}, {}};
+  check_written(chat_, input, row.rendered, wanted, notes);
   row.from_template = template_bytes(row.rendered);
-  row.tokens = tokens_of_text(tokenizer_, row.rendered, row.from_template);
+  row.turns = turns_of(chat_, row.rendered, input.messages);
+  const std::vector<std::uint32_t> seams =
+      begin_turns(row.turns, chat_, input, row.rendered, row.from_template, wanted, notes);
+  row.tokens = tokens_of_text(tokenizer_, row.rendered, row.from_template, seams);
+  find_ends(row.turns, row.rendered, row.from_template, row.tokens, tokenizer_, input.messages);
   return row;
 }
 
-Sample SampleMaker::sample_of(const Row& row, const TrainOn& train_on) const {
-  const Json& messages = row.json.at("messages");
-  const Encoded encoded = encode(input_of(row.json));
-  const std::vector<Turn> turns =
-      turns_of(chat_, encoded.rendered, encoded.from_template, encoded.tokens, tokenizer_, messages);
-  Sample sample{encoded.ids(), trained_tokens(turns, encoded.tokens, messages, train_on), row.source, row.line};
+Sample SampleMaker::sample_of(const Row& row, const TrainOn& train_on, RowNotes* notes) const {
+  RowNotes unheard;
+  const TemplateInput input = input_of(row.json);
+  const std::vector<std::uint8_t> wanted = wanted_of(input.messages, train_on);
+  const Encoded encoded = encode(input, wanted, notes == nullptr ? unheard : *notes);
+  Sample sample{encoded.ids(), trained_tokens(encoded.turns, encoded.tokens, wanted, train_on), row.source, row.line};
+  for (const Turn& turn : encoded.turns)
+    sample.ends = sample.ends || (turn.end_token && sample.trained[*turn.end_token] != 0);
   if (std::find(sample.trained.begin(), sample.trained.end(), 1) == sample.trained.end())
     throw RowError(
         fmt::format("nothing in it to train: the chat template shows no word of {}",

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "data/message_style.h"
+#include "data/row_notes.h"
 #include "data/template_choice.h"
 #include "data/tokenizer.h"
 #include "data/turns.h"
@@ -29,6 +30,7 @@ struct Sample {
   std::string source;                 // file of the row
   std::int64_t line = 0;              // and its line, from 1
   std::int32_t id = 0;                // its place among the samples that train: what its random numbers are keyed on
+  bool ends = false;                  // a token that ends an answer trains
 };
 
 // What is asked of the model at a row's last assistant turn, and what the row answers.
@@ -50,31 +52,35 @@ class SampleMaker {
   // Both must outlive the maker. A tokenizer without a chat template is an Error.
   SampleMaker(const Tokenizer& tokenizer, const ChatTemplate& chat);
 
-  // The whole row, uncut. Throws RowError where the row has nothing to train or the template refuses it.
-  Sample sample_of(const Row& row, const TrainOn& train_on = {}) const;
+  // The whole row, uncut. Throws RowError where the template refuses it or leaves out something that should train, and
+  // where that is nothing.
+  Sample sample_of(const Row& row, const TrainOn& train_on = {}, RowNotes* notes = nullptr) const;
   Prompt prompt_of(const Row& row) const;
   // A prompt of one's own: [{"role": "user", "content": "Hi"}], ready for the answer.
   std::vector<std::int32_t> tokens_of(const nlohmann::ordered_json& messages) const;
 
   // What is wrong with this template for training, found with one question and one answer; a line each, for people.
   std::vector<std::string> template_warnings(const TrainOn& train_on = {}) const;
-  // What the template ends an answer with. Nothing: it writes no control token behind it.
+  // What the template ends an answer in words with. Nothing: it writes no control token behind it.
   std::optional<std::int32_t> end_of_turn() const;
-  // What ends an answer: the model's tokens for that, and the template's.
+  // What ends an answer: the model's tokens for that, and the template's, behind words and behind calls.
   std::vector<std::int32_t> ends() const;
-  // Where the prompt of a row's last answer is not how the row's tokens begin, or more than the answer is left to write
-  // behind it: what the two say at that place. A model trained on such a row is asked in another way than it learnt.
-  std::optional<std::string> prompt_mismatch(const Row& row) const;
 
  private:
   struct Encoded {
     Rendered rendered;
     std::vector<std::uint8_t> from_template;  // by byte
     std::vector<Token> tokens;
+    std::vector<Turn> turns;
     std::vector<std::int32_t> ids() const;
   };
   TemplateInput input_of(const nlohmann::ordered_json& row) const;
+  // A prompt; it has no turns.
   Encoded encode(const TemplateInput& input) const;
+  // A row; `wanted` says which of its messages train.
+  Encoded encode(const TemplateInput& input, const std::vector<std::uint8_t>& wanted, RowNotes& notes) const;
+  // What the template ends each answer of the row with.
+  std::vector<std::int32_t> ends_of(const Row& row) const;
   const Tokenizer& tokenizer_;
   const ChatTemplate& chat_;
   MessageStyle style_;

@@ -13,9 +13,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Row probe() {
-  return {
-      "", 0, {{"messages", {{{"role", "user"}, {"content", "Hello"}}, {{"role", "assistant"}, {"content", "Yes"}}}}}};
+Row asked(const Json& answer) { return {"", 0, {{"messages", {{{"role", "user"}, {"content", "Hello"}}, answer}}}}; }
+Row words() { return asked({{"role", "assistant"}, {"content", "Yes"}}); }
+Row call() {
+  const Json function = {{"name", "look"}, {"arguments", {{"at", "it"}}}};
+  // Templates of Mistral's want ids of nine characters.
+  const Json made = {{"id", "abcdefghi"}, {"type", "function"}, {"function", function}};
+  return asked({{"role", "assistant"}, {"content", ""}, {"tool_calls", Json::array({made})}});
 }
 
 // Some tokens from `at` on, on one line.
@@ -27,46 +31,38 @@ std::string shown(const Tokenizer& tokenizer, std::span<const std::int32_t> toke
 
 }  // namespace
 
-std::optional<std::string> SampleMaker::prompt_mismatch(const Row& row) const {
-  const Prompt prompt = prompt_of(row);
-  const Sample sample = sample_of(row);
-  const auto [asked, learnt] =
-      std::mismatch(prompt.tokens.begin(), prompt.tokens.end(), sample.tokens.begin(), sample.tokens.end());
-  const auto at = static_cast<std::size_t>(asked - prompt.tokens.begin());
-  const std::string trained = shown(tokenizer_, sample.tokens, at);
-  if (asked != prompt.tokens.end())
-    return fmt::format("token {}: the prompt goes on with {}, the row with {}", at,
-                       shown(tokenizer_, prompt.tokens, at), trained);
-  if (learnt != sample.tokens.end() && sample.trained[at] != 0) return {};
-  return fmt::format("token {}: behind the prompt the row goes on with {}, which does not train", at, trained);
+std::vector<std::int32_t> SampleMaker::ends_of(const Row& row) const {
+  RowNotes unheard;
+  const TemplateInput input = input_of(row.json);
+  const Encoded encoded = encode(input, wanted_of(input.messages, {}), unheard);
+  std::vector<std::int32_t> ends;
+  for (const Turn& turn : encoded.turns) {
+    if (turn.end_token && turn.message == 1) ends.push_back(encoded.tokens[*turn.end_token].id);
+  }
+  return ends;
 }
 
 std::optional<std::int32_t> SampleMaker::end_of_turn() const {
-  const Row row = probe();
-  const Json& messages = row.json.at("messages");
-  const Encoded encoded = encode(input_of(row.json));
-  const std::vector<Turn> turns =
-      turns_of(chat_, encoded.rendered, encoded.from_template, encoded.tokens, tokenizer_, messages);
-  for (const Turn& turn : turns) {
-    if (turn.end_token && turn.message == 1) return encoded.tokens[*turn.end_token].id;
-  }
-  return {};
+  const std::vector<std::int32_t> ends = ends_of(words());
+  return ends.empty() ? std::nullopt : std::optional(ends.front());
 }
 
 std::vector<std::int32_t> SampleMaker::ends() const {
   std::vector<std::int32_t> ends = tokenizer_.ends();
-  try {
-    const std::optional<std::int32_t> end = end_of_turn();
-    if (end && std::find(ends.begin(), ends.end(), *end) == ends.end()) ends.push_back(*end);
-  } catch (const RowError&) {
-    // A template that refuses the probe: its rows will tell.
+  for (const Row& row : {words(), call()}) {
+    try {
+      for (const std::int32_t end : ends_of(row))
+        if (std::find(ends.begin(), ends.end(), end) == ends.end()) ends.push_back(end);
+    } catch (const RowError&) {
+      // A template that refuses the probe: its rows will tell.
+    }
   }
   return ends;
 }
 
 std::vector<std::string> SampleMaker::template_warnings(const TrainOn& train_on) const {
   std::vector<std::string> warnings;
-  const Row row = probe();
+  const Row row = words();
   try {
     const Sample sample = sample_of(row, train_on);
     const std::optional<std::int32_t> end = end_of_turn();
@@ -93,11 +89,6 @@ std::vector<std::string> SampleMaker::template_warnings(const TrainOn& train_on)
             "not learn to stop",
             Json(tokenizer_.bytes_of(*end)).dump()));
     }
-    if (const auto mismatch = prompt_mismatch(row))
-      warnings.push_back(
-          fmt::format("with this chat template a question is asked in another way than it is trained ({}); look at "
-                      "preview --ids",
-                      *mismatch));
   } catch (const RowError&) {
     // A template that refuses the probe speaks for itself at the rows.
   }

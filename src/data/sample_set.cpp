@@ -66,6 +66,16 @@ std::int64_t for_each_row(DatasetRows& dataset, int threads, BadRows& bad, const
   return rows;
 }
 
+// The samples of a row, and what is to be said of it.
+struct RowSamples {
+  std::vector<Sample> samples;
+  RowNotes notes;
+};
+
+void count(DatasetSummary::Note& note, const std::optional<std::string>& said, const Sample& sample) {
+  if (said && ++note.rows == 1) note.first = fmt::format("{}:{}: {}", sample.source, sample.line, *said);
+}
+
 SampleOptions options_of(const DatasetSource& source, const SampleOptions& options) {
   SampleOptions own = options;
   if (source.roles_to_train) own.train_on.roles = *source.roles_to_train;
@@ -84,10 +94,17 @@ Dataset load_dataset(const DatasetSource& source, const RecordTokenizer& tokeniz
   summary.format = rows.format();
   const SampleOptions own = options_of(source, options);
   const auto bad_before = bad.count();
-  summary.rows = for_each_row<std::vector<Sample>>(
-      rows, threads, bad, [&](const Row& row, const Record& record) { return tokenizer.samples_of(row, record, own); },
-      [&](std::vector<Sample>&& samples) {
-        for (Sample& sample : samples) {
+  summary.rows = for_each_row<RowSamples>(
+      rows, threads, bad,
+      [&](const Row& row, const Record& record) {
+        RowSamples made;
+        made.samples = tokenizer.samples_of(row, record, own, &made.notes);
+        return made;
+      },
+      [&](RowSamples&& made) {
+        count(summary.asked_otherwise, made.notes.asked_otherwise, made.samples.front());
+        count(summary.left_out, made.notes.left_out, made.samples.front());
+        for (Sample& sample : made.samples) {
           if (!fit(sample, own, summary)) continue;
           summary.tokens += static_cast<std::int64_t>(sample.tokens.size());
           summary.trained += std::accumulate(sample.trained.begin(), sample.trained.end(), std::int64_t{0});

@@ -19,6 +19,12 @@ struct DatasetSummary {
   std::int64_t too_long = 0, longest = 0;  // rows over sequence_len, and tokens of the longest of them
   std::int64_t samples = 0, tokens = 0, trained = 0;
   std::vector<BadRows::Reason> bad_rows{};
+  // What RowNotes says, of how many rows, and of the first: "file:line: message 2: …".
+  struct Note {
+    std::int64_t rows = 0;
+    std::string first{};
+  };
+  Note asked_otherwise{}, left_out{};
 };
 
 struct Dataset {

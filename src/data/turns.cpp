@@ -15,40 +15,34 @@ bool is_assistant(const Json& messages, std::int32_t message) {
   return message < 0 || messages[static_cast<std::size_t>(message)].at("role") == "assistant";
 }
 
-// A turn, and where its content ends: a block goes on behind it.
-struct Said {
-  Turn turn;
-  std::uint32_t content_end;
-};
-
 // Runs of content of one message, until another message comes. A turn that says nothing is an empty span.
-std::vector<Said> content_turns(const Rendered& rendered) {
-  std::vector<Said> turns;
+std::vector<Turn> content_turns(const Rendered& rendered) {
+  std::vector<Turn> turns;
   std::int32_t open = -1;  // the message whose turn is the last of `turns` and may still grow
   for (const Rendered::Range& range : rendered.ranges) {
     if (range.origin.message < 0) continue;
     if (range.origin.message != open) open = -1;
     if (range.origin.kind != Origin::Kind::kContent) continue;
-    if (open < 0) turns.push_back({{range.origin.message, range.begin, range.end, false, {}}, range.end});
+    if (open < 0) turns.push_back({range.origin.message, range.begin, range.end, range.end});
     open = range.origin.message;
-    turns.back().turn.end = turns.back().content_end = range.end;
+    turns.back().end = turns.back().said_end = range.end;
   }
   return turns;
 }
 
-std::vector<Said> block_turns(const Rendered& rendered) {
-  std::vector<Said> turns;
+std::vector<Turn> block_turns(const Rendered& rendered) {
+  std::vector<Turn> turns;
   std::int32_t open = 0;
   for (const Rendered::Range& range : rendered.ranges) {
     const Origin& origin = range.origin;
     if (origin.generation == 0) continue;
-    if (origin.generation != open) turns.push_back({{-1, range.begin, range.end, true, {}}, range.begin});
+    if (origin.generation != open) turns.push_back({-1, range.begin, range.end, range.begin, true});
     open = origin.generation;
-    Said& said = turns.back();
-    said.turn.end = range.end;
+    Turn& turn = turns.back();
+    turn.end = range.end;
     if (origin.kind != Origin::Kind::kContent) continue;
-    said.turn.message = origin.message;
-    said.content_end = range.end;
+    turn.message = origin.message;
+    turn.said_end = range.end;
   }
   return turns;
 }
@@ -60,28 +54,48 @@ auto token_at(const std::vector<Token>& tokens, std::uint32_t offset) {
 
 }  // namespace
 
-std::vector<Turn> turns_of(const ChatTemplate& chat, const Rendered& rendered,
-                           const std::vector<std::uint8_t>& from_template, const std::vector<Token>& tokens,
-                           const Tokenizer& tokenizer, const Json& messages) {
-  std::vector<Said> said = content_turns(rendered);
-  if (chat.has_generation()) {
-    std::erase_if(said, [&](const Said& s) { return is_assistant(messages, s.turn.message); });
-    const std::vector<Said> blocks = block_turns(rendered);
-    said.insert(said.end(), blocks.begin(), blocks.end());
-    std::sort(said.begin(), said.end(), [](const Said& a, const Said& b) { return a.turn.begin < b.turn.begin; });
-  }
-  std::vector<Turn> turns;
-  for (Said& s : said) {
-    Turn& turn = s.turn;
-    while (turn.begin > 0 && rendered.text[turn.begin - 1] == ' ' && from_template[turn.begin - 1] != 0) --turn.begin;
-    auto token = token_at(tokens, s.content_end);
-    while (token != tokens.end() && from_template[token->begin] != 0 && !tokenizer.is_control(token->id)) ++token;
-    if (token != tokens.end() && from_template[token->begin] != 0)
-      turn.end_token = static_cast<std::size_t>(token - tokens.begin());
-    turns.push_back(turn);
-  }
+std::vector<Turn> turns_of(const ChatTemplate& chat, const Rendered& rendered, const Json& messages) {
+  std::vector<Turn> turns = content_turns(rendered);
+  if (!chat.has_generation()) return turns;
+  std::erase_if(turns, [&](const Turn& turn) { return is_assistant(messages, turn.message); });
+  const std::vector<Turn> blocks = block_turns(rendered);
+  turns.insert(turns.end(), blocks.begin(), blocks.end());
+  std::sort(turns.begin(), turns.end(), [](const Turn& a, const Turn& b) { return a.begin < b.begin; });
   return turns;
 }
+
+void find_ends(std::vector<Turn>& turns, const Rendered& rendered, const std::vector<std::uint8_t>& from_template,
+               const std::vector<Token>& tokens, const Tokenizer& tokenizer, const Json& messages) {
+  const std::vector<std::int32_t>& ends = tokenizer.ends();
+  const auto is_control = [&](auto token) {
+    return token != tokens.end() && from_template[token->begin] != 0 && tokenizer.is_control(token->id);
+  };
+  for (Turn& turn : turns) {
+    auto token = token_at(tokens, turn.said_end);
+    while (token != tokens.end() && from_template[token->begin] != 0 && !tokenizer.is_control(token->id)) ++token;
+    if (is_control(token)) {
+      // "<|/tool_call|><|end|>": the second is the end.
+      auto known = token;
+      while (is_control(known) && std::find(ends.begin(), ends.end(), known->id) == ends.end() &&
+             known + 1 != tokens.end() && (known + 1)->begin == known->end)
+        ++known;
+      const bool is_end = is_control(known) && std::find(ends.begin(), ends.end(), known->id) != ends.end();
+      turn.end_token = static_cast<std::size_t>((is_end ? known : token) - tokens.begin());
+    }
+    if (turn.block || turn.message < 0) continue;
+    // What closes a call is the model's to write, also where no token that trains comes behind it.
+    const Json& message = messages[static_cast<std::size_t>(turn.message)];
+    if (!message.contains("tool_calls") && !message.contains("function_call")) continue;
+    if (turn.end_token) {
+      turn.end = tokens[*turn.end_token].begin;
+    } else if (token == tokens.end()) {
+      const std::size_t last = rendered.text.find_last_not_of(" \t\r\n");
+      turn.end = std::max(turn.end, static_cast<std::uint32_t>(last + 1));
+    }
+  }
+}
+
+namespace {
 
 bool trains(const Json& message, std::size_t index, const TrainOn& what) {
   const auto train = message.find("train"), weight = message.find("weight");
@@ -99,11 +113,17 @@ bool trains(const Json& message, std::size_t index, const TrainOn& what) {
   return std::find(what.roles.begin(), what.roles.end(), role) != what.roles.end();
 }
 
-std::vector<std::uint8_t> trained_tokens(const std::vector<Turn>& turns, const std::vector<Token>& tokens,
-                                         const Json& messages, const TrainOn& what) {
-  std::vector<std::uint8_t> trained(tokens.size(), what.inputs ? 1 : 0);
-  std::vector<std::uint8_t> wanted;  // by message
+}  // namespace
+
+std::vector<std::uint8_t> wanted_of(const Json& messages, const TrainOn& what) {
+  std::vector<std::uint8_t> wanted;
   for (const Json& message : messages) wanted.push_back(trains(message, wanted.size(), what) ? 1 : 0);
+  return wanted;
+}
+
+std::vector<std::uint8_t> trained_tokens(const std::vector<Turn>& turns, const std::vector<Token>& tokens,
+                                         const std::vector<std::uint8_t>& wanted, const TrainOn& what) {
+  std::vector<std::uint8_t> trained(tokens.size(), what.inputs ? 1 : 0);
   const bool blocks = std::find(what.roles.begin(), what.roles.end(), "assistant") != what.roles.end();
   std::optional<std::size_t> last;
   for (const Turn& turn : turns) {

@@ -89,6 +89,7 @@ class Loader {
     for (const DatasetSource& source : sources) {
       datasets.push_back(load_one(source, bad));
       if (datasets.back().summary.format == "chat_template") warn_of_template();
+      tell_notes(datasets.back().summary);
     }
     return join(std::move(datasets), options_);
   }
@@ -122,6 +123,17 @@ class Loader {
   void warn_of_template() {
     if (!with_.maker || std::exchange(warned_, true)) return;
     for (const std::string& warning : with_.maker->template_warnings(options_.train_on)) spdlog::warn("{}", warning);
+  }
+
+  static void tell_notes(const DatasetSummary& s) {
+    if (s.asked_otherwise.rows > 0)
+      spdlog::warn(
+          "{}: with this chat template a question is asked in another way than it is trained in {} of {} rows (first "
+          "{}); look at preview --ids",
+          s.path, s.asked_otherwise.rows, s.rows, s.asked_otherwise.first);
+    if (s.left_out.rows > 0)
+      spdlog::warn("{}: the chat template leaves out something of {} of {} rows (first {})", s.path, s.left_out.rows,
+                   s.rows, s.left_out.first);
   }
 
   // Unless the recipe names a folder, only what is worth it is kept.

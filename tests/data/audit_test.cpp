@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "data/preview.h"
+#include "data/rows/row.h"
 #include "io/test_model.h"
 
 namespace shardlora {
@@ -71,9 +73,18 @@ TEST(Audit, FindsHeldOutSamplesInsideOthers) {
 
 TEST(Audit, FindsWhatTeachesNoEnd) {
   NEEDS_TEST_MODEL();
-  Sample untrained = sample_of("Yes<|im_end|>");
-  untrained.trained.back() = 0;
-  const Audit a = look_at({sample_of("Yes<|im_end|>"), sample_of("Yes"), untrained});
+  // Whatever the template ends an answer with, also where the model's files say otherwise.
+  const auto sample_by = [](const std::string& turn, const TrainOn& what = {}) {
+    const ChatTemplate chat("{% for m in messages %}" + turn + "{% endfor %}", "t");
+    const Row row{
+        "rows.jsonl",
+        1,
+        {{"messages", {{{"role", "user"}, {"content", "So?"}}, {{"role", "assistant"}, {"content", "Yes"}}}}}};
+    return SampleMaker(tokenizer(), chat).sample_of(row, what);
+  };
+  const std::string theirs = "{{ m.content }}<|im_end|>", others = "{{ m.content }}<|im_start|>\n";
+  const Audit a = look_at({sample_by(theirs), sample_by(others), sample_by("{{ m.content }}\n"),
+                           sample_by(others, {.eos = TrainOnEos::kNone})});
   EXPECT_EQ(a.endless, 2);
   EXPECT_THAT(a.text(), HasSubstr("! 2 samples train no token that ends an answer"));
 }

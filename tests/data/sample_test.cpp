@@ -11,6 +11,7 @@
 #include "data/preview.h"
 #include "data/rows/bad_rows.h"
 #include "data/rows/row.h"
+#include "data/template/text.h"
 #include "io/test_model.h"
 
 namespace shardlora {
@@ -67,17 +68,14 @@ TEST(SampleMaker, TrainsExactlyTheAssistantsTextsOfRandomConversations) {
   for (const auto& conversation : golden["conversations"]) {
     const Row row{"golden", 1, {{"messages", conversation["messages"]}}};
     std::string expected;
-    bool starts_with_line_end = false;
+    bool says_nothing = false;
     for (const auto& message : row.json["messages"]) {
       if (message["role"] != "assistant") continue;
       const std::string content = message["content"];
-      // The header's "\n" and the answer's first one are one token, which begins in the header: it doesn't train.
-      starts_with_line_end = starts_with_line_end || content.find_first_of("\n\r\t ") == 0 ||
-                             content.starts_with("\u3000") || content.starts_with("\u00a0") ||
-                             content.starts_with("\u2028");
+      says_nothing = says_nothing || is_blank(content);
       expected += content + "<|im_end|>";
     }
-    if (expected.empty() || starts_with_line_end) continue;
+    if (expected.empty() || says_nothing) continue;
     EXPECT_EQ(trained_text(smollm2().maker.sample_of(row)), expected) << row.json;
     ++checked;
   }
@@ -93,16 +91,29 @@ TEST(SampleMaker, KeepsTheWholeTextOfARow) {
     try {
       EXPECT_EQ(all_text(smollm2().maker.sample_of(row)), conversation["expected"].get<std::string>());
     } catch (const RowError&) {
-      for (const auto& message : row.json["messages"]) EXPECT_NE(message["role"], "assistant");
+      bool answers = true;  // and every answer says something
+      for (const auto& message : row.json["messages"])
+        if (message["role"] == "assistant" && is_blank(message["content"].get<std::string>())) answers = false;
+      if (row.json["messages"].back()["role"] == "user" && row.json["messages"].size() < 3) answers = false;
+      EXPECT_FALSE(answers) << row.json;
     }
   }
 }
 
-TEST(SampleMaker, TrainsTheEndOfAnAnswerThatSaysNothing) {
+TEST(SampleMaker, RefusesAnAnswerThatSaysNothing) {
   NEEDS_TEST_MODEL();
-  const Sample sample =
-      smollm2().maker.sample_of(row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":""}])"));
-  EXPECT_EQ(trained_text(sample), "<|im_end|>");
+  for (const char* answer : {R"("content":"")", R"("content":" \n\u00a0")", R"("content":null,"tool_calls":[])",
+                             R"("content":[{"type":"text","text":""}])", R"("content":"","reasoning_content":" ")"}) {
+    const std::string row = R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"},
+        {"role":"user","content":"V"},{"role":"assistant",)" +
+                            std::string(answer) + "}]";
+    EXPECT_THAT([&] { smollm2().maker.sample_of(row_of(row.c_str())); },
+                ThrowsMessage<RowError>(HasSubstr("message 4: an empty answer")))
+        << answer;
+  }
+  const Sample sample = smollm2().maker.sample_of(row_of(
+      R"([{"role":"user","content":""},{"role":"assistant","content":"","train":false},{"role":"assistant","content":"A"}])"));
+  EXPECT_EQ(trained_text(sample), "A<|im_end|>");
 }
 
 TEST(SampleMaker, NeverMakesControlTokensOfWhatARowSays) {
@@ -156,25 +167,33 @@ TEST(SampleMaker, FindsTheEndOfATurnInOtherTemplates) {
     const ChatTemplate chat(source, "t");
     return preview_row(SampleMaker(smollm2().tokenizer, chat).sample_of(row_of(messages)), smollm2().tokenizer, false);
   };
-  const char* talk = R"([{"role":"user","content":"U"},{"role":"assistant","content":"A","reasoning_content":"R"},
+  const char* talk = R"([{"role":"user","content":"U"},{"role":"assistant","content":"A"},
                          {"role":"user","content":"V"},{"role":"assistant","content":"B"}])";
+  const std::string ask = "{% if add_generation_prompt %}";
   // Blanks before the end token are the answer's, text behind it is not.
   EXPECT_EQ(trained_by("{% for m in messages %}{% if m.role == 'user' %}[{{ m.content }}]{% else %}{{ m.content }} "
                        "<|im_end|>;{% endif %}{% endfor %}",
                        talk),
             "[U]⟦A <|im_end|>⟧;[V]⟦B <|im_end|>⟧;\n");
   // No end token before the next message: the answer alone.
-  EXPECT_EQ(trained_by("{% for m in messages %}{{ m.role }}:\n{{ m.content }}\n{% endfor %}", talk),
+  EXPECT_EQ(trained_by(
+                "{% for m in messages %}{{ m.role }}:\n{{ m.content }}\n{% endfor %}" + ask + "assistant:\n{% endif %}",
+                talk),
             "user:\nU\nassistant:\n⟦A⟧\nuser:\nV\nassistant:\n⟦B⟧\n");
-  // Blanks right before the answer are what the model has to write after the prompt; a line end is the header's.
-  EXPECT_EQ(trained_by("{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}", talk),
+  // What the generation prompt leaves to the model is the model's.
+  const std::string labels = "{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}" + ask;
+  EXPECT_EQ(trained_by(labels + "assistant: {% endif %}", talk),
+            "user: U<|im_end|>assistant: ⟦A<|im_end|>⟧user: V<|im_end|>assistant: ⟦B<|im_end|>⟧\n");
+  EXPECT_EQ(trained_by(labels + "{% endif %}", talk),
+            "user: U<|im_end|>⟦assistant: A<|im_end|>⟧user: V<|im_end|>⟦assistant: B<|im_end|>⟧\n");
+  EXPECT_EQ(trained_by(labels + "assistant:{% endif %}", talk),
             "user: U<|im_end|>assistant:⟦ A<|im_end|>⟧user: V<|im_end|>assistant:⟦ B<|im_end|>⟧\n");
   // Reasoning, content and the template's text between them are one turn.
   EXPECT_EQ(trained_by("{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content %}(<{{ "
-                       "m.reasoning_content }}>){% endif %}{{ m.content }}<|im_end|>\n{% endfor %}",
-                       talk),
-            "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n(<⟦R>)A<|im_end|>⟧\n<|im_start|>user\nV<|im_end|>\n"
-            "<|im_start|>assistant\n⟦B<|im_end|>⟧\n");
+                       "m.reasoning_content }}>){% endif %}{{ m.content }}<|im_end|>\n{% endfor %}" +
+                           ask + "<|im_start|>assistant\n{% endif %}",
+                       R"([{"role":"user","content":"U"},{"role":"assistant","content":"A","reasoning_content":"R"}])"),
+            "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n⟦(<R>)A<|im_end|>⟧\n");
 }
 
 // What trains of `messages` by the template `source`.
@@ -223,7 +242,9 @@ TEST(SampleMaker, TrainsWhatGenerationBlocksSay) {
 
 TEST(SampleMaker, TrainsTheRolesAndEndsThatAreAskedFor) {
   NEEDS_TEST_MODEL();
-  const std::string chatml = "{% for m in messages %}({{ m.role }}){{ m.content }} <|im_end|>\n{% endfor %}";
+  const std::string chatml =
+      "{% for m in messages %}({{ m.role }}){{ m.content }} <|im_end|>\n{% endfor %}"
+      "{% if add_generation_prompt %}(assistant){% endif %}";
   const auto trained = [&](const TrainOn& what) { return trained_of(chatml, kTalk, what); };
   using enum TrainOnEos;
   EXPECT_EQ(trained({.roles = {"user"}}),
@@ -248,7 +269,7 @@ TEST(SampleMaker, TrainsTheRolesAndEndsThatAreAskedFor) {
   EXPECT_THAT([&] { trained({.roles = {"tool"}}); }, ThrowsMessage<RowError>(HasSubstr("shows no word of tool")));
 }
 
-TEST(SampleMaker, WarnsOfTemplatesThatDontTeachToStopOrAskInAnotherWay) {
+TEST(SampleMaker, WarnsOfTemplatesThatDontTeachToStop) {
   NEEDS_TEST_MODEL();
   const auto warnings = [&](const std::string& source, const TrainOn& what = {}) {
     const ChatTemplate chat(source, "t");
@@ -267,12 +288,6 @@ TEST(SampleMaker, WarnsOfTemplatesThatDontTeachToStopOrAskInAnotherWay) {
                                     "follows it): the model will not learn to stop\n"));
   EXPECT_THAT(warnings(head + "{% generation %} {{ m.content }}{% endgeneration %}<|im_end|>\n" + tail),
               ::testing::StartsWith("the chat template's {% generation %} block leaves out \"<|im_end|>\""));
-  // Asked with "A:", taught behind "A:\n" or behind a block that the prompt lacks.
-  EXPECT_THAT(warnings(head + "\n{{ m.content }}<|im_end|>" + tail),
-              HasSubstr("behind the prompt the row goes on with \"\\nYes<|im_end|>\", which does not train"));
-  EXPECT_THAT(warnings(head + " {{ m.content }}<|im_end|>{% endif %}{% endfor %}{% if add_generation_prompt %}B:{% "
-                              "endif %}"),
-              HasSubstr("the prompt goes on with \"B:\", the row with \"A: Yes<|im_end|>\""));
   EXPECT_THAT(warnings(head + " {{ m.content }}<|im_start|>\n" + tail),
               HasSubstr("ends an answer with \"<|im_start|>\", but the model's files say that \"<|im_end|>\" does"));
   EXPECT_EQ(warnings("{{ raise_exception('no') }}"), "");

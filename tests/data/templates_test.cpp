@@ -85,10 +85,6 @@ const std::map<std::string_view, Ending> kEndings{{"llama3", {"", "", true}},   
                                                   {"vicuna", {" ", "", false}},    {"cohere", {"", "", true}}};
 
 std::string trimmed(const std::string& text) { return strip(Text(text, {}), Side::kBoth).bytes(); }
-bool starts_with_space(const std::string& text) {
-  const std::vector<TextCharacter> all = characters(text);
-  return !all.empty() && is_python_space(all[0].code);
-}
 
 TEST(Templates, TrainExactlyTheAnswersWithTheirEnds) {
   NEEDS_TEST_MODEL();
@@ -98,10 +94,7 @@ TEST(Templates, TrainExactlyTheAnswersWithTheirEnds) {
   for (const NamedTemplate& named : named_templates()) {
     const ChatTemplate chat(with_our_tokens(named.source(), named), std::string(named.name));
     const SampleMaker maker(tokenizer, chat);
-    // GPT-2's pattern cuts "\\n\\n" before a word otherwise than at the end of a prompt: Llama 3's template needs its
-    // own tokenizer, and this one's warning is right.
-    const bool asks_otherwise = named.name == "llama3";
-    EXPECT_EQ(maker.template_warnings().empty(), !asks_otherwise) << named.name;
+    EXPECT_THAT(maker.template_warnings(), ::testing::IsEmpty()) << named.name;
     const auto known = kEndings.find(named.name);
     const Ending ending = known == kEndings.end() ? Ending{"", "", false} : known->second;
     int checked = 0;
@@ -109,31 +102,30 @@ TEST(Templates, TrainExactlyTheAnswersWithTheirEnds) {
       if (c.contains("tools")) continue;
       const ordered_json& messages = c["messages"];
       std::string expected;
-      // A blank or line end that a header ends with and one that an answer begins with may be one token, the header's.
-      bool merges = false;
+      bool skipped = false;  // an answer that says nothing, or thoughts where they aren't kept
       for (std::size_t i = 0; i < messages.size(); ++i) {
         if (messages[i]["role"] != "assistant") continue;
         std::string said = messages[i]["content"];
         if (named.name == "qwen3") {
           // Thoughts are for the end of a conversation, where the model writes them itself.
-          if (const std::size_t at = said.rfind("</think>"); at != std::string::npos) merges = true;
+          if (const std::size_t at = said.rfind("</think>"); at != std::string::npos) skipped = true;
           if (i + 1 == messages.size()) said = "<think>\n\n</think>\n\n" + said;
         }
-        merges = merges || (!ending.trims && *ending.before == '\0' && starts_with_space(said));
+        skipped = skipped || is_blank(messages[i]["content"].get<std::string>());
         expected += ending.before + (ending.trims ? trimmed(said) : said) + ending.behind + end;
       }
-      if (expected.empty() || merges) continue;
+      if (expected.empty() || skipped) continue;
       const Row row{"golden", 1, {{"messages", messages}}};
-      const Sample sample = maker.sample_of(row);
+      RowNotes notes;
+      const Sample sample = maker.sample_of(row, {}, &notes);
       std::string trained;
       for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
         if (sample.trained[i] != 0) trained += tokenizer.bytes_of(sample.tokens[i]);
       }
       ASSERT_EQ(trained, expected) << named.name << "\n" << messages.dump();
-      // And what is asked before the last answer is how the row begins.
-      if (messages.back()["role"] == "assistant" && !asks_otherwise) {
-        ASSERT_EQ(maker.prompt_mismatch(row), std::nullopt) << named.name << "\n" << messages.dump();
-      }
+      // And what is asked before each answer is how the row begins.
+      ASSERT_EQ(notes.asked_otherwise, std::nullopt) << named.name << "\n" << messages.dump();
+      ASSERT_EQ(notes.left_out, std::nullopt) << named.name << "\n" << messages.dump();
       ++checked;
     }
     EXPECT_GT(checked, 60) << named.name;
@@ -168,6 +160,12 @@ std::string marked(const SampleMaker& maker, const Tokenizer& tokenizer, const R
   return preview_row(maker.sample_of(row), tokenizer, false);
 }
 
+std::optional<std::string> asked_otherwise(const SampleMaker& maker, const Row& row) {
+  RowNotes notes;
+  maker.sample_of(row, {}, &notes);
+  return notes.asked_otherwise;
+}
+
 // Three families as they come from their folders: what trains, and that a question is asked as it was trained.
 TEST(Templates, TrainRealFamiliesAsTheyAreAsked) {
   const std::filesystem::path folder = std::filesystem::path(TEST_DATA) / "../../../shared/data/tokenizers";
@@ -183,33 +181,34 @@ TEST(Templates, TrainRealFamiliesAsTheyAreAsked) {
     const ChatTemplate chat = chat_template_of(tokenizer, {"llama2", ""});
     const SampleMaker maker(tokenizer, chat);
     EXPECT_THAT(maker.template_warnings(), ::testing::IsEmpty());
-    EXPECT_EQ(maker.prompt_mismatch(row), std::nullopt);
+    EXPECT_EQ(asked_otherwise(maker, row), std::nullopt);
     EXPECT_EQ(maker.end_of_turn(), tokenizer.eos());
     EXPECT_EQ(marked(maker, tokenizer, row),
-              "<s> [INST] Hi </s><|im_end|> [/INST]⟦Yes. </s>⟧<s> [INST] So? [/INST]⟦No <|eot_id|> </s>⟧\n");
+              "<s> [INST] Hi </s><|im_end|> [/INST]⟦ Yes. </s>⟧<s> [INST] So? [/INST]⟦ No <|eot_id|> </s>⟧\n");
   }
   {
     const Tokenizer tokenizer = Tokenizer::open(folder / "llama3_1");
     const ChatTemplate chat = chat_template_of(tokenizer);
     const SampleMaker maker(tokenizer, chat);
     EXPECT_THAT(maker.template_warnings(), ::testing::IsEmpty());
-    EXPECT_EQ(maker.prompt_mismatch(row), std::nullopt);
+    EXPECT_EQ(asked_otherwise(maker, row), std::nullopt);
     EXPECT_EQ(maker.end_of_turn(), tokenizer.id_of("<|eot_id|>"));
     EXPECT_THAT(marked(maker, tokenizer, row),
                 HasSubstr("<|start_header_id|>assistant<|end_header_id|>\n\n⟦Yes.<|eot_id|>⟧<|start_header_id|>user"));
     EXPECT_THAT(marked(maker, tokenizer, row), HasSubstr("⟦No <|eot_id|><|eot_id|>⟧"));
   }
   {
-    // Its template writes an empty thought behind the last question, which the prompt leaves to the model and which is
-    // no word of the row: said as a warning. The named template marks it as the model's.
+    // The template writes an empty thought behind the last question, which the prompt leaves to the model.
     const Tokenizer tokenizer = Tokenizer::open(folder / "qwen3");
     const ChatTemplate own = chat_template_of(tokenizer), named = chat_template_of(tokenizer, {"qwen3", ""});
     const SampleMaker maker(tokenizer, own), other(tokenizer, named);
-    EXPECT_THAT(maker.template_warnings(),
-                ::testing::ElementsAre(HasSubstr("behind the prompt the row goes on with \"<think>\\n\\n</think>")));
+    EXPECT_THAT(maker.template_warnings(), ::testing::IsEmpty());
+    EXPECT_EQ(asked_otherwise(maker, row), std::nullopt);
     EXPECT_THAT(marked(maker, tokenizer, row), HasSubstr("assistant\n⟦Yes.<|im_end|>⟧\n"));
+    EXPECT_THAT(marked(maker, tokenizer, row),
+                HasSubstr("assistant\n⟦<think>\n\n</think>\n\nNo <|eot_id|><|im_end|>⟧\n"));
     EXPECT_THAT(other.template_warnings(), ::testing::IsEmpty());
-    EXPECT_EQ(other.prompt_mismatch(row), std::nullopt);
+    EXPECT_EQ(asked_otherwise(other, row), std::nullopt);
     EXPECT_THAT(marked(other, tokenizer, row),
                 HasSubstr("assistant\n⟦<think>\n\n</think>\n\nNo <|eot_id|><|im_end|>⟧\n"));
   }

@@ -50,6 +50,7 @@ function(shardlora_tests name)
   target_link_libraries(${name}_tests PRIVATE ${ARG_LINK} shardlora_no_gpu GTest::gtest_main GTest::gmock)
   target_include_directories(${name}_tests PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${name}_tests PRIVATE TEST_DATA="${TEST_DATA_DIR}")
+  target_compile_options(${name}_tests PRIVATE $<$<CONFIG:Release>:-O1>)
   shardlora_gtest(${name}_tests ${name})
 endfunction()
 

@@ -51,7 +51,8 @@ Tokenizer::Tokenizer(TokenizerParts parts)
     id = std::find(ends.begin(), id, *id) != id ? ends.erase(id) : id + 1;
 }
 
-std::vector<Token> Tokenizer::encode(std::string_view text, std::span<const std::uint8_t> may_be_control) const {
+std::vector<Token> Tokenizer::encode(std::string_view text, std::span<const std::uint8_t> may_be_control,
+                                     std::span<const std::uint32_t> seams) const {
   DCHECK(may_be_control.empty() || may_be_control.size() == text.size(), "{} flags for {} bytes", may_be_control.size(),
          text.size());
   check_utf8(text);
@@ -61,35 +62,50 @@ std::vector<Token> Tokenizer::encode(std::string_view text, std::span<const std:
     return may_be_control.empty() || std::all_of(may_be_control.begin() + static_cast<std::ptrdiff_t>(begin),
                                                  may_be_control.begin() + static_cast<std::ptrdiff_t>(end), allowed);
   };
-  raw_.cut(
-      text, may,
-      [&](std::size_t begin, std::size_t end) {
-        encode_piece(AlignedText(text.substr(begin, end - begin), begin), may_be_control, tokens);
-      },
-      [&](const AddedToken& token, std::size_t begin, std::size_t end) {
-        tokens.push_back({token.id, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
-      });
+  bool behind_text = false;  // rather than behind an added token, or nothing
+  const auto encode_part = [&](std::size_t from, std::size_t to) {
+    raw_.cut(
+        text.substr(from, to - from), [&](std::size_t begin, std::size_t end) { return may(from + begin, from + end); },
+        [&](std::size_t begin, std::size_t end) {
+          encode_piece(AlignedText(text.substr(from + begin, end - begin), from + begin), behind_text && begin == 0,
+                       may_be_control, tokens);
+          behind_text = true;
+        },
+        [&](const AddedToken& token, std::size_t begin, std::size_t end) {
+          tokens.push_back(
+              {token.id, static_cast<std::uint32_t>(from + begin), static_cast<std::uint32_t>(from + end)});
+          behind_text = false;
+        });
+  };
+  std::size_t from = 0;
+  for (const std::uint32_t seam : seams) {
+    DCHECK(from <= seam && seam <= text.size(), "a seam at byte {} behind one at {}", seam, from);
+    encode_part(from, seam);
+    from = seam;
+  }
+  encode_part(from, text.size());
   return tokens;
 }
 
-void Tokenizer::encode_piece(AlignedText raw, std::span<const std::uint8_t> may_be_control,
+void Tokenizer::encode_piece(AlignedText raw, bool goes_on, std::span<const std::uint8_t> may_be_control,
                              std::vector<Token>& tokens) const {
-  AlignedText piece = normalizer_.apply(std::move(raw));
-  if (normalized_.empty()) return encode_words(std::move(piece), tokens);
+  AlignedText piece = normalizer_.apply(std::move(raw), goes_on);
+  if (normalized_.empty()) return encode_words(std::move(piece), goes_on, tokens);
   const auto may = [&](std::size_t begin, std::size_t end) {
     for (std::uint32_t at = piece.origin(begin); !may_be_control.empty() && at < piece.origin(end); ++at)
       if (may_be_control[at] == 0) return false;
     return true;
   };
   normalized_.cut(
-      piece.text(), may, [&](std::size_t begin, std::size_t end) { encode_words(piece.part(begin, end), tokens); },
+      piece.text(), may,
+      [&](std::size_t begin, std::size_t end) { encode_words(piece.part(begin, end), goes_on && begin == 0, tokens); },
       [&](const AddedToken& token, std::size_t begin, std::size_t end) {
         tokens.push_back({token.id, piece.origin(begin), piece.origin(end)});
       });
 }
 
-void Tokenizer::encode_words(AlignedText piece, std::vector<Token>& tokens) const {
-  const Words words = pre_tokenizer_.apply(std::move(piece));
+void Tokenizer::encode_words(AlignedText piece, bool goes_on, std::vector<Token>& tokens) const {
+  const Words words = pre_tokenizer_.apply(std::move(piece), goes_on);
   const std::string_view text = words.text.text();
   std::vector<Symbol> symbols;
   for (const TextRange& word : words.ranges) {

@@ -33,7 +33,10 @@ class Tokenizer {
   // Control tokens (<|im_start|>) are matched in the text only where every byte of the match has
   // may_be_control[byte] != 0; an empty span allows them everywhere. Elsewhere their letters are encoded as text.
   // Other added tokens (<think>) are matched everywhere. Text that is not UTF-8 is an Error.
-  std::vector<Token> encode(std::string_view text, std::span<const std::uint8_t> may_be_control = {}) const;
+  // At a seam, a byte offset, what comes before has its own ids, as though nothing followed, and what comes behind goes
+  // on from there: no token lies across, and nothing is put in front of it as at the beginning of a text.
+  std::vector<Token> encode(std::string_view text, std::span<const std::uint8_t> may_be_control = {},
+                            std::span<const std::uint32_t> seams = {}) const;
 
   // Valid UTF-8: bytes that make no character (a character cut in two) become U+FFFD. Ids that the vocabulary lacks
   // give nothing: a model's table may be longer than its vocabulary.
@@ -55,8 +58,10 @@ class Tokenizer {
  private:
   friend class StreamDecoder;
   explicit Tokenizer(TokenizerParts parts);
-  void encode_piece(AlignedText piece, std::span<const std::uint8_t> may_be_control, std::vector<Token>& tokens) const;
-  void encode_words(AlignedText piece, std::vector<Token>& tokens) const;
+  // `goes_on`: text comes right before it.
+  void encode_piece(AlignedText piece, bool goes_on, std::span<const std::uint8_t> may_be_control,
+                    std::vector<Token>& tokens) const;
+  void encode_words(AlignedText piece, bool goes_on, std::vector<Token>& tokens) const;
 
   std::shared_ptr<const Vocabulary> vocabulary_;
   Normalizer normalizer_;

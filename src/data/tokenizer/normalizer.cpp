@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kKnown = "Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD, Lowercase, Strip, ByteLevel";
 
-AlignedText lowercase(const AlignedText& aligned) {
+AlignedText lowercase(const AlignedText& aligned, bool) {
   const std::string& text = aligned.text();
   Rewrite rewrite(aligned);
   for (std::size_t at = 0; at < text.size();) {
@@ -46,7 +46,7 @@ AlignedText strip(const AlignedText& aligned, bool left, bool right) {
   return rewrite.done();
 }
 
-AlignedText byte_level(const AlignedText& aligned) {
+AlignedText byte_level(const AlignedText& aligned, bool) {
   Rewrite rewrite(aligned);
   for (std::size_t at = 0; at < aligned.text().size(); ++at)
     rewrite.put(ByteAlphabet::get().spelling(static_cast<std::uint8_t>(aligned.text()[at])), at, at + 1);
@@ -89,23 +89,23 @@ void Normalizer::add(const JsonPart& part) {
     steps_.emplace_back(byte_level);
   } else if (type == "Strip") {
     const bool left = part.boolean("strip_left", true), right = part.boolean("strip_right", true);
-    steps_.emplace_back([left, right](const AlignedText& text) { return strip(text, left, right); });
+    steps_.emplace_back([left, right](const AlignedText& text, bool) { return strip(text, left, right); });
   } else {
     part.refuse(kKnown);
   }
 }
 
 void Normalizer::add_prepend(std::string prefix) {
-  steps_.emplace_back([prefix = std::move(prefix)](const AlignedText& text) {
+  steps_.emplace_back([prefix = std::move(prefix)](const AlignedText& text, bool goes_on) {
     Rewrite rewrite(text);
-    if (!text.text().empty()) rewrite.put(prefix, 0, 0);
+    if (!text.text().empty() && !goes_on) rewrite.put(prefix, 0, 0);
     rewrite.keep(0, text.text().size());
     return rewrite.done();
   });
 }
 
 void Normalizer::add_replace(Pattern pattern, std::string by) {
-  steps_.emplace_back([pattern = std::move(pattern), by = std::move(by)](const AlignedText& text) {
+  steps_.emplace_back([pattern = std::move(pattern), by = std::move(by)](const AlignedText& text, bool) {
     Rewrite rewrite(text);
     std::size_t kept = 0;
     pattern.find_all(text.text(), [&](std::size_t begin, std::size_t end) {
@@ -119,11 +119,11 @@ void Normalizer::add_replace(Pattern pattern, std::string by) {
 }
 
 void Normalizer::add_form(NormalizationForm form) {
-  steps_.emplace_back([form](const AlignedText& text) { return normalized(text, form); });
+  steps_.emplace_back([form](const AlignedText& text, bool) { return normalized(text, form); });
 }
 
-AlignedText Normalizer::apply(AlignedText text) const {
-  for (const Step& step : steps_) text = step(text);
+AlignedText Normalizer::apply(AlignedText text, bool goes_on) const {
+  for (const Step& step : steps_) text = step(text, goes_on);
   return text;
 }
 

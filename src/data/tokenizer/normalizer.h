@@ -23,10 +23,11 @@ class Normalizer {
   void add_replace(Pattern pattern, std::string by);
   void add_form(NormalizationForm form);
 
-  AlignedText apply(AlignedText text) const;
+  // `goes_on`: other text comes right before it, so nothing is put in front.
+  AlignedText apply(AlignedText text, bool goes_on = false) const;
 
  private:
-  using Step = std::function<AlignedText(const AlignedText&)>;
+  using Step = std::function<AlignedText(const AlignedText&, bool goes_on)>;
   void add(const JsonPart& part);
   std::vector<Step> steps_;
 };

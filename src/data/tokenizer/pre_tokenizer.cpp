@@ -116,7 +116,7 @@ void spell_bytes(Words& words) {
 void add_spaces(Words& words) {
   const std::string& text = words.text.text();
   rewrite_words(words, [&](Rewrite& rewrite, const TextRange& range) {
-    if (text[range.begin] != ' ') rewrite.put(" ", range.begin, range.begin);
+    if (text[range.begin] != ' ' && words.opens(range)) rewrite.put(" ", range.begin, range.begin);
     rewrite.keep(range.begin, range.end);
   });
 }
@@ -183,7 +183,7 @@ void PreTokenizer::add_metaspace(const JsonPart& part) {
     rewrite_words(words, [&](Rewrite& rewrite, const TextRange& range) {
       const bool wanted = scheme == "always" || (scheme == "first" && words.text.origin(range.begin) == 0);
       const bool marked = text[range.begin] == ' ' || text.compare(range.begin, mark.size(), mark) == 0;
-      if (wanted && !marked) rewrite.put(mark, range.begin, range.begin);
+      if (wanted && !marked && words.opens(range)) rewrite.put(mark, range.begin, range.begin);
       for (std::size_t at = range.begin; at < range.end; ++at) {
         if (text[at] == ' ')
           rewrite.put(mark, at, at + 1);
@@ -195,8 +195,8 @@ void PreTokenizer::add_metaspace(const JsonPart& part) {
   if (part.boolean("split", true)) add_split(Pattern::literal(mark), SplitBehavior::kMergedWithNext);
 }
 
-Words PreTokenizer::apply(AlignedText text) const {
-  Words words{std::move(text), {}};
+Words PreTokenizer::apply(AlignedText text, bool goes_on) const {
+  Words words{std::move(text), {}, goes_on};
   if (!words.text.text().empty()) words.ranges.push_back({0, words.text.text().size()});
   for (const Step& step : steps_) step(words);
   return words;

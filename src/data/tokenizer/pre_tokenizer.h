@@ -23,6 +23,8 @@ struct TextRange {
 struct Words {
   AlignedText text;
   std::vector<TextRange> ranges;
+  bool goes_on = false;  // other text comes right before it, so nothing is put in front of the first word
+  bool opens(const TextRange& word) const { return !goes_on || word.begin > 0; }
 };
 
 // What becomes of the matches of a pattern that text is split at.
@@ -39,7 +41,7 @@ class PreTokenizer {
   // Spells bytes in GPT-2's alphabet, after a cut by GPT-2's pattern where it is asked for.
   void add_byte_level(bool add_prefix_space, bool use_regex);
 
-  Words apply(AlignedText text) const;
+  Words apply(AlignedText text, bool goes_on = false) const;
 
  private:
   using Step = std::function<void(Words&)>;

@@ -46,7 +46,7 @@ Rendered ChatTemplate::render(const TemplateInput& input) const {
   try {
     for (const auto& [name, value] : input.variables.items()) interpreter.define(name, value_of(value, data));
     interpreter.define("messages", value_of_messages(input.messages));
-    interpreter.define("tools", value_of(input.tools, data));
+    interpreter.define("tools", value_of(input.tools, {.kind = Origin::Kind::kData, .part = Origin::kTools}));
     interpreter.define("documents", Value());
     interpreter.define("add_generation_prompt", input.add_generation_prompt);
     if (!input.bos_token.empty()) interpreter.define("bos_token", Value::text(input.bos_token));

@@ -99,4 +99,13 @@ bool is_python_space(char32_t c) {
          (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
+bool is_blank(std::string_view utf8) {
+  for (std::size_t i = 0; i < utf8.size();) {
+    const Character c = character_at(utf8, i);
+    if (!is_python_space(c.code_point)) return false;
+    i += c.length;
+  }
+  return true;
+}
+
 }  // namespace shardlora

@@ -74,6 +74,7 @@ struct TextCharacter {
 std::vector<TextCharacter> characters(std::string_view utf8);
 void append_utf8(std::string& out, char32_t code);
 bool is_python_space(char32_t code);
+bool is_blank(std::string_view utf8);  // empty or white space
 
 // Python's str methods, keeping origins. An empty `set` means white space.
 enum class Side : unsigned char { kLeft = 1, kRight = 2, kBoth = 3 };

@@ -137,18 +137,57 @@ Value value_of(const nlohmann::ordered_json& json, Origin origin) {
   }
 }
 
-Value value_of_messages(const nlohmann::ordered_json& messages) {
-  constexpr std::array<std::string_view, 6> kSaid{"content",  "reasoning_content", "reasoning",
-                                                  "thinking", "tool_calls",        "function_call"};
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// A call, or its "function": what is called and with which arguments are parts of their own.
+Value value_of_call(const Json& call, std::int32_t message, std::size_t k) {
+  const Origin other{.kind = Origin::Kind::kContent, .message = message};
+  if (!call.is_object()) return value_of(call, other);
+  std::vector<std::pair<Value, Value>> items;
+  for (const auto& [key, item] : call.items()) {
+    Origin origin = other;
+    if (key == "name") origin.part = Origin::name_of_call(k);
+    if (key == "arguments") origin.part = Origin::arguments_of_call(k);
+    items.emplace_back(Text(key, other), key == "function" ? value_of_call(item, message, k) : value_of(item, origin));
+  }
+  return dict_of_unique(std::move(items), other);
+}
+
+// What stands under one key of a message.
+Value value_of_field(const std::string& key, const Json& item, std::int32_t message) {
+  constexpr std::array<std::string_view, 3> kThoughts{"reasoning_content", "reasoning", "thinking"};
+  Origin origin{.kind = Origin::Kind::kContent, .message = message};
+  if (key == "function_call") return value_of_call(item, message, 0);
+  if ((key == "tool_calls" || key == "content") && item.is_array()) {
+    std::vector<Value> list;
+    for (const Json& part : item) {
+      origin.part = Origin::part_of_list(list.size());
+      list.push_back(key == "content" ? value_of(part, origin) : value_of_call(part, message, list.size()));
+    }
+    origin.part = 0;
+    return list_of(std::move(list), origin, false, std::numeric_limits<std::int64_t>::max());
+  }
+  if (std::find(kThoughts.begin(), kThoughts.end(), key) != kThoughts.end())
+    origin.part = Origin::kThoughts;
+  else if (key == "content")
+    origin.part = Origin::kText;
+  else if (key != "tool_calls")
+    origin.kind = Origin::Kind::kData;
+  return value_of(item, origin);
+}
+
+}  // namespace
+
+Value value_of_messages(const Json& messages) {
   std::vector<Value> list;
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const auto index = static_cast<std::int32_t>(i);
     const Origin data{Origin::Kind::kData, index};
     std::vector<std::pair<Value, Value>> items;
-    for (const auto& [key, item] : messages[i].items()) {
-      const bool said = std::find(kSaid.begin(), kSaid.end(), key) != kSaid.end();
-      items.emplace_back(Text(key, data), value_of(item, said ? Origin{Origin::Kind::kContent, index} : data));
-    }
+    for (const auto& [key, item] : messages[i].items())
+      items.emplace_back(Text(key, data), value_of_field(key, item, index));
     list.push_back(dict_of_unique(std::move(items), data));
   }
   return list_of(std::move(list), {Origin::Kind::kData, -1}, false, std::numeric_limits<std::int64_t>::max());

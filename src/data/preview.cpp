@@ -30,11 +30,16 @@ std::string visible(const std::string& text, bool lines) {
 
 std::string preview_row(const Sample& sample, const Tokenizer& tokenizer, bool colour) {
   const std::span<const std::int32_t> tokens(sample.tokens);
-  std::string out;
+  std::string out, before;
   for (std::size_t begin = 0; begin < tokens.size();) {
     std::size_t end = begin + 1;
     while (end < tokens.size() && sample.trained[end] == sample.trained[begin]) ++end;
-    const std::string text = visible(tokenizer.decode(tokens.subspan(begin, end - begin)), true);
+    // What a part adds to those before it: alone, some tokenizers would drop the blank that it begins with.
+    const std::string all = tokenizer.decode(tokens.first(end));
+    const std::string text = visible(
+        all.starts_with(before) ? all.substr(before.size()) : tokenizer.decode(tokens.subspan(begin, end - begin)),
+        true);
+    before = all;
     if (sample.trained[begin] == 0)
       out += text;
     else

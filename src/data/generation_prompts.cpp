@@ -81,6 +81,23 @@ std::optional<std::size_t> where_they_part(const ChatTemplate& chat, const Templ
   return std::min(*in_row + same, static_cast<std::size_t>(turn.begin));
 }
 
+bool calls(const Json& message) { return message.contains("tool_calls") || message.contains("function_call"); }
+
+// Finds where the template is done with a message that calls: what comes behind (the name of what was called, in front
+// of its result) is another's, though the message says it.
+void end_call(Turn& turn, const ChatTemplate& chat, const TemplateInput& input, const Rendered& row) {
+  const bool is_last = static_cast<std::size_t>(turn.message) + 1 == input.messages.size();
+  const auto until = is_last ? std::nullopt : render_before(chat, input, turn.message + 1, false);
+  if (!is_last && (!until || !row.text.starts_with(until->text))) return;
+  turn.written_end = static_cast<std::uint32_t>(is_last ? row.text.size() : until->text.size());
+  std::uint32_t end = turn.begin;
+  for (const Rendered::Range& range : row.ranges) {
+    const bool said = range.origin.kind == Origin::Kind::kContent && range.origin.message == turn.message;
+    if (said && range.begin >= turn.begin && range.end <= *turn.written_end) end = range.end;
+  }
+  turn.end = turn.said_end = end;
+}
+
 std::string difference(const Rendered& row, const Rendered& prompt, const Turn& turn) {
   const std::size_t at = common_prefix(prompt.text, row.text);
   return fmt::format("message {}: the prompt goes on with {}, the row with {}", turn.message + 1,
@@ -107,6 +124,7 @@ std::vector<std::uint32_t> begin_turns(std::vector<Turn>& turns, const ChatTempl
       continue;
     }
     if (std::find(begun.begin(), begun.end(), turn.message) != begun.end()) continue;
+    if (!turn.block && calls(input.messages[message])) end_call(turn, chat, input, rendered);
     std::optional<std::size_t> begin;
     const std::optional<Rendered> prompt = render_before(chat, input, turn.message, true);
     if (prompt && rendered.text.starts_with(prompt->text)) {

@@ -113,7 +113,7 @@ SampleMaker::Encoded SampleMaker::encode(const TemplateInput& input, const std::
   const std::vector<std::uint32_t> seams =
       begin_turns(row.turns, chat_, input, row.rendered, row.from_template, wanted, notes);
   row.tokens = tokens_of_text(tokenizer_, row.rendered, row.from_template, seams);
-  find_ends(row.turns, row.rendered, row.from_template, row.tokens, tokenizer_, input.messages);
+  find_ends(row.turns, row.rendered, row.from_template, row.tokens, tokenizer_);
   return row;
 }
 

@@ -65,7 +65,7 @@ std::vector<Turn> turns_of(const ChatTemplate& chat, const Rendered& rendered, c
 }
 
 void find_ends(std::vector<Turn>& turns, const Rendered& rendered, const std::vector<std::uint8_t>& from_template,
-               const std::vector<Token>& tokens, const Tokenizer& tokenizer, const Json& messages) {
+               const std::vector<Token>& tokens, const Tokenizer& tokenizer) {
   const std::vector<std::int32_t>& ends = tokenizer.ends();
   const auto is_control = [&](auto token) {
     return token != tokens.end() && from_template[token->begin] != 0 && tokenizer.is_control(token->id);
@@ -82,16 +82,11 @@ void find_ends(std::vector<Turn>& turns, const Rendered& rendered, const std::ve
       const bool is_end = is_control(known) && std::find(ends.begin(), ends.end(), known->id) != ends.end();
       turn.end_token = static_cast<std::size_t>((is_end ? known : token) - tokens.begin());
     }
-    if (turn.block || turn.message < 0) continue;
     // What closes a call is the model's to write, also where no token that trains comes behind it.
-    const Json& message = messages[static_cast<std::size_t>(turn.message)];
-    if (!message.contains("tool_calls") && !message.contains("function_call")) continue;
-    if (turn.end_token) {
-      turn.end = tokens[*turn.end_token].begin;
-    } else if (token == tokens.end()) {
-      const std::size_t last = rendered.text.find_last_not_of(" \t\r\n");
-      turn.end = std::max(turn.end, static_cast<std::uint32_t>(last + 1));
-    }
+    if (turn.block || !turn.written_end) continue;
+    const std::size_t last = rendered.text.find_last_not_of(" \t\r\n", *turn.written_end - 1);
+    const std::uint32_t closed = turn.end_token ? tokens[*turn.end_token].begin : static_cast<std::uint32_t>(last + 1);
+    turn.end = std::max(turn.end, closed);
   }
 }
 

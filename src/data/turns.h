@@ -38,6 +38,8 @@ struct Turn {
   std::uint32_t said_end;    // where the last byte of a row ends; what closes the turn is looked for behind it
   bool block = false;        // a {% generation %} block
   std::optional<std::size_t> end_token{};  // index of the token that ends it
+  // Of a message that calls: where the template is done with it, if that can be told.
+  std::optional<std::uint32_t> written_end{};
 };
 
 // Whether what each message says trains. Throws RowError where "train" or "weight" is something else than it may be.
@@ -48,7 +50,7 @@ std::vector<Turn> turns_of(const ChatTemplate& chat, const Rendered& rendered, c
 
 // Finds what ends the turns. `from_template[byte]` is 1 where the template wrote the byte.
 void find_ends(std::vector<Turn>& turns, const Rendered& rendered, const std::vector<std::uint8_t>& from_template,
-               const std::vector<Token>& tokens, const Tokenizer& tokenizer, const nlohmann::ordered_json& messages);
+               const std::vector<Token>& tokens, const Tokenizer& tokenizer);
 
 // 1 for every token that trains; never the first, which nothing predicts.
 std::vector<std::uint8_t> trained_tokens(const std::vector<Turn>& turns, const std::vector<Token>& tokens,

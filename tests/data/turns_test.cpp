@@ -137,6 +137,11 @@ TEST(Turns, TrainTheOpeningOfACall) {
       ElementsAre("[TOOL_CALLS] [{\"name\": \"find_room\", \"arguments\": {\"day\": \"Monday\", \"people\": 3}, "
                   "\"id\": \"abcdefghi\"}]<|im_end|>",
                   " Take B12.<|im_end|>"));
+  // The call's name in front of the result is not the call's.
+  EXPECT_THAT(spans(template_of_file("typed_tools.jinja"), calling_row()),
+              ElementsAre(" to=functions.find_room<|channel|>commentary json<|message|>{\"day\": \"Monday\", "
+                          "\"people\": 3}<|call|>",
+                          "<|channel|>final<|message|>Take B12."));
   // These ends are no token of the model's: what closes the call trains as far as the row ends there.
   row = calling_row();
   row.json["messages"].erase(row.json["messages"].begin() + 2, row.json["messages"].end());

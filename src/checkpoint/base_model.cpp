@@ -6,19 +6,16 @@
 #include <set>
 #include <vector>
 
+#include "checkpoint/hub_cache.h"
+
 namespace shardlora {
 
-BaseModel BaseModel::open(const std::filesystem::path& path) {
+BaseModel BaseModel::open(const std::string& name) {
+  const std::filesystem::path path = find_model(name);
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return BaseModel(open_folder(path));
   if (path.extension() == ".safetensors")
     fail("{}: is one file of a model; give the folder that it lies in, with its config.json", path.string());
-  if (!std::filesystem::exists(path, ignored))
-    fail(
-        "{}: No such file or folder. base_model is a Hugging Face folder or a GGUF file on this machine; a model that "
-        "is "
-        "only published has to be fetched first (hf download NAME --local-dir FOLDER)",
-        path.string());
   return BaseModel(open_gguf(path));
 }
 

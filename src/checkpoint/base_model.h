@@ -13,8 +13,9 @@ namespace shardlora {
 
 class BaseModel {
  public:
-  // A .gguf file or a folder with config.json and safetensors, of a known architecture. An Error says what is missing.
-  static BaseModel open(const std::filesystem::path& path);
+  // A .gguf file or a folder with config.json and safetensors, of a known architecture, by its path or as find_model
+  // finds it. An Error says what is missing.
+  static BaseModel open(const std::string& name);
 
   const ModelConfig& config() const { return source_->config(); }
   const std::filesystem::path& path() const { return source_->path(); }

@@ -84,10 +84,10 @@ class Conversation {
 };
 
 void chat(Rendezvous& rendezvous, const GenerationOptions& o, std::int64_t context) {
-  const Recipe recipe = o.recipe();
   start_log(rendezvous.rank());
+  const Recipe recipe = o.recipe();
   Ranks ranks(rendezvous, recipe);
-  const BaseModel base = BaseModel::open(o.model);
+  const BaseModel base = BaseModel::open(recipe.base_model);
   const Tokenizer tokenizer = open_tokenizer(base);
   const ChatTemplate chat = chat_template_of(tokenizer, o.template_choice());
   const SampleMaker maker(tokenizer, chat);

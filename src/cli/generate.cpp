@@ -40,10 +40,10 @@ Question question(const Tokenizer& tokenizer, const GenerationOptions& o, const 
 }
 
 void generate(Rendezvous& rendezvous, const GenerationOptions& o, const PromptOptions& p) {
-  const Recipe recipe = o.recipe();
   start_log(rendezvous.rank());
+  const Recipe recipe = o.recipe();
   Ranks ranks(rendezvous, recipe);
-  const BaseModel base = BaseModel::open(o.model);
+  const BaseModel base = BaseModel::open(recipe.base_model);
   const Tokenizer tokenizer = open_tokenizer(base);
   const auto [prompt, ends] = question(tokenizer, o, p);
 

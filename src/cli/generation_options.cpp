@@ -1,15 +1,52 @@
 #include "cli/generation_options.h"
 
-#include <filesystem>
+#include <spdlog/spdlog.h>
 
+#include <filesystem>
+#include <optional>
+
+#include "base/file.h"
+#include "checkpoint/adapter_config.h"
+#include "checkpoint/hub_cache.h"
 #include "train/run_directory.h"
 
 namespace shardlora {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxConfig = 1 << 20;  // bytes
+
+// What an adapter says it was trained on.
+std::string base_of(const fs::path& adapter) {
+  const std::string config = (adapter / "adapter_config.json").string();
+  const std::string base = parse_adapter_config(read_text(config, kMaxConfig), config).base_model_name;
+  if (base.empty()) fail("{}: names no base model; give --model", config);
+  try {
+    find_model(base);
+  } catch (const Error& error) {
+    fail("{}: the adapter was trained on {}, which cannot be found from here; give --model. ({})", config, base,
+         error.what());
+  }
+  return base;
+}
+
+// How the base rested in the adapter's run. Known of adapters that were trained here.
+std::optional<Quantization> trained_on(const fs::path& adapter) {
+  const fs::path recipe = adapter / kResolvedFile;
+  std::error_code ignored;
+  if (!fs::exists(recipe, ignored)) return {};
+  return load_recipe(recipe.string()).quantization;
+}
+
+}  // namespace
 
 std::shared_ptr<GenerationOptions> GenerationOptions::add_to(CLI::App& verb, const Sampling& defaults) {
   auto o = std::make_shared<GenerationOptions>();
   o->sampling = defaults;
-  verb.add_option("--model", o->model, "a Hugging Face folder or a GGUF file")->required()->type_name("PATH");
+  verb.add_option("--model", o->model,
+                  "a Hugging Face folder, a GGUF file or a name in the hub's cache; else the adapter's base")
+      ->type_name("MODEL");
   verb.add_option("--adapter", o->adapter, "a PEFT adapter")->type_name("DIR");
   verb.add_option("--chat-template", o->chat_template,
                   "a name such as chatml, or a .jinja file; else the adapter's, else the model's own")
@@ -25,9 +62,8 @@ std::shared_ptr<GenerationOptions> GenerationOptions::add_to(CLI::App& verb, con
       ->check(CLI::Range(1e-6, 1.0))
       ->capture_default_str();
   verb.add_option("--seed", o->sampling.seed, "of the draws: the same seed gives the same text")->capture_default_str();
-  verb.add_option("--format", o->format, "how the base rests")
-      ->check(CLI::IsMember({"nf4", "none"}))
-      ->capture_default_str();
+  verb.add_option("--format", o->format, "how the base rests; else as the adapter was trained, else nf4")
+      ->check(CLI::IsMember({"nf4", "none"}));
   verb.add_option("--backend", o->backend, "auto: GPUs where there are some")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
@@ -35,10 +71,18 @@ std::shared_ptr<GenerationOptions> GenerationOptions::add_to(CLI::App& verb, con
 }
 
 Recipe GenerationOptions::recipe() const {
+  if (model.empty() && adapter.empty())
+    throw UsageError("--model is missing: a folder, a GGUF file, or --adapter, which names its own base");
   Recipe recipe;
-  recipe.base_model = model;
-  recipe.quantization.format = format == "nf4" ? BaseFormat::kNF4 : BaseFormat::kNone;
+  recipe.base_model = model.empty() ? base_of(adapter) : model;
+  const std::optional<Quantization> trained = adapter.empty() ? std::nullopt : trained_on(adapter);
+  recipe.quantization = trained.value_or(Quantization{.format = BaseFormat::kNF4});
+  if (!format.empty()) recipe.quantization.format = format == "nf4" ? BaseFormat::kNF4 : BaseFormat::kNone;
   recipe.backend = backend == "cpu" ? Backend::kCpu : backend == "cuda" ? Backend::kCuda : Backend::kAuto;
+  if (model.empty() || (trained && format.empty()))
+    spdlog::info("base {}, {}{}", recipe.base_model,
+                 recipe.quantization.format == BaseFormat::kNF4 ? "nf4" : "not quantised",
+                 trained && format.empty() ? ", as the adapter was trained" : "");
   return recipe;
 }
 

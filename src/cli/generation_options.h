@@ -12,13 +12,13 @@
 namespace shardlora {
 
 struct GenerationOptions {
-  std::string model, adapter, chat_template, system, format = "nf4", backend = "auto";
+  std::string model, adapter, chat_template, system, format, backend = "auto";
   std::int64_t new_tokens = 256;
   Sampling sampling;
 
   // `defaults` are told as such by --help.
   static std::shared_ptr<GenerationOptions> add_to(CLI::App& verb, const Sampling& defaults);
-  // The few keys of a recipe that a session needs.
+  // The few keys of a recipe that a session needs. What is not said about the base is the adapter's to say.
   Recipe recipe() const;
   // What was asked for; else the one that the adapter was trained with; else the model's own.
   TemplateChoice template_choice() const;

@@ -7,6 +7,7 @@
 
 #include "base/parallel.h"
 #include "data/formats/dataset_rows.h"
+#include "data/formats/roles.h"
 #include "data/record_tokenizer.h"
 #include "data/rows/bad_rows.h"
 #include "data/rows/row.h"
@@ -78,7 +79,18 @@ void count(DatasetSummary::Note& note, const std::optional<std::string>& said, c
 
 SampleOptions options_of(const DatasetSource& source, const SampleOptions& options) {
   SampleOptions own = options;
-  if (source.roles_to_train) own.train_on.roles = *source.roles_to_train;
+  if (source.roles_to_train) {
+    own.train_on.roles.clear();
+    for (const std::string& name : *source.roles_to_train) {
+      const auto role = template_role(name, source);  // as messages' roles are read
+      if (!role)
+        fail(
+            "{}: roles_to_train: unknown role \"{}\"; if it is meant, name it in the dataset's roles: {{user: "
+            "[\"{}\"]}}",
+            source.path, name, name);
+      own.train_on.roles.push_back(*role);
+    }
+  }
   if (source.train_on_eos) own.train_on.eos = *source.train_on_eos;
   return own;
 }

@@ -16,8 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFiles[] = {"config.resolved.yaml",      "metrics.jsonl", "run.log",        "adapter_config.json",
-                                  "adapter_model.safetensors", kNumericsFile,   kChatTemplateFile};
+constexpr const char* kFiles[] = {
+    kResolvedFile, "metrics.jsonl",  "run.log", "adapter_config.json", "adapter_model.safetensors",
+    kNumericsFile, kChatTemplateFile};
 
 void move_earlier_run(const fs::path& directory) {
   bool found = false;
@@ -43,7 +44,7 @@ RunDirectory::RunDirectory(const Recipe& recipe) : path_(recipe.output_dir) {
     fail("output_dir {} cannot be used: {}; choose another one or change its permissions", path_.string(),
          e.code().message());
   }
-  write_file_atomically(path_ / "config.resolved.yaml", resolved_yaml(recipe));
+  write_file_atomically(path_ / kResolvedFile, resolved_yaml(recipe));
   log_to_file((path_ / "run.log").string());
   const fs::path metrics = path_ / "metrics.jsonl";
   metrics_ = open(metrics.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);

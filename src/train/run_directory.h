@@ -12,6 +12,9 @@ namespace shardlora {
 // The chat template beside an adapter that was trained with another one than the model's own.
 inline constexpr const char* kChatTemplateFile = "chat_template.jinja";
 
+// Beside an adapter: the recipe that it was trained by, every key with its value.
+inline constexpr const char* kResolvedFile = "config.resolved.yaml";
+
 // Beside an adapter: what its last bits depend on beside the recipe.
 inline constexpr const char* kNumericsFile = "numerics.json";
 

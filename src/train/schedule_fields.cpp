@@ -99,7 +99,15 @@ std::vector<ConfigField<RecipeDraft>> schedule_fields() {
        }},
       {"warmup_steps",
        {},
-       [](RecipeDraft& r, const ConfigValue& v) { r.warmup_steps = to_integer(v, 0, kMany); },
+       [](RecipeDraft& r, const ConfigValue& v) {
+         // Below 1 it is a share of the run, as in transformers 5.
+         if (const double steps = to_number(v, 0, 1e15); steps > 0 && steps < 1)
+           r.warmup_ratio = steps;
+         else if (steps != std::floor(steps))
+           expected(v, "a whole number of steps, or a share of the run below 1");
+         else
+           r.warmup_steps = static_cast<std::int64_t>(steps);
+       },
        [](const RecipeDraft& r) { return r.warmup_steps ? std::to_string(*r.warmup_steps) : std::string(); }},
       {"warmup_ratio",
        {},

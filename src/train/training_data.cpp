@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "checkpoint/hub_cache.h"
 #include "data/order.h"
 #include "data/prepared_samples.h"
 #include "data/record_tokenizer.h"
@@ -143,7 +144,8 @@ class Loader {
     const fs::path folder = named ? fs::path(*named) : default_prepared_folder();
     if (folder.empty() || (!named && bytes < kWorthKeeping)) return nullptr;
     if (!prepared_)
-      prepared_.emplace(folder, tokenizer_digest(recipe_.base_model) + (with_.chat ? with_.chat->source() : ""));
+      prepared_.emplace(folder,
+                        tokenizer_digest(find_model(recipe_.base_model)) + (with_.chat ? with_.chat->source() : ""));
     return &*prepared_;
   }
 

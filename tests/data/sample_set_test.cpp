@@ -264,6 +264,15 @@ TEST_F(SampleSetTest, TrainsTheRolesThatADatasetNames) {
       .path = write(row(1)), .roles_to_train = std::vector<std::string>{"user"}, .train_on_eos = TrainOnEos::kNone};
   const SampleSet set = load_samples({source}, smollm2().records, {}, 1);
   EXPECT_THAT(marked(set.samples.at(0)), HasSubstr("<|im_start|>user\n⟦U⟧<|im_end|>\n<|im_start|>assistant\n word<"));
+  // Names of other files are mapped as those of messages are.
+  source.roles_to_train = {"human"};
+  EXPECT_THAT(marked(load_samples({source}, smollm2().records, {}, 1).samples.at(0)), HasSubstr("user\n⟦U⟧<"));
+  source.roles = {{"user", {"guest"}}};
+  source.roles_to_train = {"guest"};
+  EXPECT_THAT(marked(load_samples({source}, smollm2().records, {}, 1).samples.at(0)), HasSubstr("user\n⟦U⟧<"));
+  source.roles_to_train = {"nobody"};
+  EXPECT_THAT([&] { load_samples({source}, smollm2().records, {}, 1); },
+              ThrowsMessage<Error>(HasSubstr("roles_to_train: unknown role \"nobody\"")));
   // An empty list trains nobody but the messages that say so.
   source = {.path = write(row(1)), .roles_to_train = std::vector<std::string>{}};
   EXPECT_THAT([&] { load_samples({source}, smollm2().records, {}, 1); },

@@ -19,10 +19,13 @@ class Interrupt(program.ProgramTest):
         for piece in (f"after step {steps} of 100000", "adapter", "lora_model_dir=out"):
             self.assertIn(piece, messages[0])
 
-        code, out, err = self.run_program("generate", "--model", str(program.MODEL), "--adapter", "out", "--prompt",
-                                          "Count from 1 to 4.", "--max-new-tokens", "4")
+        # The adapter names its base and how that rested.
+        question = ["generate", "--adapter", "out", "--prompt", "Count from 1 to 4.", "--max-new-tokens", "4"]
+        code, out, err = self.run_program(*question)
         self.assertEqual(code, 0, err)
         self.assertTrue(out.strip())
+        self.assertIn(f"base {program.MODEL}, nf4, as the adapter was trained", err)
+        self.assertEqual(self.run_program(*question, "--model", str(program.MODEL))[1], out)
 
         # The advice in the message works: another run goes on from that adapter.
         self.train("lora_model_dir=out", "output_dir=next", "max_steps=1")

@@ -46,5 +46,21 @@ TEST(LearningRate, FollowsTransformersOverWholeRuns) {
   std::filesystem::remove(file);
 }
 
+// transformers 5: a share below 1, whole steps from 1 on.
+TEST(WarmUp, IsAShareOfTheRunBelowOne) {
+  const std::filesystem::path file =
+      std::filesystem::temp_directory_path() / fmt::format("shardlora_warmup_{}.yaml", getpid());
+  const auto warmup = [&](const std::string& steps) {
+    std::ofstream(file) << "base_model: m.gguf\nadapter: qlora\ndatasets: [rows.jsonl]\nwarmup_steps: " + steps + "\n";
+    return load_recipe(file.string()).warmup(30);
+  };
+  EXPECT_EQ(warmup("0.25"), 8);  // ceil(7.5)
+  EXPECT_EQ(warmup("1"), 1);
+  EXPECT_EQ(warmup("7"), 7);
+  EXPECT_EQ(warmup("0"), 0);
+  EXPECT_THROW(warmup("1.5"), Error);
+  std::filesystem::remove(file);
+}
+
 }  // namespace
 }  // namespace shardlora

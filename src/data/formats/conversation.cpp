@@ -1,10 +1,10 @@
 // Conversations: OpenAI's messages, ShareGPT's conversations, and whatever a recipe says about its keys and roles.
 #include <algorithm>
-#include <array>
 
 #include "data/formats/json_forms.h"
 #include "data/formats/message_form.h"
 #include "data/formats/record_format.h"
+#include "data/formats/roles.h"
 #include "data/rows/bad_rows.h"
 
 namespace shardlora {
@@ -15,28 +15,8 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kWanted =
     R"(a row needs "messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}])";
 
-// What the files of others call the roles that templates know.
-struct RoleName {
-  std::string_view name, role;
-};
-constexpr std::array kRoles{
-    RoleName{"system", "system"},      RoleName{"user", "user"},           RoleName{"assistant", "assistant"},
-    RoleName{"tool", "tool"},          RoleName{"developer", "developer"}, RoleName{"function", "function"},
-    RoleName{"ipython", "ipython"},    RoleName{"human", "user"},          RoleName{"gpt", "assistant"},
-    RoleName{"model", "assistant"},    RoleName{"chatgpt", "assistant"},   RoleName{"observation", "tool"},
-    RoleName{"tool_response", "tool"},
-};
-
 std::string role_of(const std::string& name, const DatasetSource& source, std::size_t i) {
-  for (const auto& [role, names] : source.roles) {
-    for (const std::string& other : names) {
-      if (other == name) return role;
-    }
-  }
-  if (source.roles.contains(name)) return name;
-  for (const RoleName& known : kRoles) {
-    if (known.name == name) return std::string(known.role);
-  }
+  if (auto role = template_role(name, source)) return *role;
   bad_row("message {}: unknown role \"{}\"; if it is meant, name it in the dataset's roles: {{user: [\"{}\"]}}", i + 1,
           name, name);
 }

@@ -41,6 +41,8 @@ VARIANTS = {
     "qwen2": (Qwen2Config, {}, torch.bfloat16, None, True),
     "qwen2-tied": (Qwen2Config, {"tie_word_embeddings": True}, torch.float16, None, False),
     "qwen3": (Qwen3Config, {"head_dim": 24}, torch.bfloat16, "16KB", True),
+    # Its configuration says afterwards that the head is the embedding, which it is not: transformers 5 uses both.
+    "qwen2-two-heads": (Qwen2Config, {}, torch.bfloat16, None, False),
 }
 
 
@@ -169,6 +171,9 @@ def main():
         model = tiny(variant, 300 + seed)
         model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
         (folder / "generation_config.json").unlink(missing_ok=True)
+        if variant == "qwen2-two-heads":
+            config = json.loads((folder / "config.json").read_text())
+            (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}, indent=2) + "\n")
         for file in folder.iterdir():
             file.chmod(0o644)
         assert shard is None or len(list(folder.glob("model-*.safetensors"))) > 1

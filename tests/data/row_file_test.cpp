@@ -114,7 +114,7 @@ TEST_F(RowFileTest, ReadsATextAsOneRow) {
 TEST_F(RowFileTest, SaysHowToUnpackWhatIsNoText) {
   expect_error("r.jsonl", "\x1F\x8B\x08", "r.jsonl: this is a gzip file; unpack it: gunzip ");
   expect_error("r.json", "PK\x03\x04", "this is a zip file; unpack it: unzip ");
-  expect_error("r.parquet", "PAR1", "this is a Parquet file; convert it: python3 -c \"import pandas; ");
+  expect_error("r.parquet", "PAR1", "this is a Parquet file; convert it: python3 -c \"import json, pyarrow.parquet");
   expect_error("r.csv", "\xFF\xFEx\0"s, "this is a UTF-16 file; convert it: iconv");
   expect_error("r.txt", "GGUF", "this is a GGUF file; that is a model, not a dataset");
   expect_error("r.bin", "xx", "unknown kind of file; rows come as .jsonl, .json, .csv, .tsv or .txt");
@@ -152,7 +152,7 @@ TEST_F(RowFileTest, FindsTheFilesOfAPath) {
   directory_.write("more.json/rows.parquet", "PAR1");
   EXPECT_THAT([&] { names("more.json", {}); },
               ThrowsMessage<Error>(HasSubstr("more.json: no file of rows in this folder (.jsonl, .json, .csv, .tsv, "
-                                             ".txt); there are: rows.parquet; convert Parquet: python3")));
+                                             ".txt); there are: rows.parquet; Parquet: convert it: python3")));
   directory_.write("README.txt", "");
   EXPECT_THAT(names("", {}), ElementsAre("a.json", "b.jsonl", "c.csv"));
   directory_.write("test-0.jsonl", "");

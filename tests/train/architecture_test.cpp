@@ -36,8 +36,8 @@ TEST_P(Architectures, GiveTheLossAndGradientsOfTransformers) {
 
 INSTANTIATE_TEST_SUITE_P(Tiny, Architectures,
                          Combine(Values("llama3", "llama-yarn", "llama-linear", "llama-biased", "mistral", "qwen2",
-                                        "qwen2-tied", "qwen3", "llama3.gguf", "llama-yarn.gguf", "qwen2.gguf",
-                                        "qwen3.gguf"),
+                                        "qwen2-tied", "qwen2-two-heads", "qwen3", "llama3.gguf", "llama-yarn.gguf",
+                                        "qwen2.gguf", "qwen3.gguf"),
                                  Values(1, 2)),
                          [](const auto& info) {
                            std::string name = std::get<0>(info.param);

@@ -61,8 +61,7 @@ std::vector<fs::path> files_in(const fs::path& folder) {
        others.empty() ? "" : "; there are: " + others,
        others.find(".parquet") == std::string::npos
            ? ""
-           : "; convert Parquet: python3 -c \"import pandas; pandas.read_parquet('FILE.parquet')"
-             ".to_json('rows.jsonl', orient='records', lines=True)\"");
+           : "; Parquet: " + fmt::format(fmt::runtime(kParquetAdvice), "FILE.parquet"));
 }
 
 std::vector<fs::path> files_of(const std::string& path) {

@@ -24,14 +24,13 @@ constexpr std::array kBinaries{
     Binary{"\x28\xB5\x2F\xFD"sv, "zstd", "unpack it: unzstd {0}"},
     Binary{"\xFD\x37\x7A\x58\x5A"sv, "xz", "unpack it: unxz {0}"},
     Binary{"BZh"sv, "bzip2", "unpack it: bunzip2 {0}"},
-    Binary{"PAR1"sv, "Parquet",
-           "convert it: python3 -c \"import pandas; pandas.read_parquet('{0}').to_json('rows.jsonl', orient='records', "
-           "lines=True)\""},
+    Binary{"PAR1"sv, "Parquet", kParquetAdvice},
     Binary{"ARROW1"sv, "Arrow",
-           "convert it: python3 -c \"import pandas; pandas.read_feather('{0}').to_json('rows.jsonl', orient='records', "
-           "lines=True)\""},
+           "convert it: python3 -c \"import json, pyarrow.feather as f; [print(json.dumps(r, default=str)) for r in "
+           "f.read_table('{0}').to_pylist()]\" > rows.jsonl"},
     Binary{"\xFF\xFF\xFF\xFF"sv, "Arrow stream",
-           "convert it: python3 -c \"import datasets; datasets.Dataset.from_file('{0}').to_json('rows.jsonl')\""},
+           "convert it: python3 -c \"import json, pyarrow as a; [print(json.dumps(r, default=str)) for r in "
+           "a.ipc.open_stream('{0}').read_all().to_pylist()]\" > rows.jsonl"},
     Binary{"\xFF\xFE"sv, "UTF-16", "convert it: iconv -f UTF-16 -t UTF-8 {0} > rows.jsonl"},
     Binary{"\xFE\xFF"sv, "UTF-16", "convert it: iconv -f UTF-16 -t UTF-8 {0} > rows.jsonl"},
     Binary{"GGUF"sv, "GGUF", "that is a model, not a dataset"},

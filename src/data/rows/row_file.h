@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 
 namespace shardlora {
 
@@ -31,6 +32,11 @@ class RowFile {
 // .jsonl and .json: a JSON list of rows, or rows one after the other; .csv and .tsv with a header: every row an object
 // of texts; .txt: one row {"text": the whole file}.
 std::unique_ptr<RowFile> open_row_file(const std::filesystem::path& path);
+
+// How to make rows of a Parquet file {0}. Not through pandas: it makes 3.0 of 3 where other rows lack the number.
+inline constexpr std::string_view kParquetAdvice =
+    "convert it: python3 -c \"import json, pyarrow.parquet as p; [print(json.dumps(r, default=str)) for b in "
+    "p.ParquetFile('{0}').iter_batches() for r in b.to_pylist()]\" > rows.jsonl";
 
 // The names that open_row_file takes: ".jsonl", ….
 bool is_row_file(const std::filesystem::path& path);

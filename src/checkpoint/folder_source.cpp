@@ -70,7 +70,7 @@ class FolderSource final : public TensorSource {
   std::vector<std::string> parameters() const override {
     std::vector<std::string> names;
     for (const auto& [name, place] : files_.tensors()) {
-      if (name.ends_with("rotary_emb.inv_freq")) continue;
+      if (name.find("rotary_emb.") != std::string::npos) continue;  // tables that older versions stored
       if (name == kHeadName && config_.tied_embeddings && !stores_head_only()) continue;
       if (place.entry->shape.numel() == 0) continue;  // it holds nothing that could be left out
       names.push_back(name);

@@ -50,7 +50,7 @@ TEST(RecordFormat, TakesWhatMessagesMayHold) {
       {"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}],"more":1})"),
             R"({"messages":[{"role":"user","content":[{"type":"text","text":"x"}]},)"
             R"({"role":"assistant","content":"","tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}]})");
-  EXPECT_EQ(messages_of(R"({"messages":"[{\"role\":\"user\",\"content\":\"x\"}]"})"),
+  EXPECT_EQ(messages_of(R"({"messages":" \n[{\"role\":\"user\",\"content\":\"x\"}]"})"),
             R"({"messages":[{"role":"user","content":"x"}]})");
 }
 

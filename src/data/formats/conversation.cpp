@@ -90,7 +90,7 @@ std::string list_name(const Json& row, const DatasetSource& source) {
 // Columns of a CSV file hold lists as their JSON.
 Json list_under(const Json& row, const std::string& name) {
   const Json& list = row.at(name);
-  if (!list.is_string() || !list.get_ref<const std::string&>().starts_with('[')) return list;
+  if (!list.is_string() || first_letter(list) != '[') return list;
   Json held = from_text(list, "\"" + name + "\"");
   remove_null_keys(held);
   return held;

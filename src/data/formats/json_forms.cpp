@@ -21,6 +21,12 @@ void remove_null_keys(Json& value) {
   }
 }
 
+char first_letter(const Json& text) {
+  const auto& bytes = text.get_ref<const std::string&>();
+  const std::size_t at = bytes.find_first_not_of(" \t\r\n");
+  return at == std::string::npos ? '\0' : bytes[at];
+}
+
 Json from_text(const Json& value, const std::string& what) {
   Json held = value;
   try {

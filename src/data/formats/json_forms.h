@@ -10,6 +10,9 @@ namespace shardlora {
 // rows have, so a null says no more than a missing key; TRL removes them likewise. Lists keep their nulls.
 void remove_null_keys(nlohmann::ordered_json& value);
 
+// Of a text; 0 where there are none but blanks.
+char first_letter(const nlohmann::ordered_json& text);
+
 // What a text holds that is JSON itself, also where it was written so more than once; anything else as it is. `what`
 // opens the text of a RowError.
 nlohmann::ordered_json from_text(const nlohmann::ordered_json& value, const std::string& what);

@@ -17,13 +17,6 @@ using Json = nlohmann::ordered_json;
 // What the APIs call a part that is text.
 constexpr std::array<std::string_view, 3> kTextParts{"text", "input_text", "output_text"};
 
-// Of a text; 0 where it has none but blanks.
-char first_letter(const Json& text) {
-  const auto& bytes = text.get_ref<const std::string&>();
-  const std::size_t at = bytes.find_first_not_of(" \t\r\n");
-  return at == std::string::npos ? '\0' : bytes[at];
-}
-
 bool is_blank(const Json& value) { return value.is_string() && first_letter(value) == '\0'; }
 
 // An object, or the text of one: that stays, since there are templates that write it as it is.

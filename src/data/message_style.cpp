@@ -107,8 +107,9 @@ void MessageStyle::apply(Json& message) const {
       arguments = text_arguments_ ? call_text(arguments) : from_text(arguments, "arguments of a call");
     }
     const auto content = message.find("content");
-    if (content == message.end() || content->empty() || *content == "")
-      message["content"] = null_content_ ? Json() : Json("");
+    const bool is_empty = content == message.end() || content->empty() ||
+                          (content->is_string() && content->get_ref<const std::string&>().empty());
+    if (is_empty) message["content"] = null_content_ ? Json() : Json("");
   }
   const auto content = message.find("content");
   if (content == message.end() || !content->is_array() || takes_parts_.contains(message.at("role"))) return;

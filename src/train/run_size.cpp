@@ -21,7 +21,8 @@ std::string more_steps(const Recipe& recipe, const RunSize& size) {
   const std::int64_t batch = size.global_batch_size;
   const std::int64_t rows = std::min(size.samples, size.steps_of_epoch * batch);  // packed ones are fewer
   const auto steps_with = [&](std::int64_t wanted) {
-    return static_cast<std::int64_t>(std::ceil(static_cast<double>((rows + wanted - 1) / wanted) * recipe.num_epochs));
+    const std::int64_t of_epoch = (rows + wanted - 1) / wanted;
+    return static_cast<std::int64_t>(std::ceil(static_cast<double>(of_epoch) * recipe.num_epochs));
   };
   std::string smaller;
   const std::int64_t at_once = recipe.micro_batch_size * size.ranks;

@@ -138,10 +138,15 @@ TEST(Turns, TrainTheOpeningOfACall) {
                   "\"id\": \"abcdefghi\"}]<|im_end|>",
                   " Take B12.<|im_end|>"));
   // The call's name in front of the result is not the call's.
-  EXPECT_THAT(spans(template_of_file("typed_tools.jinja"), calling_row()),
+  std::string source = template_of_file("typed_tools.jinja").source();
+  for (const auto& [theirs, ours] : std::vector<std::pair<std::string, std::string>>{
+           {"<|start|>", "<|im_start|>"}, {"<|call|>", "<|im_end|>"}, {"<|return|>", "<|im_end|>"}})
+    for (std::size_t at = 0; (at = source.find(theirs, at)) != std::string::npos;)
+      source.replace(at, theirs.size(), ours);
+  EXPECT_THAT(spans({source, "typed"}, calling_row()),
               ElementsAre(" to=functions.find_room<|channel|>commentary json<|message|>{\"day\": \"Monday\", "
-                          "\"people\": 3}<|call|>",
-                          "<|channel|>final<|message|>Take B12."));
+                          "\"people\": 3}<|im_end|>",
+                          "<|channel|>final<|message|>Take B12.<|im_end|>"));
   // These ends are no token of the model's: what closes the call trains as far as the row ends there.
   row = calling_row();
   row.json["messages"].erase(row.json["messages"].begin() + 2, row.json["messages"].end());

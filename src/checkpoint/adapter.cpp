@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "checkpoint/adapter_config.h"
 #include "io/safetensors.h"
+#include "lora/lora_modules.h"
 
 namespace shardlora {
 namespace {
@@ -54,13 +55,14 @@ std::string name_of_key(const std::string& key, const std::filesystem::path& pat
   return key.substr(kPrefix.size());
 }
 
-void check_rank(const std::string& name, const AdapterTensor& tensor, std::int64_t rank,
+void check_rank(const std::string& name, const AdapterTensor& tensor, const LoraModules& modules,
                 const std::filesystem::path& path) {
   if (is_saved_module(name)) return;
   const bool is_a = name.ends_with(kA);
+  const std::int64_t rank = modules.rank(name.substr(0, name.size() - kA.size()));
   if (tensor.shape.rank() != 2 || tensor.shape[is_a ? 0 : 1] != rank)
-    fail("{}: tensor {} is {}, but with r = {} of {} it has to be {}", path.string(), name, tensor.shape.text(), rank,
-         kConfigFile, is_a ? fmt::format("({}, in)", rank) : fmt::format("(out, {})", rank));
+    fail("{}: tensor {} is {}, but with a rank of {} (r, rank_pattern in {}) it has to be {}", path.string(), name,
+         tensor.shape.text(), rank, kConfigFile, is_a ? fmt::format("({}, in)", rank) : fmt::format("(out, {})", rank));
 }
 
 void check_pairs(const Adapter& adapter, const std::filesystem::path& path) {
@@ -74,7 +76,7 @@ void check_pairs(const Adapter& adapter, const std::filesystem::path& path) {
   }
 }
 
-// The last parts of the adapted modules' names: what "all-linear" or a pattern came to.
+// The last parts of the adapted modules' names: what "all-linear" came to.
 std::vector<std::string> adapted_modules(const Adapter& adapter) {
   std::set<std::string> modules;
   for (const auto& [name, tensor] : adapter.tensors) {
@@ -98,11 +100,12 @@ std::string list_of(const std::vector<std::string>& names) {
 
 Adapter read_adapter(const std::filesystem::path& directory) {
   Adapter adapter = parse_adapter_config(text_of_config(directory), (directory / kConfigFile).string());
+  const LoraModules modules(adapter.config);
   const SafetensorsFile file(tensor_file(directory));
   for (const SafetensorsEntry& entry : file.tensors()) {
     const std::string name = name_of_key(entry.name, file.path());
     AdapterTensor tensor{entry.shape, {}};
-    check_rank(name, tensor, adapter.config.rank, file.path());
+    check_rank(name, tensor, modules, file.path());
     tensor.values.resize(static_cast<std::size_t>(entry.shape.numel()));
     file.read_f32(entry, tensor.values);
     if (!std::all_of(tensor.values.begin(), tensor.values.end(), [](float x) { return std::isfinite(x); }))
@@ -115,7 +118,8 @@ Adapter read_adapter(const std::filesystem::path& directory) {
   adapter.config.modules_to_save.clear();
   if (adapter.tensors.contains(kEmbedding)) adapter.config.modules_to_save.push_back("embed_tokens");
   if (adapter.tensors.contains(kHead)) adapter.config.modules_to_save.push_back("lm_head");
-  if (adapter.config.target_modules.empty()) adapter.config.target_modules = adapted_modules(adapter);
+  if (adapter.config.target_modules.empty() && adapter.config.target_pattern.empty())
+    adapter.config.target_modules = adapted_modules(adapter);
   return adapter;
 }
 
@@ -155,7 +159,7 @@ void check_adapter(const Adapter& adapter, std::span<const UnitSpec> units) {
   if (!problems.empty())
     fail(
         "the adapter does not fit the model{}. Take the base model that it was trained on{}, and the adapter's own "
-        "lora_r and target modules",
+        "lora_r, target modules and patterns",
         problems, adapter.base_model_name.empty() ? "" : fmt::format(" ({})", adapter.base_model_name));
 }
 

@@ -21,7 +21,7 @@ struct AdapterTensor {
 };
 
 struct Adapter {
-  // In a file target_modules may be "all-linear" or a pattern; here they are always a list, read off the tensors then.
+  // In a file target_modules may be "all-linear"; here they are a list then, read off the tensors.
   LoraConfig config;
   std::string base_model_name;  // may be empty
   bool tied = false;  // the saved modules are one matrix: its tensor is the embedding's; a file has it under both names

@@ -4,53 +4,15 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "checkpoint/adapter_keys.h"
 #include "io/json.h"
 
 namespace shardlora {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 constexpr std::int64_t kLargestRank = 65536;
-
-// A switch that is off, a setting that is not there, a pattern that matches nothing: the ways to say "plain LoRA".
-bool is_off(const json& value) {
-  return value.is_null() || (value.is_boolean() && !value.get<bool>()) || (value.is_structured() && value.empty());
-}
-
-struct Refusal {
-  const char* key;
-  const char* what;
-};
-
-constexpr Refusal kRefusals[] = {
-    {"use_dora", "DoRA"},
-    {"rank_pattern", "a rank of its own for some modules"},
-    {"alpha_pattern", "an alpha of its own for some modules"},
-    {"layers_to_transform", "an adapter on some layers only"},
-    {"layer_replication", "repeated layers"},
-    {"exclude_modules", "a list of modules to leave out"},
-    {"lora_bias", "biases in the adapter"},
-    {"fan_in_fan_out", "transposed weights"},
-    {"target_parameters", "adapters on bare parameters"},
-    {"trainable_token_indices", "trained tokens"},
-    {"alora_invocation_tokens", "an adapter that is active after some tokens only"},
-    {"use_qalora", "QA-LoRA"},
-    {"use_bdlora", "block-diagonal LoRA"},
-};
-
-void refuse_all_but_plain_lora(const json& config, std::string_view what) {
-  if (const auto type = config.value("peft_type", json("LORA")); type != "LORA")
-    fail("{}: peft_type is {}; only LORA is supported", what, type.dump());
-  if (const auto bias = config.value("bias", json("none")); bias != "none")
-    fail("{}: bias is {}; only adapters with bias \"none\" are supported", what, bias.dump());
-  for (const Refusal& refusal : kRefusals) {
-    const auto found = config.find(refusal.key);
-    if (found != config.end() && !is_off(*found))
-      fail("{}: {} is {}: {} is not supported; only plain LoRA adapters can be read", what, refusal.key, found->dump(),
-           refusal.what);
-  }
-}
 
 // PEFT names modules by their last part or in full.
 void check_saved_modules(const json& config, std::string_view what) {
@@ -63,6 +25,12 @@ void check_saved_modules(const json& config, std::string_view what) {
   }
 }
 
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return text;
+}
+
 double number(const json& config, const char* key, double fallback, std::string_view what) {
   const auto found = config.find(key);
   if (found == config.end()) return fallback;
@@ -70,28 +38,94 @@ double number(const json& config, const char* key, double fallback, std::string_
   return found->get<double>();
 }
 
-std::vector<std::string> target_list(const json& config, std::string_view what) {
-  const json targets = config.value("target_modules", json());
-  if (targets.is_string()) return {};
+bool flag(const json& config, const char* key, std::string_view what) {
+  const json value = config.value(key, json());
+  if (value.is_null()) return false;
+  if (!value.is_boolean()) fail("{}: {} is {}; it has to be true or false", what, key, value.dump());
+  return value.get<bool>();
+}
+
+// One word or a list of them, both of which PEFT takes.
+std::vector<std::string> words(const json& config, const char* key, std::string_view what) {
+  const json value = config.value(key, json());
   std::vector<std::string> list;
-  if (targets.is_array()) {
-    for (const json& target : targets) {
-      if (!target.is_string() || target.get<std::string>().empty())
-        fail("{}: target_modules holds {}; it has to be a list of module names", what, target.dump());
-      list.push_back(target.get<std::string>());
-    }
+  if (value.is_null() || value == "") return list;
+  for (const json& word : value.is_array() ? value : json::array({value})) {
+    if (!word.is_string() || word.get<std::string>().empty())
+      fail("{}: {} holds {}; it has to be a list of names", what, key, word.dump());
+    list.push_back(word.get<std::string>());
   }
-  if (list.empty())
-    fail("{}: target_modules is {}; it has to be a list of module names or a pattern", what, targets.dump());
   return list;
+}
+
+void read_targets(LoraConfig& lora, const json& config, std::string_view what) {
+  const json targets = config.value("target_modules", json());
+  if (targets.is_string() && targets != "") {
+    const auto word = targets.get<std::string>();
+    if (lower(word) != "all-linear") lora.target_pattern = word;
+    return;
+  }
+  lora.target_modules = words(config, "target_modules", what);
+  if (lora.target_modules.empty())
+    fail("{}: target_modules is {}; it has to be a list of module names or a regular expression", what, targets.dump());
+}
+
+void read_layers(LoraConfig& lora, const json& config, std::string_view what) {
+  const json layers = config.value("layers_to_transform", json());
+  if (!layers.is_null())
+    for (const json& layer : layers.is_array() ? layers : json::array({layers})) {
+      if (!layer.is_number_integer() || layer < 0)
+        fail("{}: layers_to_transform holds {}; it has to be the index of a layer, or a list of them", what,
+             layer.dump());
+      lora.layers_to_transform.push_back(layer.get<std::int64_t>());
+    }
+  lora.layers_pattern = words(config, "layers_pattern", what);
+  if (lora.layers_to_transform.empty()) {
+    // Without layers it means nothing to PEFT, which refuses it.
+    if (!lora.layers_pattern.empty())
+      fail("{}: layers_pattern without layers_to_transform means nothing; take it out", what);
+  } else if (lora.target_modules.empty()) {
+    fail("{}: layers_to_transform goes with a list in target_modules only; name the layers in the expression", what);
+  }
+}
+
+// The values by pattern, in the order of the file, which decides where several match.
+template <typename T>
+std::vector<std::pair<std::string, T>> pattern(const json& config, const char* key, double least, double most,
+                                               std::string_view what) {
+  std::vector<std::pair<std::string, T>> rules;
+  const json value = config.value(key, json());
+  if (value.is_null()) return rules;
+  if (!value.is_object()) fail("{}: {} is {}; it has to be an object of patterns and numbers", what, key, value.dump());
+  for (const auto& [module, number] : value.items()) {
+    const bool fits = std::is_integral_v<T> ? number.is_number_integer() : number.is_number();
+    if (!fits || !(number.template get<double>() >= least && number.template get<double>() <= most))
+      fail("{}: {} gives {} to \"{}\"; it has to be a {} from {} to {}", what, key, number.dump(), module,
+           std::is_integral_v<T> ? "whole number" : "number", least, most);
+    rules.emplace_back(module, number.template get<T>());
+  }
+  return rules;
+}
+
+// vLLM and llama.cpp want PEFT's integer where it is one.
+json short_number(double value) {
+  return value == std::floor(value) && std::fabs(value) < 1e15 ? json(static_cast<std::int64_t>(value)) : json(value);
+}
+
+json or_null(const auto& list) { return list.empty() ? json() : json(list); }
+
+json pattern_json(const auto& rules) {
+  json object = json::object();
+  for (const auto& [module, value] : rules) object[module] = short_number(static_cast<double>(value));
+  return object;
 }
 
 }  // namespace
 
 Adapter parse_adapter_config(std::string_view text, std::string_view what) {
-  const json config = parse_json(text, what);
+  const json config = parse_ordered_json(text, what);
   if (!config.is_object()) fail("{}: is not a JSON object; it is no adapter configuration of PEFT", what);
-  refuse_all_but_plain_lora(config, what);
+  check_adapter_keys(config, what);
   check_saved_modules(config, what);
 
   Adapter adapter;
@@ -100,8 +134,11 @@ Adapter parse_adapter_config(std::string_view text, std::string_view what) {
     fail("{}: r is {}; it has to be a whole number between 1 and {}", what, rank, kLargestRank);
   adapter.config.rank = static_cast<std::int64_t>(rank);
   adapter.config.alpha = number(config, "lora_alpha", 8, what);
-  adapter.config.target_modules = target_list(config, what);
-  adapter.config.rslora = config.contains("use_rslora") && !is_off(config["use_rslora"]);
+  read_targets(adapter.config, config, what);
+  read_layers(adapter.config, config, what);
+  adapter.config.rank_pattern = pattern<std::int64_t>(config, "rank_pattern", 1, kLargestRank, what);
+  adapter.config.alpha_pattern = pattern<double>(config, "alpha_pattern", 0, 1e9, what);
+  adapter.config.rslora = flag(config, "use_rslora", what);
   adapter.config.dropout = number(config, "lora_dropout", 0, what);
   if (!(adapter.config.dropout >= 0 && adapter.config.dropout < 1))
     fail("{}: lora_dropout is {}; it has to be in [0, 1)", what, adapter.config.dropout);
@@ -113,33 +150,31 @@ Adapter parse_adapter_config(std::string_view text, std::string_view what) {
 std::string adapter_config_json(const Adapter& adapter) {
   std::vector<std::string> targets = adapter.config.target_modules;
   std::sort(targets.begin(), targets.end());
-  const double alpha = adapter.config.alpha;
-  json config;  // its objects keep their keys sorted
-  config["alpha_pattern"] = json::object();
+  json config;  // by name, as PEFT sorts them
+  config["alpha_pattern"] = pattern_json(adapter.config.alpha_pattern);
   config["auto_mapping"] = nullptr;
   config["base_model_name_or_path"] = adapter.base_model_name.empty() ? json() : json(adapter.base_model_name);
   config["bias"] = "none";
+  if (adapter.tied) config["ensure_weight_tying"] = true;
   config["fan_in_fan_out"] = false;
   config["inference_mode"] = true;
   config["init_lora_weights"] = true;
   config["layer_replication"] = nullptr;
-  config["layers_pattern"] = nullptr;
-  config["layers_to_transform"] = nullptr;
+  config["layers_pattern"] = or_null(adapter.config.layers_pattern);
+  config["layers_to_transform"] = or_null(adapter.config.layers_to_transform);
   config["loftq_config"] = json::object();
-  // vLLM and llama.cpp want PEFT's integer where it is one.
-  config["lora_alpha"] =
-      alpha == std::floor(alpha) && std::fabs(alpha) < 1e15 ? json(static_cast<std::int64_t>(alpha)) : json(alpha);
+  config["lora_alpha"] = short_number(adapter.config.alpha);
   config["lora_bias"] = false;
   config["lora_dropout"] = adapter.config.dropout;
   config["megatron_config"] = nullptr;
   config["megatron_core"] = "megatron.core";
-  config["modules_to_save"] = adapter.config.modules_to_save.empty() ? json() : json(adapter.config.modules_to_save);
-  if (adapter.tied) config["ensure_weight_tying"] = true;
+  config["modules_to_save"] = or_null(adapter.config.modules_to_save);
   config["peft_type"] = "LORA";
   config["r"] = adapter.config.rank;
-  config["rank_pattern"] = json::object();
+  config["rank_pattern"] = pattern_json(adapter.config.rank_pattern);
   config["revision"] = nullptr;
-  config["target_modules"] = targets;
+  config["target_modules"] =
+      adapter.config.target_pattern.empty() ? json(targets) : json(adapter.config.target_pattern);
   config["task_type"] = "CAUSAL_LM";
   config["use_dora"] = false;
   config["use_rslora"] = adapter.config.rslora;

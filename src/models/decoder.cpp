@@ -1,5 +1,6 @@
 #include "models/decoder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -16,11 +17,7 @@ class Decoder final : public Model {
           const LoraConfig* adapter, DType dtype)
       : Model(config, dtype), ops_(device.ops()), traits_(traits), parts_(config, traits, base, adapter) {
     units_ = parts_.units();
-    if (adapter != nullptr) {
-      rank_ = adapter->rank;
-      adapter_scale_ = static_cast<float>(adapter->scale());
-      dropout_ = static_cast<float>(adapter->dropout);
-    }
+    if (adapter != nullptr) dropout_ = static_cast<float>(adapter->dropout);
     // Turned with sines and cosines f times as large, q k^T is f^2 times as large: the same, without touching q and k.
     const double factor = rope_attention_factor(config.rope);
     softmax_scale_ = static_cast<float>(factor * factor / std::sqrt(static_cast<double>(config.head_dim)));
@@ -76,7 +73,7 @@ class Decoder final : public Model {
 
   void decode(const UnitView& unit, ConstTensor lengths, ConstTensor x, Tensor y, KvCache cache, Workspace saved,
               Workspace scratch) override {
-    const Activations a(saved, config_, traits_, x.dim(0), rank_, dtype_);
+    const Activations a(saved, config_, traits_, x.dim(0), adapters(unit), dtype_);
     MicroBatch batch;
     batch.positions = lengths;
     project(unit, batch, a, x, scratch);
@@ -86,14 +83,22 @@ class Decoder final : public Model {
   }
 
   std::size_t saved_bytes(std::int64_t rows) const override {
-    Workspace measured;
-    Activations(measured, config_, traits_, rows, rank_, dtype_);
-    return measured.used();
+    std::size_t most = 0;
+    for (const LayerAdapters& layer : parts_.adapters()) {
+      Workspace measured;
+      Activations(measured, config_, traits_, rows, layer, dtype_);
+      most = std::max(most, measured.used());
+    }
+    return most;
   }
   std::size_t scratch_bytes(std::int64_t rows) const override {
-    Workspace measured;  // forward's scratch, one (N, hidden) and with dropout a linear's input, is smaller
-    Gradients(measured, config_, rows, rank_, dropout_ > 0, dtype_);
-    return measured.used();
+    std::size_t most = 0;  // forward's scratch, one (N, hidden) and with dropout a linear's input, is smaller
+    for (const LayerAdapters& layer : parts_.adapters()) {
+      Workspace measured;
+      Gradients(measured, config_, rows, layer, dropout_ > 0, dtype_);
+      most = std::max(most, measured.used());
+    }
+    return most;
   }
   std::size_t head_bytes(std::int64_t labelled) const override {
     return head_scratch_bytes(labelled, config_.hidden, config_.vocab, dtype_);
@@ -104,6 +109,7 @@ class Decoder final : public Model {
   Tensor keys(Tensor t) const { return t.view({t.dim(0), config_.kv_heads, config_.head_dim}); }
   Tensor each_head(Tensor t) const { return t.view({t.numel() / config_.head_dim, config_.head_dim}); }
   static ConstTensor weight(const UnitView& unit, std::size_t which) { return unit.params[which].dense(); }
+  const LayerAdapters& adapters(const UnitView& layer) const { return parts_.adapters()[layer.index - layer_unit(0)]; }
   float eps() const { return static_cast<float>(config_.norm_eps); }
 
   HeadWeights head(const UnitView& unit) const {
@@ -115,18 +121,18 @@ class Decoder final : public Model {
     LoraLinear linear;
     linear.weight = unit.params[which].dense();
     if (const auto bias = parts_.bias(which)) linear.bias = unit.params[*bias].dense();
-    const auto first = parts_.adapter(which);
-    if (!first) return linear;
-    linear.a = unit.params[parts_.first_adapter() + *first].dense();
-    linear.b = unit.params[parts_.first_adapter() + *first + 1].dense();
-    linear.scale = adapter_scale_;
+    const std::optional<LinearAdapter>& adapter = adapters(unit)[which];
+    if (!adapter) return linear;
+    linear.a = unit.params[parts_.first_adapter() + adapter->first].dense();
+    linear.b = unit.params[parts_.first_adapter() + adapter->first + 1].dense();
+    linear.scale = adapter->scale;
     linear.dropout = dropout_;
     if (batch.noise && dropout_ > 0)
       linear.noise = Noise{*batch.noise, batch.sample_ids, batch.positions,
                            static_cast<std::uint32_t>(unit.index * kLinears + which)};
     if (!unit.grads.empty()) {
-      linear.da = unit.grads[*first];
-      linear.db = unit.grads[*first + 1];
+      linear.da = unit.grads[adapter->first];
+      linear.db = unit.grads[adapter->first + 1];
     }
     return linear;
   }
@@ -167,7 +173,7 @@ class Decoder final : public Model {
 
   Activations up_to_product(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace& saved,
                             Workspace scratch) {
-    const Activations a(saved, config_, traits_, x.dim(0), rank_, dtype_);
+    const Activations a(saved, config_, traits_, x.dim(0), adapters(unit), dtype_);
     project(unit, batch, a, x, scratch);
     ops_.attention(heads(a.attended), a.lse, heads(a.q), keys(a.k), keys(a.v), batch.bounds, softmax_scale_);
     after_attention(unit, batch, a, x, scratch);
@@ -186,14 +192,13 @@ class Decoder final : public Model {
   Buffer frequencies_, staged_frequencies_;
   ConstTensor inv_freq_;
   float softmax_scale_ = 0;
-  std::int64_t rank_ = 0;
-  float adapter_scale_ = 0, dropout_ = 0;
+  float dropout_ = 0;
 };
 
 void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy,
                        InputGradient input_gradient, Workspace saved, Workspace scratch) {
-  const Activations a(saved, config_, traits_, x.dim(0), rank_, dtype_);
-  const Gradients g(scratch, config_, x.dim(0), rank_, dropout_ > 0, dtype_);
+  const Activations a(saved, config_, traits_, x.dim(0), adapters(unit), dtype_);
+  const Gradients g(scratch, config_, x.dim(0), adapters(unit), dropout_ > 0, dtype_);
   LoraLinear l[kLinears];
   for (std::size_t i = 0; i < kLinears; ++i) l[i] = linear(unit, i, batch);
 

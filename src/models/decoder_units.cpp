@@ -1,6 +1,6 @@
 #include "models/decoder_units.h"
 
-#include <algorithm>
+#include "lora/lora_modules.h"
 
 namespace shardlora {
 namespace {
@@ -38,9 +38,26 @@ bool has_bias(const ModelConfig& c, std::size_t linear) {
   return linear == kO ? c.o_bias : c.mlp_bias;
 }
 
-bool any_linear(const LoraConfig& adapter) {
-  return std::any_of(std::begin(kModules), std::end(kModules),
-                     [&](const char* module) { return adapter.targets(std::string("model.layers.0.") + module); });
+std::string name_of(std::int64_t layer, const char* module) { return fmt::format("model.layers.{}.{}", layer, module); }
+
+std::string last_part(const std::string& module) { return module.substr(module.rfind('.') + 1); }
+
+// PEFT adapts all that the expression matches, and stops where that is no linear.
+void check_pattern(const ModelConfig& c, const LoraConfig& adapter, const LoraModules& modules) {
+  std::vector<std::string> others = {"model", "model.layers", "model.norm", "model.rotary_emb"};
+  for (const char* saved : {"model.embed_tokens", "lm_head"})
+    if (!adapter.saves(last_part(saved))) others.emplace_back(saved);
+  for (std::int64_t i = 0; i < c.layers; ++i)
+    for (const char* part : {"", ".self_attn", ".mlp", ".mlp.act_fn", ".input_layernorm", ".post_attention_layernorm",
+                             ".self_attn.q_norm", ".self_attn.k_norm"})
+      others.push_back(fmt::format("model.layers.{}{}", i, part));
+  for (const std::string& other : others)
+    if (modules.targets(other))
+      fail(
+          "lora_target_modules: the regular expression \"{}\" matches {} too, which cannot be adapted; let it match "
+          "the "
+          "whole names of linears only, such as .*\\.(q_proj|v_proj)",
+          adapter.target_pattern, other);
 }
 
 // PEFT, told to save one of two tied modules, unties them; here they stay the one matrix that they are.
@@ -66,6 +83,7 @@ DecoderUnits::DecoderUnits(const ModelConfig& config, const DecoderTraits& trait
   first_adapter_ = traits_.qk_norm ? kKNorm + 1 : kPostNorm + 1;
   for (std::size_t i = 0; i < kLinears; ++i)
     if (has_bias(c, i)) bias_[i] = first_adapter_++;
+  adapters_.resize(static_cast<std::size_t>(c.layers));
   if (adapter != nullptr) choose_adapted(*adapter);
 
   if (adapter != nullptr) check_saved_modules(c, *adapter);
@@ -74,30 +92,48 @@ DecoderUnits::DecoderUnits(const ModelConfig& config, const DecoderTraits& trait
   const ParamSpec norm{"model.norm.weight", {c.hidden}, kFormatF32};
   units_.push_back({"model.embed_tokens", {table}});
   if (c.tied_embeddings) units_.back().params.push_back(norm);
-  for (std::int64_t i = 0; i < c.layers; ++i) units_.push_back(layer(i, base, adapter != nullptr ? adapter->rank : 0));
+  for (std::int64_t i = 0; i < c.layers; ++i) units_.push_back(layer(i, base));
   if (!c.tied_embeddings)
     units_.push_back({"lm_head", {{"lm_head.weight", {c.vocab, c.hidden}, base.other, saved("lm_head")}, norm}});
 }
 
 void DecoderUnits::choose_adapted(const LoraConfig& adapter) {
-  std::size_t trainable = 0;
-  for (std::size_t i = 0; i < kLinears; ++i)
-    if (adapter.targets(std::string("model.layers.0.") + kModules[i]))
-      adapter_[i] = std::exchange(trainable, trainable + 2);
-  for (const std::string& target : adapter.target_modules) {
-    const LoraConfig alone{.rank = 1, .alpha = 1, .target_modules = {target}};
-    for (const char* module : kModules)
-      if (config_.layers > 1 && alone.targets(std::string("model.layers.0.") + module) !=
-                                    alone.targets(fmt::format("model.layers.{}.{}", config_.layers - 1, module)))
-        fail("lora_target_modules: \"{}\" names one layer; here a module is adapted in all layers: write {}", target,
-             std::string_view(module).substr(std::string_view(module).find('.') + 1));
-    if (!any_linear({.rank = 1, .alpha = 1, .target_modules = {target}}))
-      fail("lora_target_modules: this model has no \"{}\"; its linears are {}", target, kLinearNames);
+  const LoraModules modules(adapter);
+  if (!adapter.target_pattern.empty()) check_pattern(config_, adapter, modules);
+  bool any = false;
+  for (std::int64_t layer = 0; layer < config_.layers; ++layer) {
+    std::size_t trainable = 0;
+    for (std::size_t i = 0; i < kLinears; ++i) {
+      const std::string name = name_of(layer, kModules[i]);
+      if (!modules.targets(name)) continue;
+      adapters_[static_cast<std::size_t>(layer)][i] = {std::exchange(trainable, trainable + 2), modules.rank(name),
+                                                       static_cast<float>(modules.scale(name))};
+    }
+    any = any || trainable > 0;
   }
-  if (trainable == 0) fail("lora_target_modules is empty; choose from {}", kLinearNames);
+  for (const std::string& target : adapter.target_modules) {
+    const LoraModules alone({.target_modules = {target}});
+    bool found = false;
+    for (std::int64_t layer = 0; layer < config_.layers; ++layer)
+      for (const char* module : kModules) found = found || alone.targets(name_of(layer, module));
+    if (!found) fail("lora_target_modules: this model has no \"{}\"; its linears are {}", target, kLinearNames);
+  }
+  if (any) return;
+  if (!adapter.target_pattern.empty())
+    fail(
+        "lora_target_modules: the regular expression \"{}\" matches no linear of this model; it has to match the whole "
+        "name, such as {}; the linears are {}",
+        adapter.target_pattern, name_of(0, kModules[kQ]), kLinearNames);
+  if (!adapter.layers_to_transform.empty())
+    fail(
+        "lora_layers_to_transform: none of these layers is in this model, whose {} layers are called model.layers.0 "
+        "and "
+        "so on; choose from 0 to {}",
+        config_.layers, config_.layers - 1);
+  fail("lora_target_modules is empty; choose from {}", kLinearNames);
 }
 
-UnitSpec DecoderUnits::layer(std::int64_t index, const BaseFormats& base, std::int64_t rank) const {
+UnitSpec DecoderUnits::layer(std::int64_t index, const BaseFormats& base) const {
   const ModelConfig& c = config_;
   UnitSpec unit{fmt::format("model.layers.{}", index), {}};
   for (std::size_t i = 0; i < kLinears; ++i)
@@ -115,10 +151,11 @@ UnitSpec DecoderUnits::layer(std::int64_t index, const BaseFormats& base, std::i
   DCHECK(unit.params.size() == first_adapter_, "{} parameters before the adapters of {}, not {}", unit.params.size(),
          unit.name, first_adapter_);
   for (std::size_t i = 0; i < kLinears; ++i) {
-    if (!adapter_[i]) continue;
+    const std::optional<LinearAdapter>& adapter = adapters_[static_cast<std::size_t>(index)][i];
+    if (!adapter) continue;
     const std::string prefix = fmt::format("{}.{}.lora_", unit.name, kModules[i]);
-    unit.params.push_back({prefix + "A.weight", {rank, widths(c, i).in}, kFormatF32, true});
-    unit.params.push_back({prefix + "B.weight", {widths(c, i).out, rank}, kFormatF32, true});
+    unit.params.push_back({prefix + "A.weight", {adapter->rank, widths(c, i).in}, kFormatF32, true});
+    unit.params.push_back({prefix + "B.weight", {widths(c, i).out, adapter->rank}, kFormatF32, true});
   }
   return unit;
 }

@@ -13,6 +13,15 @@ namespace shardlora {
 // The linears of a layer, in the order of their parameters and of everything that is kept per linear.
 enum Linear : std::size_t { kQ, kK, kV, kO, kGate, kUp, kDown, kLinears };
 
+// What an adapter adds to a linear.
+struct LinearAdapter {
+  std::size_t first;  // of A, B among the trainable parameters of the unit
+  std::int64_t rank;
+  float scale;
+};
+using LayerAdapters = std::array<std::optional<LinearAdapter>, kLinears>;
+inline std::int64_t rank_of(const std::optional<LinearAdapter>& adapter) { return adapter ? adapter->rank : 0; }
+
 // What an architecture may add to the decoder of Llama; numbers and biases are in the ModelConfig.
 struct DecoderTraits {
   bool qk_norm = false;            // RMSNorm over each head's values of q and k, before they turn
@@ -33,16 +42,16 @@ class DecoderUnits {
                                kKNorm = kLinears + 3;  // the last two with qk_norm only
   std::optional<std::size_t> bias(std::size_t linear) const { return bias_[linear]; }
   std::size_t first_adapter() const { return first_adapter_; }
-  // The first of A, B among the trainable parameters.
-  std::optional<std::size_t> adapter(std::size_t linear) const { return adapter_[linear]; }
+  const std::vector<LayerAdapters>& adapters() const { return adapters_; }  // by layer
 
  private:
   void choose_adapted(const LoraConfig& adapter);
-  UnitSpec layer(std::int64_t index, const BaseFormats& base, std::int64_t rank) const;
+  UnitSpec layer(std::int64_t index, const BaseFormats& base) const;
 
   ModelConfig config_;
   DecoderTraits traits_;
-  std::array<std::optional<std::size_t>, kLinears> bias_, adapter_;
+  std::array<std::optional<std::size_t>, kLinears> bias_;
+  std::vector<LayerAdapters> adapters_;
   std::size_t first_adapter_ = 0;
   std::vector<UnitSpec> units_;
 };

@@ -8,8 +8,8 @@ namespace shardlora {
 
 // What backward needs of a layer's forward pass.
 struct Activations {
-  Activations(Workspace& space, const ModelConfig& c, const DecoderTraits& traits, std::int64_t n, std::int64_t rank,
-              DType dtype)
+  Activations(Workspace& space, const ModelConfig& c, const DecoderTraits& traits, std::int64_t n,
+              const LayerAdapters& adapters, DType dtype)
       : normed(space.take(dtype, {n, c.hidden})),
         inv_rms(space.take(DType::kF32, {n})),
         q(space.take(dtype, {n, c.heads * c.head_dim})),
@@ -25,7 +25,7 @@ struct Activations {
         product(space.take(dtype, {n, c.intermediate})),
         q_projected(q),
         k_projected(k) {
-    for (Tensor& t : xa) t = space.take(dtype, {n, rank});
+    for (std::size_t i = 0; i < kLinears; ++i) xa[i] = space.take(dtype, {n, rank_of(adapters[i])});
     if (!traits.qk_norm) return;
     q_projected = space.take(dtype, q.shape);
     k_projected = space.take(dtype, k.shape);
@@ -40,7 +40,8 @@ struct Activations {
 
 // Scratch of backward: gradients of the activations, all alive until the weight gradients are made at the end.
 struct Gradients {
-  Gradients(Workspace& space, const ModelConfig& c, std::int64_t n, std::int64_t rank, bool drops, DType dtype)
+  Gradients(Workspace& space, const ModelConfig& c, std::int64_t n, const LayerAdapters& adapters, bool drops,
+            DType dtype)
       : dproduct(space.take(dtype, {n, c.intermediate})),
         dgate(space.take(dtype, {n, c.intermediate})),
         dup(space.take(dtype, {n, c.intermediate})),
@@ -51,7 +52,7 @@ struct Gradients {
         dk(space.take(dtype, {n, c.kv_heads * c.head_dim})),
         dv(space.take(dtype, {n, c.kv_heads * c.head_dim})),
         delta(space.take(DType::kF32, {c.heads, n})) {
-    for (Tensor& t : dxa) t = space.take(dtype, {n, rank});
+    for (std::size_t i = 0; i < kLinears; ++i) dxa[i] = space.take(dtype, {n, rank_of(adapters[i])});
     if (!drops) return;
     const std::int64_t query = c.heads * c.head_dim;
     for (std::size_t i = 0; i < kLinears; ++i)

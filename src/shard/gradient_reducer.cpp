@@ -88,6 +88,7 @@ GradientTree::Add GradientReducer::adder(std::byte* slots, std::int64_t elements
 }
 
 void GradientReducer::push(std::size_t unit, std::int64_t leaf, GradientPart part) {
+  if (elements(unit) == 0) return;  // a layer that the adapter leaves alone
   Sums& s = sums(unit, part);
   s.tree.push({0, leaf}, adder(s.slots.data(), elements(unit)));
 }

@@ -12,6 +12,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "io/temporary_directory.h"
+#include "lora/lora_modules.h"
 
 namespace shardlora {
 namespace {
@@ -124,12 +125,57 @@ TEST(Adapter, WritesAConfigurationThatAgreesWithPefts) {
   EXPECT_THAT(text, AllOf(HasSubstr("{\n  \"alpha_pattern\": {},\n"), HasSubstr("\"lora_alpha\": 6,")));
 }
 
-TEST(Adapter, TakesItsTargetsFromTheTensorsWhereTheFileHasAPattern) {
-  for (const char* pattern : {"all-linear", R"(.*\.(q_proj|down_proj))"}) {
-    SavedAdapter saved;
-    EXPECT_THAT(read_adapter(saved.set("target_modules", pattern).path()).config.target_modules,
-                ElementsAre("down_proj", "q_proj"));
-  }
+TEST(Adapter, TakesItsTargetsFromTheTensorsWhereTheFileHasAllLinear) {
+  SavedAdapter saved;
+  EXPECT_THAT(read_adapter(saved.set("target_modules", "all-linear").path()).config.target_modules,
+              ElementsAre("down_proj", "q_proj"));
+}
+
+TEST(Adapter, KeepsAPatternOfTargetsAsItIs) {
+  SavedAdapter saved;
+  const std::string pattern = R"(.*\.(q_proj|down_proj))";
+  const Adapter read = read_adapter(saved.set("target_modules", pattern).path());
+  EXPECT_EQ(read.config.target_pattern, pattern);
+  const TemporaryDirectory again;
+  write_adapter(again.path(), read);
+  EXPECT_EQ(read_adapter(again.path()).config.target_pattern, pattern);
+}
+
+TEST(Adapter, KeepsPatternsInTheirOrderAndLayers) {
+  Adapter adapter = golden();
+  std::erase_if(adapter.tensors, [](const auto& entry) { return entry.first.find("layers.1") != std::string::npos; });
+  for (auto& [name, tensor] : adapter.tensors)
+    if (name.find("q_proj") != std::string::npos) tensor = {{8, 8}, std::vector<float>(64)};
+  adapter.config.rank_pattern = {{"q_proj", 8}, {".*", 2}};
+  adapter.config.alpha_pattern = {{"q_proj", 0.5}, {"down_proj", 3}};
+  adapter.config.layers_to_transform = {0};
+  adapter.config.layers_pattern = {"layers"};
+  const SavedAdapter saved(adapter);
+  const Adapter read = read_adapter(saved.path());
+  expect_equal(read, adapter);
+  EXPECT_EQ(read.config.rank_pattern, adapter.config.rank_pattern);
+  EXPECT_EQ(read.config.alpha_pattern, adapter.config.alpha_pattern);
+  EXPECT_THAT(read.config.layers_to_transform, ElementsAre(0));
+  EXPECT_THAT(read.config.layers_pattern, ElementsAre("layers"));
+  EXPECT_THAT(read_text(saved.path() / "adapter_config.json", 1 << 20), HasSubstr("\"down_proj\": 3\n"));
+  // PEFT takes one layer and one word as well.
+  SavedAdapter alone(adapter);
+  const LoraConfig words =
+      read_adapter(alone.set("layers_to_transform", 0).set("layers_pattern", "layers").path()).config;
+  EXPECT_THAT(words.layers_to_transform, ElementsAre(0));
+  EXPECT_THAT(words.layers_pattern, ElementsAre("layers"));
+}
+
+TEST(Adapter, RefusesPatternsAndLayersThatMakeNoSense) {
+  EXPECT_THAT(error_with("rank_pattern", {{"q_proj", 0}}), HasSubstr("rank_pattern gives 0 to \"q_proj\""));
+  EXPECT_THAT(error_with("rank_pattern", {{"q_proj", 2.5}}), HasSubstr("whole number"));
+  EXPECT_THAT(error_with("rank_pattern", {{"(q_proj", 2}}), HasSubstr("\"(q_proj\" is no regular expression"));
+  EXPECT_THAT(error_with("rank_pattern", {{"q_proj", 4}}), HasSubstr("has to be (4, in)"));
+  EXPECT_THAT(error_with("alpha_pattern", {{"q_proj", "4"}}), HasSubstr("alpha_pattern gives \"4\""));
+  EXPECT_THAT(error_with("layers_to_transform", {0, -1}), HasSubstr("layers_to_transform holds -1"));
+  EXPECT_THAT(error_with("layers_pattern", "layers"), HasSubstr("layers_pattern without layers_to_transform"));
+  EXPECT_THAT(SavedAdapter().set("target_modules", ".*_proj").set("layers_to_transform", {0}).error(),
+              HasSubstr("layers_to_transform goes with a list"));
 }
 
 TEST(Adapter, TakesPeftsDefaultsWhereKeysAreMissing) {
@@ -157,17 +203,13 @@ TEST(Adapter, KeepsRankStabilisedScaling) {
   write_adapter(directory.path(), adapter);
   const Adapter read = read_adapter(directory.path());
   EXPECT_TRUE(read.config.rslora);
-  EXPECT_DOUBLE_EQ(read.config.scale(), 6 / std::sqrt(2.0));
+  EXPECT_DOUBLE_EQ(LoraModules(read.config).scale("q_proj"), 6 / std::sqrt(2.0));
 }
 
 TEST(Adapter, RefusesWhatIsNotPlainLora) {
   EXPECT_THAT(error_with("use_dora", true),
               AllOf(HasSubstr("adapter_config.json"), HasSubstr("DoRA is not supported")));
   EXPECT_THAT(error_with("modules_to_save", {"lm_head", "score"}), HasSubstr("modules_to_save has score"));
-  EXPECT_THAT(error_with("rank_pattern", {{"q_proj", 4}}), HasSubstr("rank_pattern"));
-  EXPECT_THAT(error_with("alpha_pattern", {{"q_proj", 4}}), HasSubstr("alpha_pattern"));
-  EXPECT_THAT(error_with("layers_to_transform", {0, 1}), HasSubstr("layers_to_transform"));
-  EXPECT_THAT(error_with("layers_to_transform", 0), HasSubstr("layers_to_transform"));
   EXPECT_THAT(error_with("bias", "all"), HasSubstr("bias is \"all\""));
   EXPECT_THAT(error_with("lora_bias", true), HasSubstr("lora_bias"));
   EXPECT_THAT(error_with("fan_in_fan_out", true), HasSubstr("fan_in_fan_out"));

@@ -1,0 +1,40 @@
+// Which modules a LoraConfig adapts, and each one's rank and scale: PEFT's rules.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/regex.h"
+#include "lora/lora.h"
+
+namespace shardlora {
+
+class LoraModules {
+ public:
+  // An Error where a pattern of the configuration is no regular expression.
+  explicit LoraModules(const LoraConfig& config);
+
+  // By the module's whole name, "model.layers.0.self_attn.q_proj".
+  bool targets(const std::string& module) const;
+  std::int64_t rank(const std::string& module) const;
+  double alpha(const std::string& module) const;
+  double scale(const std::string& module) const;
+
+ private:
+  template <typename T>
+  using Rules = std::vector<std::pair<Regex, T>>;
+
+  bool listed(const std::string& module) const;
+  bool in_a_chosen_layer(const std::string& module) const;
+
+  LoraConfig config_;
+  std::optional<Regex> target_;
+  std::vector<Regex> layer_;  // the first that matches a name gives the layer's index as its group "idx"
+  Rules<std::int64_t> ranks_;
+  Rules<double> alphas_;
+};
+
+}  // namespace shardlora

@@ -1,0 +1,62 @@
+// Adapters whose modules differ (rank_pattern, alpha_pattern, layers_to_transform, targets by a regular expression):
+// against PEFT (scripts/goldens/patterns.py), and the same bits however the work is laid out.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "golden_comparison.h"
+#include "io/temporary_directory.h"
+
+namespace shardlora {
+namespace {
+
+using testing::IsEmpty;
+
+const char* const kNames[] = {"patterns", "regex"};
+
+GoldenJob job_of(const std::string& name, int ranks = 1) {
+  return {.adapter = golden_path("adapter-" + name), .ranks = ranks};
+}
+
+Differences differences(const std::string& name, const GoldenJob& job) {
+  Golden golden(read_golden_tensors(golden_path(name + ".safetensors")));
+  golden.training = golden.step;
+  golden.training["loss"] = golden.training.at("losses");
+  Differences lines;
+  for (const GoldenResult& result : run(job)) {
+    compare_forward(lines, result, golden);
+    compare_gradients(lines, result, golden);
+    compare_training(lines, result, golden);
+  }
+  return lines;
+}
+
+TEST(AdapterPatterns, TrainAsPeftTrainsThem) {
+  for (const std::string name : kNames)
+    for (const int ranks : {1, 2}) EXPECT_THAT(differences(name, job_of(name, ranks)), IsEmpty()) << name << ranks;
+}
+
+TEST(AdapterPatterns, GiveTheSameBitsOnOneRankAndOnThree) {
+  for (const std::string name : kNames)
+    EXPECT_EQ(run(job_of(name))[0].adapter.tensors, run(job_of(name, 3))[0].adapter.tensors) << name;
+}
+
+TEST(AdapterPatterns, AreWrittenWithPeftsKeysAndShapes) {
+  for (const std::string name : kNames) {
+    const TemporaryDirectory directory;
+    GoldenJob job = job_of(name);
+    job.steps = 0;
+    write_adapter(directory.path(), run(job)[0].adapter);
+    const nlohmann::json ours = read_json(directory.path() / "adapter_config.json"),
+                         theirs = read_json(golden_path("adapter-" + name) / "adapter_config.json");
+    for (const char* key :
+         {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "layers_to_transform", "target_modules", "use_rslora"})
+      EXPECT_EQ(ours[key], theirs[key]) << name << " " << key;
+    EXPECT_EQ(ours["layers_pattern"].is_null(), theirs["layers_pattern"].is_null());
+    EXPECT_EQ(read_text(directory.path() / "adapter_model.safetensors", 1 << 20),
+              read_text(golden_path("adapter-" + name) / "adapter_model.safetensors", 1 << 20))
+        << name;
+  }
+}
+
+}  // namespace
+}  // namespace shardlora

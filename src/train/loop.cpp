@@ -1,5 +1,6 @@
 #include "train/loop.h"
 
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <nlohmann/json.hpp>
@@ -37,9 +38,12 @@ HostStatus status_of(const Ranks& ranks) {
           .host_peak_bytes = peak_resident_bytes()};
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+std::string modules_text(const LoraConfig& lora) {
+  std::string text = lora.target_pattern.empty() ? fmt::format("{}", fmt::join(lora.target_modules, ", "))
+                                                 : fmt::format("what \"{}\" matches", lora.target_pattern);
+  if (!lora.layers_to_transform.empty())
+    text += fmt::format(" in layers {}", fmt::join(lora.layers_to_transform, ", "));
+  if (!lora.rank_pattern.empty() || !lora.alpha_pattern.empty()) text += ", some by patterns of their own";
   return text;
 }
 
@@ -131,7 +135,7 @@ class Run {
   void open_model() {
     std::optional<Adapter> start;
     if (!recipe_.lora_model_dir.empty()) start = read_adapter(recipe_.lora_model_dir);
-    if (start) check_recipe_fits(recipe_, start->config, base_.config().tied_embeddings);
+    if (start) check_recipe_fits(recipe_, *start, base_.config().tied_embeddings);
     if (start && base_.config().tied_embeddings) tie_saved_modules(*start);
     lora_ = start ? start->config : lora_config(recipe_);
     lora_.dropout = recipe_.lora_dropout.value_or(lora_.dropout);
@@ -140,6 +144,7 @@ class Run {
       check_adapter(*start, session_->model->units());
       set_adapter(*session_->store, *start);
     } else {
+      check_rules_are_used(recipe_, session_->model->units());
       initialise_adapter(*session_->store, *session_->model, base_, recipe_.seed);
     }
   }
@@ -200,9 +205,10 @@ class Run {
     spdlog::info("beside the recipe the last bits depend on {}", numerics().dump());
     spdlog::info("base {}: {} layers, {}", recipe_.base_model, base_.config().layers,
                  name_of(session_->model->units()[1].params[0].format));
-    spdlog::info("adapter: rank {}, alpha {}{}{}, on {}; {:.2f} M values", lora_.rank, lora_.alpha,
+    spdlog::info("adapter: rank {}, alpha {}{}{}{}, on {}; {:.2f} M values", lora_.rank, lora_.alpha,
+                 recipe_.lora_alpha_by_rank ? " (2 x lora_rank, as LLaMA-Factory has it without lora_alpha)" : "",
                  lora_.rslora ? ", rank-stabilised" : "",
-                 lora_.dropout > 0 ? fmt::format(", dropout {}", lora_.dropout) : "", joined(lora_.target_modules),
+                 lora_.dropout > 0 ? fmt::format(", dropout {}", lora_.dropout) : "", modules_text(lora_),
                  static_cast<double>(trainable_elements(*session_->store)) / 1e6);
     if (recipe_.sample_packing)
       spdlog::info("packed: {:.1f} samples a row, rows {:.1f} % full", steps_->samples_per_row(),

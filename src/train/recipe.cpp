@@ -70,8 +70,9 @@ void check_given(const GivenKeys& keys, const std::string& path) {
 void check_together(const RecipeDraft& draft, const GivenKeys& keys) {
   const ConfigValue& datasets = *keys.find("datasets");
   if (draft.datasets.empty()) expected(datasets, "at least one dataset");
-  if (const ConfigValue* linear = keys.find("lora_target_linear");
-      linear != nullptr && !draft.lora_target_linear && draft.lora_target_modules.empty())
+  if (const ConfigValue* linear = keys.find("lora_target_linear"); linear != nullptr && !draft.lora_target_linear &&
+                                                                   draft.lora_target_modules.empty() &&
+                                                                   draft.lora_target_pattern.empty())
     fail("{}: lora_target_linear: false leaves nothing to train; name modules in lora_target_modules",
          linear->node.place);
   if (const ConfigValue* batch = keys.find("global_batch_size");
@@ -112,6 +113,7 @@ Recipe load_recipe(const std::string& path, const std::vector<std::string>& over
       draft.adapter_places.emplace(key, fmt::format("{}: {}", value->node.place, value->name));
   check_given(keys, path);
   settle_format(draft, keys, path);
+  settle_adapter(draft, keys);
   settle_dtype(draft, keys);
   check_together(draft, keys);
   return static_cast<Recipe&&>(draft);

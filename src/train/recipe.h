@@ -43,12 +43,19 @@ struct Recipe {
   Quantization quantization;  // adapter: qlora brings nf4
   std::int64_t lora_r = 8;
   double lora_alpha = 8;
-  std::optional<double> lora_dropout;             // not given: that of lora_model_dir, else 0
+  bool lora_alpha_by_rank = false;     // lora_alpha was left out of a recipe of LLaMA-Factory: twice the rank
+  std::optional<double> lora_dropout;  // not given: that of lora_model_dir, else 0
   std::vector<std::string> lora_modules_to_save;  // embed_tokens, lm_head: train as a whole, with the adapter
   bool peft_use_rslora = false;                   // scale alpha / sqrt(r)
   std::vector<std::string> lora_target_modules;   // used unless lora_target_linear
-  bool lora_target_linear = true;                 // all linears of the layers; false once lora_target_modules is given
-  std::string lora_model_dir;                     // a PEFT adapter to start from; empty: a new one
+  std::string lora_target_pattern;                // instead of them: a regular expression for whole names of modules
+  // As in LoraConfig.
+  std::vector<std::pair<std::string, std::int64_t>> lora_rank_pattern;
+  std::vector<std::pair<std::string, double>> lora_alpha_pattern;
+  std::vector<std::int64_t> lora_layers_to_transform;
+  std::vector<std::string> lora_layers_pattern;
+  bool lora_target_linear = true;  // all linears of the layers; false once lora_target_modules is given
+  std::string lora_model_dir;      // a PEFT adapter to start from; empty: a new one
   // Where the keys about the adapter stand that were given, by key: "recipe.yaml:8: lora_rank".
   std::map<std::string, std::string> adapter_places;
 

@@ -3,8 +3,11 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
+#include "checkpoint/adapter.h"
 #include "lora/lora.h"
+#include "param/spec.h"
 #include "train/recipe.h"
 
 namespace shardlora {
@@ -17,6 +20,10 @@ std::span<const std::string_view> keys_of_adapter();
 
 // The adapter of recipe.lora_model_dir goes on as it is. An Error where the recipe asks for another one: the key, its
 // line and both values.
-void check_recipe_fits(const Recipe& recipe, const LoraConfig& adapter, bool tied_embeddings);
+void check_recipe_fits(const Recipe& recipe, const Adapter& adapter, bool tied_embeddings);
+
+// A new adapter has, in a model of `units`, modules for each of the recipe's patterns and layers; else an Error: what
+// matches nothing is a slip.
+void check_rules_are_used(const Recipe& recipe, const std::vector<UnitSpec>& units);
 
 }  // namespace shardlora

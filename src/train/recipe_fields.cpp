@@ -154,21 +154,6 @@ std::vector<Field> adapter_fields() {
          return list.empty() ? list : list + "]";
        }},
       flag("peft_use_rslora", &Recipe::peft_use_rslora, {"use_rslora"}),
-      {"lora_target_modules",
-       {"lora_target", "target_modules"},
-       [](RecipeDraft& r, const ConfigValue& v) {
-         r.lora_target_modules = to_words(v);
-         if (r.lora_target_modules.empty()) expected(v, "at least one name, such as [q_proj, v_proj]");
-         const std::string& first = r.lora_target_modules.front();
-         if (first == "all" || first == "all-linear") return r.lora_target_modules.clear();
-         r.lora_target_linear = false;
-       },
-       [](const RecipeDraft& r) {
-         std::string list;
-         if (r.lora_target_linear) return list;
-         for (const std::string& word : r.lora_target_modules) list += (list.empty() ? "" : ", ") + yaml_text(word);
-         return "[" + list + "]";
-       }},
       flag("lora_target_linear", &Recipe::lora_target_linear),  // after lora_target_modules: the stronger word
       text("lora_model_dir", &Recipe::lora_model_dir, {"adapter_name_or_path"}),
   };
@@ -314,8 +299,8 @@ std::vector<Field> run_fields() {
 const std::vector<ConfigField<RecipeDraft>>& recipe_fields() {
   static const std::vector<Field> table = [] {
     std::vector<Field> all;
-    for (auto part : {base_fields(), adapter_fields(), data_fields(), template_fields(), step_fields(),
-                      schedule_fields(), evaluation_fields(), run_fields()})
+    for (auto part : {base_fields(), adapted_module_fields(), adapter_fields(), data_fields(), template_fields(),
+                      step_fields(), schedule_fields(), evaluation_fields(), run_fields()})
       all.insert(all.end(), part.begin(), part.end());
     return all;
   }();

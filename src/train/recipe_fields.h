@@ -16,6 +16,9 @@ struct RecipeDraft : Recipe {
 };
 
 const std::vector<ConfigField<RecipeDraft>>& recipe_fields();
+// Its part about the modules that are adapted, in adapter_fields.cpp, and what follows from those keys together.
+std::vector<ConfigField<RecipeDraft>> adapted_module_fields();
+void settle_adapter(RecipeDraft& draft, const GivenKeys& keys);
 // Its part about the learning rate's course, in schedule_fields.cpp, and what must hold between those keys.
 std::vector<ConfigField<RecipeDraft>> schedule_fields();
 void check_schedule(const RecipeDraft& draft, const GivenKeys& keys);

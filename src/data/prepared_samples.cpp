@@ -48,11 +48,13 @@ class Lock {
 
 // Every member of these structs: one that is added breaks the build here.
 Json words_of(const DatasetSource& source) {
-  const auto& [path, data_files, type, field, field_messages, message_field_role, message_field_content, field_system,
-               field_tools, roles, roles_to_train, train_on_eos] = source;
+  const auto& [path, data_files, type, rows, field, field_messages, message_field_role, message_field_content,
+               field_system, field_tools, roles, roles_to_train, train_on_eos] = source;
   return {path,
           data_files,
           type,
+          rows.split(),
+          rows.at_most.value_or(-1),
           field,
           field_messages,
           message_field_role,

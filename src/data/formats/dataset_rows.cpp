@@ -2,6 +2,10 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <limits>
+#include <tuple>
+
 #include "data/formats/json_forms.h"
 #include "data/rows/bad_rows.h"
 #include "data/rows/find_files.h"
@@ -12,10 +16,22 @@ namespace {
 constexpr std::size_t kBatchBytes = std::size_t{4} << 20;
 constexpr std::size_t kBatchRows = 4096;
 
+std::int64_t count_rows(const std::vector<std::filesystem::path>& files) {
+  std::int64_t rows = 0;
+  for (const std::filesystem::path& path : files) {
+    const std::unique_ptr<RowFile> file = open_row_file(path);
+    for (RawRow raw; file->next(raw);) ++rows;
+  }
+  return rows;
+}
+
 }  // namespace
 
 DatasetRows::DatasetRows(const DatasetSource& source)
     : source_(source), files_(find_row_files(source.path, source.data_files)) {
+  constexpr std::int64_t kUncounted = std::numeric_limits<std::int64_t>::max();
+  std::tie(first_, behind_) = source.rows.bounds(source.rows.needs_count() ? count_rows(files_) : kUncounted);
+  if (first_ == behind_) fail("{}: {} holds no row", source.path, source.rows.split());
   if (!source.type.empty()) {
     format_ = find_record_format(source.type);
     DCHECK(format_ != nullptr, "no format {}", source.type);
@@ -43,6 +59,30 @@ void DatasetRows::settle_format() {
 
 std::vector<RawRow> DatasetRows::next_batch() {
   if (!ahead_.empty()) return std::exchange(ahead_, {});
+  while (rows_before_ < behind_) {
+    std::vector<RawRow> batch = read_batch();
+    if (batch.empty()) {
+      if (rows_before_ <= first_)
+        fail("{}: {} begins behind the last of its {} rows", source_.path, source_.rows.split(), rows_before_);
+      break;
+    }
+    const auto read = static_cast<std::int64_t>(batch.size());
+    cut(batch);
+    rows_before_ += read;
+    if (!batch.empty()) return batch;
+  }
+  return {};
+}
+
+void DatasetRows::cut(std::vector<RawRow>& batch) {
+  const auto size = static_cast<std::int64_t>(batch.size());
+  const auto begin = std::clamp<std::int64_t>(first_ - rows_before_, 0, size);
+  const auto end = std::clamp<std::int64_t>(behind_ - rows_before_, begin, size);
+  batch.erase(batch.begin() + end, batch.end());
+  batch.erase(batch.begin(), batch.begin() + begin);
+}
+
+std::vector<RawRow> DatasetRows::read_batch() {
   std::vector<RawRow> batch;
   while (batch.empty()) {
     if (!file_) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/formats/row_slice.h"
 #include "data/turns.h"
 
 namespace shardlora {
@@ -14,6 +15,7 @@ struct DatasetSource {
   std::string path;                       // a file, a folder or a pattern (rows-*.jsonl)
   std::vector<std::string> data_files{};  // given: only these of the folder
   std::string type{};                     // a name of record_formats(); "": recognised by the first row
+  RowSlice rows{};                        // of all files together: split and max_samples
 
   // Where a row keeps what; "": under the usual names.
   std::string field{};           // completion: the text

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <span>
 #include <string>
@@ -12,7 +13,9 @@
 #include <vector>
 
 #include "base/config_document.h"
+#include "base/config_problems.h"
 #include "base/error.h"
+#include "base/foreign_keys.h"
 
 namespace shardlora {
 
@@ -77,25 +80,24 @@ struct ConfigField {
   std::function<std::string(const Config&)> write;  // null or "": not written
 };
 
-// A key that other trainers know. Passes with these values (and with none), which ask for nothing.
-struct UnsupportedKey {
-  std::string name;
-  std::vector<std::string> harmless;
-  std::string advice = "remove it";
-};
-
 // The keys that a file and the overrides give, under their canonical names, later overrides before earlier ones and all
 // of them before the file. `names`: canonical names with their aliases. Keys with an empty value count as not given.
+// What is wrong with them goes to `problems`.
 class GivenKeys {
  public:
   struct Name {
     std::string name;
     std::vector<std::string> aliases;
   };
-  GivenKeys(std::vector<Name> names, std::vector<UnsupportedKey> unsupported);
+  GivenKeys(std::vector<Name> names, ForeignTable foreign, ConfigProblems& problems);
   void read_file(const ConfigNode& root);
   void read_override(const ConfigMember& member);
+  // Foreign keys, once all of them are known.
+  void judge_foreign(ConfigNotes& notes);
   const ConfigValue* find(const std::string& name) const;  // null: not given
+  // Its value could not be read. What depends on it is not checked then.
+  void mark_unreadable(const std::string& name);
+  bool unreadable(std::initializer_list<std::string_view> names) const;  // one of them
   // At most one of the two may be given; one from the command line takes the place of one from the file.
   void exclude(const std::string& a, const std::string& b);
 
@@ -107,11 +109,14 @@ class GivenKeys {
   void read(const ConfigMember& member, const std::string& prefix, bool from_command_line);
   const Name* known(const std::string& written) const;
   bool is_group(const std::string& written) const;
-  void check_unsupported(const ConfigMember& member, const std::string& written) const;
+  void forget(const std::string& name);
+  void read_foreign(const ConfigMember& member, const std::string& written);
   std::vector<Name> names_;
-  std::vector<UnsupportedKey> unsupported_;
+  ForeignTable foreign_;
+  ConfigProblems& problems_;
   std::vector<std::string> all_names_;  // what a misspelt key may have meant
-  std::vector<Given> given_;
+  std::vector<Given> given_, given_foreign_;
+  std::vector<std::string> unreadable_;
 };
 
 }  // namespace shardlora

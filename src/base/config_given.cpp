@@ -5,13 +5,15 @@
 
 namespace shardlora {
 
-GivenKeys::GivenKeys(std::vector<Name> names, std::vector<UnsupportedKey> unsupported)
-    : names_(std::move(names)), unsupported_(std::move(unsupported)) {
+GivenKeys::GivenKeys(std::vector<Name> names, ForeignTable foreign, ConfigProblems& problems)
+    : names_(std::move(names)), foreign_(foreign), problems_(problems) {
   for (const Name& name : names_) {
     all_names_.push_back(name.name);
     all_names_.insert(all_names_.end(), name.aliases.begin(), name.aliases.end());
   }
-  for (const UnsupportedKey& key : unsupported_) all_names_.push_back(key.name);
+  for (const ForeignKeys& row : foreign_)
+    for (std::string& name : blank_separated(row.names))
+      if (name.find('*') == std::string::npos) all_names_.push_back(std::move(name));
 }
 
 void GivenKeys::read_file(const ConfigNode& root) {
@@ -27,18 +29,20 @@ void GivenKeys::read(const ConfigMember& member, const std::string& prefix, bool
   const Name* name = known(written);
   if (name == nullptr && is_group(written)) {
     if (member.value.kind == ConfigNode::Kind::kNull) return;
-    if (member.value.kind != ConfigNode::Kind::kMapping)
-      expected({written, member.value}, "a mapping of its keys, indented below it");
+    if (member.value.kind != ConfigNode::Kind::kMapping) {
+      problems_.attempt([&] { expected({written, member.value}, "a mapping of its keys, indented below it"); });
+      return;
+    }
     for (const ConfigMember& inner : member.value.members) read(inner, written + ".", from_command_line);
     return;
   }
-  if (name == nullptr) return check_unsupported(member, written);
+  if (name == nullptr) return read_foreign(member, written);
 
   const auto before = std::find_if(given_.begin(), given_.end(), [&](const Given& g) { return g.name == name->name; });
   if (before != given_.end()) {
     if (!from_command_line)
-      fail("{}: {}: given twice; the first is {} at {}", member.place, written, before->value.name,
-           before->value.node.place);
+      return problems_.add("{}: {}: given twice; the first is {} at {}", member.place, written, before->value.name,
+                           before->value.node.place);
     given_.erase(before);
   }
   if (member.value.kind != ConfigNode::Kind::kNull)
@@ -55,22 +59,25 @@ const GivenKeys::Name* GivenKeys::known(const std::string& written) const {
 
 bool GivenKeys::is_group(const std::string& written) const {
   return std::any_of(names_.begin(), names_.end(),
-                     [&](const Name& name) { return name.name.starts_with(written + "."); });
+                     [&](const Name& name) {
+                       const std::string prefix = written + ".";
+                       return name.name.starts_with(prefix) ||
+                              std::any_of(name.aliases.begin(), name.aliases.end(),
+                                          [&](const std::string& alias) { return alias.starts_with(prefix); });
+                     }) ||
+         (find_foreign(foreign_, written) == nullptr && is_foreign_group(foreign_, written));
 }
 
-void GivenKeys::check_unsupported(const ConfigMember& member, const std::string& written) const {
-  const auto key = std::find_if(unsupported_.begin(), unsupported_.end(),
-                                [&](const UnsupportedKey& candidate) { return candidate.name == written; });
-  if (key == unsupported_.end())
-    fail("{}: unknown key \"{}\"{}", member.place, written, did_you_mean(written, all_names_));
-  const ConfigNode& value = member.value;
-  if (value.kind == ConfigNode::Kind::kNull) return;
-  if (value.kind != ConfigNode::Kind::kScalar && value.items.empty() && value.members.empty()) return;
-  if (value.kind == ConfigNode::Kind::kScalar &&
-      std::find(key->harmless.begin(), key->harmless.end(), value.text) != key->harmless.end())
-    return;
-  const std::string harmless = key->harmless.empty() ? "" : fmt::format(" (or set it to {})", key->harmless.front());
-  fail("{}: {}: known, but not supported in this version; {}{}", member.place, written, key->advice, harmless);
+void GivenKeys::read_foreign(const ConfigMember& member, const std::string& written) {
+  if (find_foreign(foreign_, written) == nullptr)
+    return problems_.add("{}: unknown key \"{}\"{}", member.place, written, did_you_mean(written, all_names_));
+  std::erase_if(given_foreign_, [&](const Given& given) { return given.name == written; });  // the command line's wins
+  given_foreign_.push_back({written, {written, member.value}});
+}
+
+void GivenKeys::judge_foreign(ConfigNotes& notes) {
+  for (const Given& given : given_foreign_)
+    notes.take(*find_foreign(foreign_, given.name), given.name, given.value.node, problems_);
 }
 
 const ConfigValue* GivenKeys::find(const std::string& name) const {
@@ -80,14 +87,28 @@ const ConfigValue* GivenKeys::find(const std::string& name) const {
   return nullptr;
 }
 
+void GivenKeys::forget(const std::string& name) {
+  std::erase_if(given_, [&](const Given& given) { return given.name == name; });
+}
+
+void GivenKeys::mark_unreadable(const std::string& name) {
+  forget(name);
+  unreadable_.push_back(name);
+}
+
+bool GivenKeys::unreadable(std::initializer_list<std::string_view> names) const {
+  return std::any_of(names.begin(), names.end(), [&](std::string_view name) {
+    return std::find(unreadable_.begin(), unreadable_.end(), name) != unreadable_.end();
+  });
+}
+
 void GivenKeys::exclude(const std::string& a, const std::string& b) {
   const ConfigValue *first = find(a), *second = find(b);
   if (first == nullptr || second == nullptr) return;
   if (first->from_command_line == second->from_command_line)
-    fail("{}: {}: not together with {} ({}); keep one of them", second->node.place, second->name, first->name,
-         first->node.place);
-  const std::string loser = first->from_command_line ? b : a;
-  std::erase_if(given_, [&](const Given& given) { return given.name == loser; });
+    return problems_.add("{}: {}: not together with {} ({}); keep one of them", second->node.place, second->name,
+                         first->name, first->node.place);
+  forget(first->from_command_line ? b : a);
 }
 
 }  // namespace shardlora

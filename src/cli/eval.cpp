@@ -54,7 +54,6 @@ Score score_answers(Ranks& ranks, Session& session, const Tokenizer& tokenizer, 
 }
 
 void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
-  start_log(rendezvous.rank());
   Ranks ranks(rendezvous, recipe);
   const BaseModel base = BaseModel::open(recipe.base_model);
   const Tokenizer tokenizer = open_tokenizer(base);
@@ -102,7 +101,10 @@ Verb add_eval(CLI::App& app) {
   verb->add_flag("--answers", o->answers, "also answer every held-out row greedily and count the exact answers");
   verb->add_option("--show", o->show, "with --answers: print the first N rows that rank 0 answered")->type_name("N");
   verb->add_flag("--json", o->json, "end with one line of JSON");
-  return [options, o](Rendezvous& rendezvous) { eval(rendezvous, options->load(), *o); };
+  return [options, o](Rendezvous& rendezvous) {
+    start_log(rendezvous.rank());
+    eval(rendezvous, options->load(), *o);
+  };
 }
 
 }  // namespace shardlora

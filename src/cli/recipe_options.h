@@ -1,6 +1,8 @@
 // The words CONFIG.yaml [key=value ...] that several verbs take.
 #pragma once
 
+#include <spdlog/spdlog.h>
+
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
@@ -20,7 +22,12 @@ struct RecipeOptions {
     verb.add_option("key=value", options->overrides, "settings that take the place of the recipe's")->type_name("");
     return options;
   }
-  Recipe load() const { return load_recipe(path, overrides); }
+  // Says what the recipe's reader should know; start_log comes before it.
+  Recipe load() const {
+    Recipe recipe = load_recipe(path, overrides);
+    for (const std::string& note : recipe.notes) spdlog::info("{}", note);
+    return recipe;
+  }
 };
 
 }  // namespace shardlora

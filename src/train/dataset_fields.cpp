@@ -1,19 +1,24 @@
 #include "train/dataset_fields.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "data/formats/record_format.h"
+#include "train/foreign_keys.h"
 
 namespace shardlora {
 namespace {
 
 using Field = ConfigField<DatasetSource>;
 
+std::string yaml_text_or_nothing(const std::string& text) { return text.empty() ? "" : yaml_text(text); }
+
 Field text(std::string name, std::string DatasetSource::* member) {
   return {std::move(name),
           {},
           [member](DatasetSource& d, const ConfigValue& v) { d.*member = to_text(v); },
-          [member](const DatasetSource& d) { return (d.*member).empty() ? "" : yaml_text(d.*member); }};
+          [member](const DatasetSource& d) { return yaml_text_or_nothing(d.*member); }};
 }
 
 // Keys of axolotl that ask for nothing with these words.
@@ -49,6 +54,17 @@ void read_type(DatasetSource& d, const ConfigValue& v) {
   }
   fail("{}: {}: unknown value \"{}\"{}; one of: {}; or leave it out, then it is recognised by the first row",
        v.node.place, v.name, word, did_you_mean(word, names), list);
+}
+
+void read_split(DatasetSource& d, const ConfigValue& v) {
+  const std::optional<RowSlice> slice = parse_row_slice(to_text(v));
+  if (!slice)
+    fail(
+        "{}: {}: {} is not supported in this version; name the file with data_files, or take a part of it, such as "
+        "train[:20%] or train[1000:2000]",
+        v.node.place, v.name, to_text(v));
+  d.rows.from = slice->from;
+  d.rows.to = slice->to;
 }
 
 void read_mappings(DatasetSource& d, const ConfigValue& v) {
@@ -92,7 +108,11 @@ const std::vector<Field>& fields() {
       {"type", {}, read_type, [](const DatasetSource& d) { return d.type; }},
       harmless("ds_type", {"json", "csv", "text"},
                "files are read as .jsonl, .json, .csv, .tsv or .txt by their names"),
-      harmless("split", {"train"}, "name the file with data_files"),
+      {"split", {}, read_split, [](const DatasetSource& d) { return yaml_text_or_nothing(d.rows.split()); }},
+      {"max_samples",
+       {},
+       [](DatasetSource& d, const ConfigValue& v) { d.rows.at_most = to_integer(v, 1, 1LL << 53); },
+       [](const DatasetSource& d) { return d.rows.at_most ? std::to_string(*d.rows.at_most) : ""; }},
       text("field", &DatasetSource::field),
       text("field_messages", &DatasetSource::field_messages),
       {"message_property_mappings", {}, read_mappings, nullptr},
@@ -115,40 +135,56 @@ const std::vector<Field>& fields() {
 
 constexpr const char* kWanted = "a list of \"- path: rows.jsonl\" with \"type: chat_template\" or another below it";
 
-DatasetSource to_dataset(const ConfigValue& list, const ConfigNode& item) {
+// What a misspelt key may have meant, and all of them in a line.
+std::string known_keys(const std::string& written) {
+  const std::vector<std::string> names = dataset_keys();
+  return fmt::format("{}; this version knows {}", did_you_mean(written, names), fmt::join(names, ", "));
+}
+
+void read_member(DatasetSource& source, const ConfigMember& member, const std::string& list, ConfigNotes& notes,
+                 ConfigProblems& problems) {
+  const std::string written = list + "[]." + member.key;
+  const auto known = [&](const Field& f) { return f.name == member.key; };
+  if (const auto field = std::find_if(fields().begin(), fields().end(), known); field != fields().end()) {
+    if (member.value.kind != ConfigNode::Kind::kNull)
+      problems.attempt([&] { field->read(source, {written, member.value}); });
+  } else if (const ForeignKeys* row = find_foreign(foreign_keys_of_a_dataset(), member.key)) {
+    notes.take(*row, written, member.value, problems);
+  } else {
+    problems.add("{}: unknown key \"{}\" of a dataset{}", member.place, member.key, known_keys(member.key));
+  }
+}
+
+DatasetSource to_dataset(const ConfigValue& list, const ConfigNode& item, ConfigNotes& notes,
+                         ConfigProblems& problems) {
   DatasetSource source;
   if (item.kind == ConfigNode::Kind::kScalar) {
     source.path = item.text;
     return source;
   }
   if (item.kind != ConfigNode::Kind::kMapping) expected({list.name, item}, kWanted);
-  for (const ConfigMember& member : item.members) {
-    const auto known = [&](const Field& f) { return f.name == member.key; };
-    const auto field = std::find_if(fields().begin(), fields().end(), known);
-    if (field == fields().end()) {
-      std::vector<std::string> names;
-      std::string list_of_names;
-      for (const Field& f : fields()) {
-        names.push_back(f.name);
-        list_of_names += (list_of_names.empty() ? "" : ", ") + f.name;
-      }
-      fail("{}: unknown key \"{}\" of a dataset{}; this version knows {}", member.place, member.key,
-           did_you_mean(member.key, names), list_of_names);
-    }
-    if (member.value.kind != ConfigNode::Kind::kNull)
-      field->read(source, {list.name + "[]." + member.key, member.value});
-  }
+  for (const ConfigMember& member : item.members) read_member(source, member, list.name, notes, problems);
   if (source.path.empty() && !source.data_files.empty()) source.path = ".";
-  if (source.path.empty()) fail("{}: {}: a dataset without a path; add \"path: rows.jsonl\"", item.place, list.name);
+  if (source.path.empty())
+    problems.add("{}: {}: a dataset without a path; add \"path: rows.jsonl\"", item.place, list.name);
   return source;
 }
 
 }  // namespace
 
-std::vector<DatasetSource> to_datasets(const ConfigValue& list) {
+std::vector<std::string> dataset_keys() {
+  std::vector<std::string> names;
+  for (const Field& field : fields()) names.push_back(field.name);
+  return names;
+}
+
+std::vector<DatasetSource> to_datasets(const ConfigValue& list, ConfigNotes& notes) {
   if (list.node.kind != ConfigNode::Kind::kSequence) expected(list, kWanted);
   std::vector<DatasetSource> sources;
-  for (const ConfigNode& item : list.node.items) sources.push_back(to_dataset(list, item));
+  ConfigProblems problems;
+  for (const ConfigNode& item : list.node.items)
+    problems.attempt([&] { sources.push_back(to_dataset(list, item, notes, problems)); });
+  problems.raise();
   return sources;
 }
 

@@ -9,8 +9,10 @@
 
 namespace shardlora {
 
-// A list of mappings, or of paths alone.
-std::vector<DatasetSource> to_datasets(const ConfigValue& list);
+// A list of mappings, or of paths alone. Keys of other trainers go to `notes`.
+std::vector<DatasetSource> to_datasets(const ConfigValue& list, ConfigNotes& notes);
+// The names of such a mapping's keys.
+std::vector<std::string> dataset_keys();
 // The list as YAML that to_datasets reads back to the same, beginning with a line end.
 std::string datasets_yaml(const std::vector<DatasetSource>& sources);
 

@@ -63,31 +63,34 @@ std::vector<ConfigField<RecipeDraft>> evaluation_fields() {
   };
 }
 
-void check_evaluation(const RecipeDraft& draft, const GivenKeys& keys) {
+void check_evaluation(const RecipeDraft& draft, const GivenKeys& keys, ConfigProblems& problems) {
+  if (keys.unreadable(
+          {"eval_strategy", "eval_steps", "evals_per_epoch", "val_set_size", "test_datasets", "eval_dataset"}))
+    return;
   const ConfigValue* strategy = keys.find("eval_strategy");
   for (const char* name : {"eval_steps", "evals_per_epoch"}) {
     const ConfigValue* given = keys.find(name);
     if (given == nullptr || strategy == nullptr || draft.eval_strategy == EvalStrategy::kSteps) continue;
     if (to_number(*given, 0, 1e18) > 0)
-      fail("{}: {}: needs eval_strategy: steps, but {} says {}; remove one of them", given->node.place, given->name,
-           strategy->node.place, choice_name(*draft.eval_strategy, kStrategies));
+      problems.add("{}: {}: needs eval_strategy: steps, but {} says {}; remove one of them", given->node.place,
+                   given->name, strategy->node.place, choice_name(*draft.eval_strategy, kStrategies));
   }
   if (draft.eval_strategy == EvalStrategy::kSteps && draft.eval_steps.value_or(0) == 0 &&
       draft.evals_per_epoch.value_or(0) == 0)
-    fail("{}: {}: steps needs to know how often; add eval_steps: 50, or evals_per_epoch: 4", strategy->node.place,
-         strategy->name);
+    problems.add("{}: {}: steps needs to know how often; add eval_steps: 50, or evals_per_epoch: 4",
+                 strategy->node.place, strategy->name);
 
   const ConfigValue* best = draft.load_best_model_at_end ? keys.find("load_best_model_at_end") : nullptr;
   const ConfigValue* needs = draft.early_stopping_patience ? keys.find("early_stopping_patience") : best;
   if (needs == nullptr) return;
   if (draft.val_set_size == 0 && draft.test_datasets.empty())
-    fail("{}: {}: nothing is held out to measure by; give test_datasets, or val_set_size above 0", needs->node.place,
-         needs->name);
+    return problems.add("{}: {}: nothing is held out to measure by; give test_datasets, or val_set_size above 0",
+                        needs->node.place, needs->name);
   const bool during = draft.eval_strategy == EvalStrategy::kEpoch || draft.eval_steps.value_or(0) > 0 ||
                       draft.evals_per_epoch.value_or(0) > 0;
   if (!during)
-    fail("{}: {}: needs evaluations during the run; add eval_steps, evals_per_epoch or eval_strategy: epoch",
-         needs->node.place, needs->name);
+    problems.add("{}: {}: needs evaluations during the run; add eval_steps, evals_per_epoch or eval_strategy: epoch",
+                 needs->node.place, needs->name);
 }
 
 }  // namespace shardlora

@@ -1,7 +1,7 @@
 // A recipe: everything that a run is told, from a YAML file and from key=value on the command line. Names are
 // axolotl's, with Hugging Face's as aliases. Reading is strict: an unknown key, a wrong type or a value out of range is
-// an Error with file and line; a key that other trainers know and this version doesn't support is one too, unless its
-// value asks for nothing. Adding a key is a member here and a row in recipe_fields.cpp.
+// an Error with file and line, all of them in one; keys of other trainers are passed over, taken for something near or
+// refused, as the tables in foreign_keys_*.cpp say. Adding a key is a member here and a row in recipe_fields.cpp.
 #pragma once
 
 #include <cstdint>
@@ -58,6 +58,7 @@ struct Recipe {
   std::string lora_model_dir;      // a PEFT adapter to start from; empty: a new one
   // Where the keys about the adapter stand that were given, by key: "recipe.yaml:8: lora_rank".
   std::map<std::string, std::string> adapter_places;
+  std::vector<std::string> notes;  // what its reader should know: keys without effect, keys taken for something near
 
   std::vector<DatasetSource> datasets;
   std::vector<DatasetSource> test_datasets;

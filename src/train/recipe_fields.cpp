@@ -1,5 +1,6 @@
 #include "train/recipe_fields.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "train/dataset_fields.h"
@@ -65,6 +66,21 @@ Field bytes(std::string name, std::uint64_t Recipe::* member) {
           [member](const RecipeDraft& r) { return bytes_text(r.*member); }};
 }
 
+// A list, or words between commas.
+Names split_words(const ConfigValue& value) {
+  Names words;
+  for (const std::string& text : to_words(value))
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = std::min(text.find(',', begin), text.size());
+      std::string word = text.substr(begin, end - begin);
+      word.erase(0, std::min(word.find_first_not_of(' '), word.size()));
+      word.erase(word.find_last_not_of(' ') + 1);
+      if (!word.empty()) words.push_back(std::move(word));
+      begin = end + 1;
+    }
+  return words;
+}
+
 // Only one value means something in this version; `others` are words of other trainers that get this advice.
 Field only(std::string name, Names accepted, const std::string& what, Names aliases = {}) {
   return {std::move(name), std::move(aliases),
@@ -78,10 +94,27 @@ Field only(std::string name, Names accepted, const std::string& what, Names alia
           [written = accepted.front()](const RecipeDraft&) { return written; }};
 }
 
+// LLaMA-Factory's list of data sets: names between commas. Here they are files.
+Field files(std::string name, std::vector<DatasetSource> Recipe::* member) {
+  return {std::move(name),
+          {},
+          [member](RecipeDraft& r, const ConfigValue& v) {
+            for (const std::string& word : split_words(v)) {
+              if (word.find('.') == std::string::npos && word.find('/') == std::string::npos)
+                fail(
+                    "{}: {}: \"{}\" is a name of dataset_info.json, which is not read here; name its file instead, or "
+                    "write datasets: with \"- path: rows.jsonl\" below it",
+                    v.node.place, v.name, word);
+              (r.*member).push_back({.path = word});
+            }
+          },
+          nullptr};
+}
+
 Field sources(std::string name, std::vector<DatasetSource> Recipe::* member) {
   return {std::move(name),
           {},
-          [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_datasets(v); },
+          [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_datasets(v, r.said); },
           [member](const RecipeDraft& r) { return datasets_yaml(r.*member); }};
 }
 
@@ -103,7 +136,7 @@ std::vector<Field> base_fields() {
        nullptr},
       only("quantization_method", {"bnb", "bitsandbytes"}, "bnb"),
       {"quantization.format",
-       {"bnb_4bit_quant_type"},
+       {"bnb_4bit_quant_type", "bnb_config_kwargs.bnb_4bit_quant_type", "quantization_type"},
        [](RecipeDraft& r, const ConfigValue& v) { r.format = to_choice(v, kFormats); },
        [](const RecipeDraft& r) { return choice_name(r.quantization.format, kFormats); }},
       {"quantization.group_size",
@@ -115,7 +148,7 @@ std::vector<Field> base_fields() {
        },
        [](const RecipeDraft& r) { return std::to_string(r.quantization.group_size); }},
       {"quantization.double_quant",
-       {"double_quantization", "bnb_4bit_use_double_quant"},
+       {"double_quantization", "bnb_4bit_use_double_quant", "bnb_config_kwargs.bnb_4bit_use_double_quant"},
        [](RecipeDraft& r, const ConfigValue& v) { r.quantization.double_quant = to_bool(v); },
        [](const RecipeDraft& r) { return std::string(r.quantization.double_quant ? "true" : "false"); }},
   };
@@ -136,17 +169,11 @@ std::vector<Field> adapter_fields() {
        {"modules_to_save", "additional_target"},
        [](RecipeDraft& r, const ConfigValue& v) {
          r.lora_modules_to_save.clear();
-         for (const std::string& words : to_words(v))  // LLaMA-Factory's list is one text with commas
-           for (std::size_t begin = 0; begin < words.size();) {
-             const std::size_t end = std::min(words.find(',', begin), words.size());
-             std::string word = words.substr(begin, end - begin);
-             word.erase(0, std::min(word.find_first_not_of(' '), word.size()));
-             word.erase(word.find_last_not_of(' ') + 1);
-             word.erase(0, word.rfind('.') + 1);  // "model.embed_tokens"
-             if (word != "embed_tokens" && word != "lm_head") expected(v, "embed_tokens and lm_head, or one of them");
-             r.lora_modules_to_save.push_back(word);
-             begin = end + 1;
-           }
+         for (std::string& word : split_words(v)) {
+           word.erase(0, word.rfind('.') + 1);  // "model.embed_tokens"
+           if (word != "embed_tokens" && word != "lm_head") expected(v, "embed_tokens and lm_head, or one of them");
+           r.lora_modules_to_save.push_back(std::move(word));
+         }
        },
        [](const RecipeDraft& r) {
          std::string list;
@@ -163,6 +190,12 @@ std::vector<Field> data_fields() {
   return {
       sources("datasets", &Recipe::datasets),
       sources("test_datasets", &Recipe::test_datasets),
+      files("dataset", &Recipe::datasets),
+      files("eval_dataset", &Recipe::test_datasets),
+      {"max_samples",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) { r.max_samples = to_integer(v, 1, 1LL << 53); },
+       nullptr},
       {"dataset_prepared_path",
        {},
        [](RecipeDraft& r, const ConfigValue& v) {
@@ -220,6 +253,15 @@ std::vector<Field> step_fields() {
          return !r.eval_sample_packing ? "" : *r.eval_sample_packing ? "true" : "false";
        }},
       flag("group_by_length", &Recipe::group_by_length),
+      {"train_sampling_strategy",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         const std::string word = to_text(v);
+         if (word != "random" && word != "group_by_length")
+           expected(v, "random or group_by_length; rows come in an order drawn from seed");
+         r.group_by_length = word == "group_by_length" || r.group_by_length;
+       },
+       nullptr},
       whole("micro_batch_size", &Recipe::micro_batch_size, 1, 1 << 20, {"per_device_train_batch_size", "batch_size"}),
       whole("max_tokens_per_micro_batch", &Recipe::max_tokens_per_micro_batch, 0, kMany, {"max_tokens_per_gpu"}),
       whole("global_batch_size", &Recipe::global_batch_size, 1, 1 << 24),
@@ -238,8 +280,7 @@ std::vector<Field> step_fields() {
        },
        [](const RecipeDraft& r) { return r.max_steps ? std::to_string(*r.max_steps) : std::string(); }},
       number("learning_rate", &Recipe::learning_rate, 0, 1e3, {"lr"}),
-      only("optimizer", {"adamw", "adamw_torch", "adamw_torch_fused", "adamw_hf"},
-           "adamw (or adamw_torch, adamw_torch_fused), the only optimizer of this version", {"optim"}),
+      {"optimizer", {"optim"}, read_optimizer, [](const RecipeDraft&) { return std::string("adamw"); }},
       number("adam_beta1", &Recipe::adam_beta1, 0, 0.999999),
       number("adam_beta2", &Recipe::adam_beta2, 0, 0.99999999),
       number("adam_epsilon", &Recipe::adam_epsilon, 0, 1),
@@ -249,9 +290,8 @@ std::vector<Field> step_fields() {
   };
 }
 
-Field use_dtype(std::string name, UseDtype Recipe::* member) {
-  return {std::move(name),
-          {},
+Field use_dtype(std::string name, UseDtype Recipe::* member, Names aliases) {
+  return {std::move(name), std::move(aliases),
           [member](RecipeDraft& r, const ConfigValue& v) {
             const std::string word = v.node.kind == ConfigNode::Kind::kScalar ? v.node.text : "";
             if (word == "full")
@@ -273,9 +313,18 @@ std::vector<Field> run_fields() {
        [](const RecipeDraft& r) { return std::to_string(r.seed); }},
       choice<Backend>("backend", &Recipe::backend,
                       {{"auto", Backend::kAuto}, {"cpu", Backend::kCpu}, {"cuda", Backend::kCuda}}),
-      use_dtype("bf16", &Recipe::bf16),
-      use_dtype("fp16", &Recipe::fp16),
-      flag("gradient_checkpointing", &Recipe::gradient_checkpointing),
+      {"use_cpu",
+       {},
+       [](RecipeDraft& r, const ConfigValue& v) {
+         if (to_bool(v)) r.backend = Backend::kCpu;
+       },
+       nullptr},
+      use_dtype("bf16", &Recipe::bf16, {"bfloat16"}),
+      use_dtype("fp16", &Recipe::fp16, {"float16"}),
+      {"gradient_checkpointing",
+       {},
+       read_checkpointing,
+       [](const RecipeDraft& r) { return std::string(r.gradient_checkpointing ? "true" : "false"); }},
       {"disable_gradient_checkpointing",
        {},
        [](RecipeDraft& r, const ConfigValue& v) { r.gradient_checkpointing = !to_bool(v); },

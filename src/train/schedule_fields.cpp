@@ -116,7 +116,8 @@ std::vector<ConfigField<RecipeDraft>> schedule_fields() {
   };
 }
 
-void check_schedule(const RecipeDraft& draft, const GivenKeys& keys) {
+void check_schedule(const RecipeDraft& draft, const GivenKeys& keys, ConfigProblems& problems) {
+  if (keys.unreadable({"lr_scheduler", "learning_rate"})) return;
   const std::string name = choice_name(draft.lr_scheduler, kSchedules);
   const Names known = kwargs_of(draft.lr_scheduler);
   for (const auto& field : schedule_fields()) {
@@ -124,37 +125,37 @@ void check_schedule(const RecipeDraft& draft, const GivenKeys& keys) {
     if (value == nullptr) continue;
     const std::string kwarg = field.name.substr(kGroup.size());
     if (std::find(known.begin(), known.end(), kwarg) == known.end())
-      fail("{}: {}: lr_scheduler: {} knows no {}; {}", value->node.place, value->name, name, kwarg,
-           known.empty() ? "it takes none" : fmt::format("it takes {}", fmt::join(known, ", ")));
+      problems.add("{}: {}: lr_scheduler: {} knows no {}; {}", value->node.place, value->name, name, kwarg,
+                   known.empty() ? "it takes none" : fmt::format("it takes {}", fmt::join(known, ", ")));
   }
   const ScheduleKwargs& kwargs = draft.lr_scheduler_kwargs;
   const ConfigValue* scheduler = keys.find("lr_scheduler");
   if (draft.lr_scheduler == Schedule::kCosineWithMinLr && kwargs.min_lr.has_value() == kwargs.min_lr_rate.has_value())
-    fail(
+    problems.add(
         "{}: lr_scheduler: cosine_with_min_lr needs lr_scheduler_kwargs: {{min_lr: 1e-5}} or {{min_lr_rate: 0.1}}, "
         "one of them",
         scheduler->node.place);
   if (draft.lr_scheduler == Schedule::kWarmupStableDecay && !kwargs.num_decay_steps)
-    fail(
+    problems.add(
         "{}: lr_scheduler: warmup_stable_decay needs lr_scheduler_kwargs: {{num_decay_steps: 100}}, the steps of its "
         "fall",
         scheduler->node.place);
   if (draft.lr_scheduler == Schedule::kPolynomial && !(kwargs.lr_end.value_or(1e-7) < draft.learning_rate))
-    fail(
+    problems.add(
         "{}: lr_scheduler: polynomial falls from learning_rate ({}) to lr_scheduler_kwargs.lr_end ({}), which has to "
         "be smaller",
         scheduler->node.place, draft.learning_rate, kwargs.lr_end.value_or(1e-7));
   if (kwargs.min_lr && *kwargs.min_lr > draft.learning_rate)
     expected(*keys.find(kGroup + "min_lr"), fmt::format("at most learning_rate ({})", draft.learning_rate));
   if (draft.cosine_min_lr_ratio.value_or(0) > 0 && draft.lr_scheduler != Schedule::kCosine)
-    fail("{}: cosine_min_lr_ratio: goes with lr_scheduler: cosine, not with {}; remove it",
-         keys.find("cosine_min_lr_ratio")->node.place, name);
+    problems.add("{}: cosine_min_lr_ratio: goes with lr_scheduler: cosine, not with {}; remove it",
+                 keys.find("cosine_min_lr_ratio")->node.place, name);
   // transformers' "constant" leaves warm-up out without a word.
   if (draft.lr_scheduler == Schedule::kConstant)
     for (const char* warmup : {"warmup_steps", "warmup_ratio"})
       if (const ConfigValue* value = keys.find(warmup); value != nullptr && to_number(*value, 0, 1e18) > 0)
-        fail("{}: {}: lr_scheduler: constant has no warm-up; write constant_with_warmup, or remove this key",
-             value->node.place, value->name);
+        problems.add("{}: {}: lr_scheduler: constant has no warm-up; write constant_with_warmup, or remove this key",
+                     value->node.place, value->name);
 }
 
 std::int64_t Recipe::warmup(std::int64_t total_steps) const {

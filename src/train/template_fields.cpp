@@ -19,7 +19,7 @@ std::vector<ConfigField<RecipeDraft>> template_fields() {
   return {
       // Before chat_template, which may need it.
       {"chat_template_jinja",
-       {},
+       {"custom_chat_template"},
        [](RecipeDraft& r, const ConfigValue& v) { r.chat_template.jinja = to_text(v); },
        [](const RecipeDraft& r) { return r.chat_template.jinja.empty() ? "" : yaml_text(r.chat_template.jinja); }},
       {"chat_template",

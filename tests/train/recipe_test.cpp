@@ -378,19 +378,12 @@ TEST_F(RecipeTest, SaysWhatIsWrongWhereAndWhatToDo) {
        "r.yaml:7: group_by_length: not together with sample_packing, whose rows are all about as long"},
       {"max_tokens_per_micro_batch: 100",
        "r.yaml:6: max_tokens_per_micro_batch: a row may have sequence_len (2048) tokens"},
-      {"save_steps: 100",
-       "r.yaml:6: save_steps: known, but not supported in this version; the adapter is written at the end; "
-       "remove it (or set it to 0)"},
-      {"wandb_project: mine", "r.yaml:6: wandb_project: known, but not supported in this version; remove it"},
-      {"flash_attention: true",
-       "r.yaml:6: flash_attention: known, but not supported in this version; remove it (or set it to "
-       "false)"},
       {"resume_from_checkpoint: x",
-       "r.yaml:6: resume_from_checkpoint: known, but not supported in this version; remove it (or set "
-       "it to false)"},
+       "r.yaml:6: resume_from_checkpoint: known, but not supported in this version; a run starts anew; go on with an "
+       "adapter by lora_model_dir (or set it to false)"},
       {"sharding: {offload: true}",
-       "r.yaml:6: sharding.offload: known, but not supported in this version; remove it (or set it to "
-       "false)"},
+       "r.yaml:6: sharding.offload: known, but not supported in this version; memory is shared out by "
+       "memory.device_limit and memory.host_limit; remove it (or set it to false)"},
       {"global_batch_size: 8\ngradient_accumulation_steps: 2",
        "r.yaml:7: gradient_accumulation_steps: not together with global_batch_size (r.yaml:6); keep one of them"},
       {"warmup_steps: 8\nwarmup_ratio: 0.1",

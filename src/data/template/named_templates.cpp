@@ -32,7 +32,7 @@ constexpr std::string_view kPrelude = R"jinja({% macro said(m) %}
 )jinja";
 
 const std::vector<NamedTemplate> kTemplates = {
-    {"chatml", {"yi", "hermes"}, {"<|im_start|>", "<|im_end|>"}, R"jinja(
+    {"chatml", {"yi", "hermes", "qwen3_nothink"}, {"<|im_start|>", "<|im_end|>"}, R"jinja(
 {%- if opening is not none %}{{ '<|im_start|>system\n' + opening + '<|im_end|>\n' }}{% endif %}
 {% for m in turns %}{{ '<|im_start|>' + m.role + '\n' + said(m) + '<|im_end|>\n' }}{% endfor %}
 {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %})jinja"},

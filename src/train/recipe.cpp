@@ -79,7 +79,7 @@ void check_together(const RecipeDraft& draft, const GivenKeys& keys, ConfigProbl
     if (const ConfigValue* value = keys.find(key); value != nullptr && !right)
       problems.attempt([&] { expected(*value, what); });
   };
-  wants("datasets", !draft.datasets.empty(), "at least one dataset");
+  for (const char* list : {"datasets", "dataset"}) wants(list, !draft.datasets.empty(), "at least one dataset");
   wants("lora_alpha", draft.lora_alpha > 0, "a number above 0");
   wants("learning_rate", draft.learning_rate > 0, "a number above 0");
   wants("num_epochs", draft.num_epochs > 0, "a number above 0");

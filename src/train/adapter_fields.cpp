@@ -74,6 +74,12 @@ std::string written_targets(const RecipeDraft& r) {
   return "[" + list + "]";
 }
 
+double above_zero(const ConfigValue& v) {
+  const double number = to_number(v, 0, 65536);
+  if (!(number > 0)) expected(v, "a number above 0");
+  return number;
+}
+
 // "lora_rank_pattern: {q_proj: 16}": regular expressions for the ends of modules' names, with numbers.
 template <typename T>
 Field pattern(std::string name, std::vector<std::pair<std::string, T>> Recipe::* member, Words aliases) {
@@ -87,7 +93,7 @@ Field pattern(std::string name, std::vector<std::pair<std::string, T>> Recipe::*
               if constexpr (std::is_same_v<T, std::int64_t>)
                 (r.*member).emplace_back(rule.key, to_integer(number, 1, kLargestRank));
               else
-                (r.*member).emplace_back(rule.key, to_number(number, 0, 65536));
+                (r.*member).emplace_back(rule.key, above_zero(number));
             }
           },
           [member](const RecipeDraft& r) {

@@ -66,7 +66,7 @@ class SavedAdapter {
   explicit SavedAdapter(const Adapter& adapter = golden()) { write_adapter(directory_.path(), adapter); }
   std::filesystem::path path() const { return directory_.path(); }
   SavedAdapter& set(const std::string& key, const nlohmann::json& value) {
-    auto config = nlohmann::json::parse(read_text(path() / "adapter_config.json", 1 << 20));
+    auto config = nlohmann::ordered_json::parse(read_text(path() / "adapter_config.json", 1 << 20));
     config[key] = value;
     directory_.write("adapter_config.json", config.dump());
     return *this;

@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "backend/cpu/cpu_device.h"
 #include "golden_comparison.h"
 #include "io/temporary_directory.h"
 
 namespace shardlora {
 namespace {
 
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 const char* const kNames[] = {"patterns", "regex"};
@@ -56,6 +58,29 @@ TEST(AdapterPatterns, AreWrittenWithPeftsKeysAndShapes) {
               read_text(golden_path("adapter-" + name) / "adapter_model.safetensors", 1 << 20))
         << name;
   }
+}
+
+std::string error_of(const LoraConfig& lora) {
+  const auto device = make_cpu_device();
+  const Format f32 = dense_format(DType::kF32);
+  try {
+    make_model(*device, BaseModel::open(golden_path("tiny-tied.gguf")).config(), {f32, f32}, &lora, DType::kF32);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(AdapterPatterns, ThatAdaptNothingOrTooMuchAreRefused) {
+  EXPECT_EQ(error_of({.target_modules = {"model.layers.1.mlp.up_proj"}}), "no error");
+  EXPECT_THAT(error_of({.target_pattern = "q_proj"}),
+              HasSubstr("\"q_proj\" matches no linear of this model; it has to match the whole name, such as model.l"));
+  EXPECT_THAT(error_of({.target_pattern = ".*proj|lm_head"}), HasSubstr("matches lm_head too"));
+  EXPECT_EQ(error_of({.target_pattern = ".*proj|lm_head", .modules_to_save = {"embed_tokens", "lm_head"}}), "no error");
+  EXPECT_THAT(error_of({.target_pattern = R"(model\.layers\.0\..*)"}), HasSubstr("matches model.layers.0."));
+  EXPECT_THAT(error_of({.target_modules = {"q_proj"}, .layers_to_transform = {7}}), HasSubstr("choose from 0 to 1"));
+  EXPECT_THAT(error_of({.target_modules = {"q_proj"}, .layers_to_transform = {0}, .layers_pattern = {"h"}}),
+              HasSubstr("called model.layers.0"));
 }
 
 }  // namespace

@@ -100,6 +100,10 @@ class GivenKeys {
   bool unreadable(std::initializer_list<std::string_view> names) const;  // one of them
   // At most one of the two may be given; one from the command line takes the place of one from the file.
   void exclude(const std::string& a, const std::string& b);
+  // Where the command line gives `key`, the file's `other`, which would say otherwise, does not count.
+  void overrule(const std::string& key, const std::string& other);
+  // What was left out that way, a line each.
+  const std::vector<std::string>& overruled() const { return overruled_; }
 
  private:
   struct Given {
@@ -116,7 +120,7 @@ class GivenKeys {
   ConfigProblems& problems_;
   std::vector<std::string> all_names_;  // what a misspelt key may have meant
   std::vector<Given> given_, given_foreign_;
-  std::vector<std::string> unreadable_;
+  std::vector<std::string> unreadable_, overruled_;
 };
 
 }  // namespace shardlora

@@ -108,7 +108,16 @@ void GivenKeys::exclude(const std::string& a, const std::string& b) {
   if (first->from_command_line == second->from_command_line)
     return problems_.add("{}: {}: not together with {} ({}); keep one of them", second->node.place, second->name,
                          first->name, first->node.place);
-  forget(first->from_command_line ? b : a);
+  overrule(a, b);
+  overrule(b, a);
+}
+
+void GivenKeys::overrule(const std::string& key, const std::string& other) {
+  const ConfigValue *winner = find(key), *loser = find(other);
+  if (winner == nullptr || loser == nullptr || !winner->from_command_line || loser->from_command_line) return;
+  overruled_.push_back(fmt::format("{}: {}: does not count, since the command line gives {}", loser->node.place,
+                                   loser->name, winner->name));
+  forget(other);
 }
 
 }  // namespace shardlora

@@ -34,5 +34,7 @@ void read_checkpointing(RecipeDraft& draft, const ConfigValue& value);
 void say_other_defaults(RecipeDraft& draft, const GivenKeys& keys);
 // Its part about the chat template, in template_fields.cpp.
 std::vector<ConfigField<RecipeDraft>> template_fields();
+// Drops what the file says under other names than the command line; in recipe_overrides.cpp.
+void let_command_line_win(GivenKeys& keys);
 
 }  // namespace shardlora

@@ -92,7 +92,7 @@ class BadInput(program.ProgramTest):
         self.check_train(["backend", "opencl", "auto, cpu, cuda"], backend="opencl")
         if not os.path.exists("/dev/nvidia0"):  # never a silent run on the CPU
             self.check_train(["backend: cuda: ", "or set backend: cpu"], backend="cuda")
-        self.check_train(["save_steps", "not supported"], save_steps=5)
+        self.check_train(["load_in_8bit", "not supported", "load_in_4bit: true"], load_in_8bit="true")
         self.write("broken.yaml", "base_model: x\n  adapter: [\n")
         self.check(["train", "broken.yaml"], ["broken.yaml:2", "not valid YAML"])
 

@@ -45,11 +45,13 @@ bool flag(const json& config, const char* key, std::string_view what) {
   return value.get<bool>();
 }
 
+bool is_empty_text(const json& value) { return value.is_string() && value.get_ref<const std::string&>().empty(); }
+
 // One word or a list of them, both of which PEFT takes.
 std::vector<std::string> words(const json& config, const char* key, std::string_view what) {
   const json value = config.value(key, json());
   std::vector<std::string> list;
-  if (value.is_null() || value == "") return list;
+  if (value.is_null() || is_empty_text(value)) return list;
   for (const json& word : value.is_array() ? value : json::array({value})) {
     if (!word.is_string() || word.get<std::string>().empty())
       fail("{}: {} holds {}; it has to be a list of names", what, key, word.dump());
@@ -60,7 +62,7 @@ std::vector<std::string> words(const json& config, const char* key, std::string_
 
 void read_targets(LoraConfig& lora, const json& config, std::string_view what) {
   const json targets = config.value("target_modules", json());
-  if (targets.is_string() && targets != "") {
+  if (targets.is_string() && !is_empty_text(targets)) {
     const auto word = targets.get<std::string>();
     if (lower(word) != "all-linear") lora.target_pattern = word;
     return;

@@ -57,7 +57,8 @@ constexpr AdapterKey kKeys[] = {
 
 // A switch that is off, a setting that is not there, a list of nothing: the ways to say "plain LoRA".
 bool is_off(const json& value) {
-  return value.is_null() || value == false || (value.is_structured() && value.empty()) || value == "";
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  return value.is_null() || value == false || (value.is_structured() && value.empty());
 }
 
 // PEFT changes the base when it loads an adapter that was started in these ways; LoRA-GA had it changed in training.

@@ -85,10 +85,9 @@ void check_together(const RecipeDraft& draft, const GivenKeys& keys, ConfigProbl
   wants("lora_alpha", draft.lora_alpha > 0, "a number above 0");
   wants("learning_rate", draft.learning_rate > 0, "a number above 0");
   wants("num_epochs", draft.num_epochs > 0, "a number above 0");
-  if (const ConfigValue* linear = keys.find("lora_target_linear"); linear != nullptr && !draft.lora_target_linear &&
-                                                                   draft.lora_target_modules.empty() &&
-                                                                   draft.lora_target_pattern.empty() &&
-                                                                   !keys.unreadable({"lora_target_modules"}))
+  if (const ConfigValue* linear = keys.find("lora_target_linear");
+      linear != nullptr && !draft.lora_target_linear && draft.lora_target_modules.empty() &&
+      draft.lora_target_pattern.empty() && !keys.unreadable({"lora_target_modules"}))
     problems.add("{}: lora_target_linear: false leaves nothing to train; name modules in lora_target_modules",
                  linear->node.place);
   if (const ConfigValue* batch = keys.find("global_batch_size");

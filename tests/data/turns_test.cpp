@@ -85,7 +85,8 @@ TEST(Turns, BeginWhereTheGenerationPromptOfJinjaEnds) {
       const ordered_json& begins = expected[number++];
       if (begins.is_null()) continue;
       // Content in parts is joined where a template writes parts as they are, unlike in the golden.
-      if (source.find("part") == std::string::npos && c["messages"].dump().find(R"("type":"text")") != std::string::npos)
+      if (source.find("part") == std::string::npos &&
+          c["messages"].dump().find(R"("type":"text")") != std::string::npos)
         continue;
       // The bos and eos of the golden are other ones, so the offsets of templates that write them are not ours.
       if (source.find("eos_token") != std::string::npos) continue;

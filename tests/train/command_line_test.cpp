@@ -60,8 +60,9 @@ TEST(CommandLine, LeavesTheFileAloneWhereItOnlySaysNo) {
 }
 
 TEST(CommandLine, SaysWhatDoesNotCount) {
-  EXPECT_THAT(load("adapter: qlora\nlora_target_linear: true\n", {"lora_target=[q_proj]"}).notes,
-              Contains(HasSubstr(".yaml:4: lora_target_linear: does not count, since the command line gives lora_target")));
+  EXPECT_THAT(
+      load("adapter: qlora\nlora_target_linear: true\n", {"lora_target=[q_proj]"}).notes,
+      Contains(HasSubstr(".yaml:4: lora_target_linear: does not count, since the command line gives lora_target")));
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ struct Dataset {
 };
 
 // All rows of a dataset in their order, whatever the number of threads. Bad rows are logged with file, line and reason;
-// the 10th is an Error, and so is a file without rows.
+// many are an Error (BadRows), and so is a file without rows.
 Dataset load_dataset(const DatasetSource& source, const RecordTokenizer& tokenizer, const SampleOptions& options,
                      BadRows& bad, int threads);
 

@@ -17,8 +17,6 @@ const std::vector<ForeignKeys>& foreign_adapter_keys() {
        "false", "plain LoRA is trained; remove it"},
       {"lora_target_parameters lora_exclude_modules peft", kAxolotl, Verdict::kRefused, "",
        "one adapter on the linears of the layers is trained; remove it"},
-      {"peft_layers_pattern", kAxolotl, Verdict::kRefused, "layers model.layers",
-       "the layers are found by themselves; remove it"},
       {"peft_init_lora_weights", kAxolotl, Verdict::kRefused, "true",
        "the adapter starts as PEFT's default does; remove it"},
       {"peft_trainable_token_indices", kAxolotl, Verdict::kRefused, "",

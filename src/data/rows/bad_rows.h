@@ -1,5 +1,5 @@
-// What is wrong with a row is said with file and line and the row is left out; after a few such rows the whole reading
-// stops, since then the file is not what it should be.
+// What is wrong with a row is said with file and line and the row is left out; where there are many such rows the whole
+// reading stops, since then the file is not what it should be.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,8 @@ template <typename... Args>
   throw RowError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Logs bad rows; the 10th ends the reading with an Error.
+// Logs bad rows. From the 10th on, one that makes them more than 1 % of the file's lines so far ends the reading with an
+// Error: large files that people share have a few empty answers.
 class BadRows {
  public:
   struct Reason {
@@ -29,13 +30,14 @@ class BadRows {
     std::int64_t line;
     std::string reason;
   };
-  static constexpr std::int64_t kLimit = 10;
+  static constexpr std::int64_t kLimit = 10, kRowsForOne = 100;
   void add(const std::string& source, std::int64_t line, const std::string& reason);
   std::int64_t count() const { return static_cast<std::int64_t>(rows_.size()); }
   const std::vector<Reason>& rows() const { return rows_; }
 
  private:
   std::vector<Reason> rows_;
+  std::int64_t before_source_ = 0;  // rows of other files
 };
 
 }  // namespace shardlora

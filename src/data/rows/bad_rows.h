@@ -21,8 +21,8 @@ template <typename... Args>
   throw RowError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Logs bad rows. From the 10th on, one that makes them more than 1 % of the file's lines so far ends the reading with an
-// Error: large files that people share have a few empty answers.
+// Logs bad rows. From the 10th on, one that makes them more than 1 % of the file's lines so far ends the reading with
+// an Error: large files that people share have a few empty answers.
 class BadRows {
  public:
   struct Reason {

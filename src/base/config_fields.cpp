@@ -66,12 +66,16 @@ void expected(const ConfigValue& value, const std::string& what) {
   fail("{}: {}: expected {}, got {}", value.node.place, value.name, what, shown(value.node));
 }
 
-bool to_bool(const ConfigValue& value) {
-  std::string text = scalar(value, "true or false");
+std::optional<bool> bool_of(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   if (text == "true" || text == "yes" || text == "on") return true;
   if (text == "false" || text == "no" || text == "off") return false;
+  return {};
+}
+
+bool to_bool(const ConfigValue& value) {
+  if (const auto word = bool_of(std::string(scalar(value, "true or false")))) return *word;
   expected(value, "true or false");
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +30,8 @@ struct ConfigValue {
 // "recipe.yaml:3: lora_r: expected a whole number from 1 to 65536, got "many"".
 [[noreturn]] void expected(const ConfigValue& value, const std::string& what);
 
+// true, yes, on, false, no, off, whatever their case; nothing for other words.
+std::optional<bool> bool_of(std::string text);
 bool to_bool(const ConfigValue& value);
 std::int64_t to_integer(const ConfigValue& value, std::int64_t min, std::int64_t max);
 double to_number(const ConfigValue& value, double min, double max);

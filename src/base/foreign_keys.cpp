@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/config_fields.h"
+
 namespace shardlora {
 namespace {
 
@@ -12,7 +14,8 @@ bool asks_for_nothing(const ConfigNode& value, const std::vector<std::string>& o
     case ConfigNode::Kind::kNull: return true;
     case ConfigNode::Kind::kScalar:
       return std::any_of(off.begin(), off.end(), [&](const std::string& word) {
-        return word.starts_with('*') ? value.text.ends_with(std::string_view(word).substr(1)) : value.text == word;
+        if (word.starts_with('*')) return value.text.ends_with(std::string_view(word).substr(1));
+        return value.text == word || (bool_of(word) && bool_of(word) == bool_of(value.text));
       });
     case ConfigNode::Kind::kSequence:
       return std::all_of(value.items.begin(), value.items.end(),

@@ -15,16 +15,6 @@ using json = nlohmann::ordered_json;
 constexpr std::int64_t kLargestRank = 65536;
 
 // PEFT names modules by their last part or in full.
-void check_saved_modules(const json& config, std::string_view what) {
-  const json list = config.value("modules_to_save", json());
-  for (const json& module : list.is_array() ? list : json::array()) {
-    const std::string name = module.is_string() ? module.get<std::string>() : module.dump();
-    const std::string last = name.substr(name.rfind('.') + 1);
-    if (last != "embed_tokens" && last != "lm_head")
-      fail("{}: modules_to_save has {}; only embed_tokens and lm_head can be read", what, name);
-  }
-}
-
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
@@ -58,6 +48,14 @@ std::vector<std::string> words(const json& config, const char* key, std::string_
     list.push_back(word.get<std::string>());
   }
   return list;
+}
+
+void check_saved_modules(const json& config, std::string_view what) {
+  for (const std::string& name : words(config, "modules_to_save", what)) {
+    const std::string last = name.substr(name.rfind('.') + 1);
+    if (last != "embed_tokens" && last != "lm_head")
+      fail("{}: modules_to_save has {}; only embed_tokens and lm_head can be read", what, name);
+  }
 }
 
 void read_targets(LoraConfig& lora, const json& config, std::string_view what) {

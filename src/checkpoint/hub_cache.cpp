@@ -40,7 +40,9 @@ fs::path snapshot_of(const fs::path& model, const std::string& name) {
     std::string commit = read_text(reference.string(), kMaxReference);
     commit.erase(commit.find_last_not_of(" \r\n") + 1);
     const fs::path snapshot = model / "snapshots" / commit;
-    if (commit.find('/') == std::string::npos && fs::is_directory(snapshot, ignored)) return snapshot;
+    if (!commit.empty() && commit.front() != '.' && commit.find('/') == std::string::npos &&
+        fs::is_directory(snapshot, ignored))
+      return snapshot;
     fail("{}: names the commit {}, of which there is no snapshot; fetch the model again: hf download {}",
          reference.string(), commit, name);
   }

@@ -57,6 +57,7 @@ std::int64_t for_each_row(DatasetRows& dataset, int threads, BadRows& bad, const
       }
     });
     for (std::size_t i = 0; i < batch.size(); ++i) {
+      bad.count_read(1);
       if (made[i].result)
         take(std::move(*made[i].result));
       else

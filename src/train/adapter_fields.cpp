@@ -60,10 +60,9 @@ void read_targets(RecipeDraft& r, const ConfigValue& v) {
   }
   if (!r.lora_target_pattern.empty()) return;
   if (r.lora_target_modules.empty()) expected(v, "at least one name, such as [q_proj, v_proj]");
-  const std::string& first = r.lora_target_modules.front();
-  if (first != "all" && first != "all-linear") return;
-  r.lora_target_modules.clear();
-  r.lora_target_linear = true;
+  // What stands beside "all" is looked at in settle_adapter.
+  r.lora_target_linear =
+      std::erase_if(r.lora_target_modules, [](const std::string& w) { return w == "all" || w == "all-linear"; }) > 0;
 }
 
 std::string written_targets(const RecipeDraft& r) {
@@ -141,9 +140,9 @@ std::vector<Field> adapted_module_fields() {
 void settle_adapter(RecipeDraft& draft, const GivenKeys& keys) {
   const ConfigValue *targets = keys.find("lora_target_modules"), *linear = keys.find("lora_target_linear"),
                     *layers = keys.find("lora_layers_to_transform");
-  const bool named = !draft.lora_target_modules.empty() || !draft.lora_target_pattern.empty();
-  if (targets != nullptr && targets->from_command_line && linear != nullptr && !linear->from_command_line)
-    draft.lora_target_linear = !named;
+  if (draft.lora_target_linear && !draft.lora_target_pattern.empty())
+    fail("{}: {}: not together with a regular expression in {} ({}); keep one of them", linear->node.place,
+         linear->name, targets->name, targets->node.place);
   // axolotl trains both; all linears of the layers hold all that can be named here.
   if (draft.lora_target_linear)
     for (const std::string& module : draft.lora_target_modules)

@@ -34,8 +34,9 @@ std::string foreign_table(ForeignTable rows, Verdict verdict, std::string_view s
 std::string keys_markdown() {
   std::string text =
       "# The keys of a recipe\n\n"
-      "Written by `shardlora keys`; a test fails where this page is older than the tables. A key without a value, and "
-      "one with an empty list, always passes. Keys that stand nowhere here are refused with the nearest name.\n\n"
+      "Written by `shardlora keys`; a test fails where this page is older than the tables. A key of another trainer "
+      "without a "
+      "value, or with an empty list, passes. Keys that stand nowhere here are refused with the nearest name.\n\n"
       "## Understood\n\n| key | also written |\n|---|---|\n";
   for (const auto& field : recipe_fields()) text += fmt::format("| `{}` | {} |\n", field.name, code(field.aliases));
   text += fmt::format("\nOf a data set, inside `datasets` and `test_datasets`: {}.\n", code(dataset_keys()));

@@ -14,7 +14,11 @@ bool says(const GivenKeys& keys, const char* key, std::initializer_list<std::str
          std::find(words.begin(), words.end(), value->node.text) != words.end();
 }
 
-bool is_yes(const GivenKeys& keys, const char* key) { return says(keys, key, {"true", "yes", "on", "1"}); }
+bool is(bool wanted, const GivenKeys& keys, const char* key) {
+  const ConfigValue* value = keys.find(key);
+  return value != nullptr && value->node.kind == ConfigNode::Kind::kScalar && bool_of(value->node.text) == wanted;
+}
+bool is_yes(const GivenKeys& keys, const char* key) { return is(true, keys, key); }
 
 }  // namespace
 
@@ -26,7 +30,7 @@ void let_command_line_win(GivenKeys& keys) {
   for (const char* four_bit : {"load_in_4bit", "quantization_bit"}) {
     keys.overrule("quantization.format", four_bit);
     keys.overrule(four_bit, "quantization.format");
-    if (says(keys, "adapter", {"qlora"}) && says(keys, four_bit, {"false"})) keys.overrule("adapter", four_bit);
+    if (says(keys, "adapter", {"qlora"}) && is(false, keys, four_bit)) keys.overrule("adapter", four_bit);
   }
   if (says(keys, "adapter", {"qlora"}) && says(keys, "quantization.format", {"none"}))
     keys.overrule("adapter", "quantization.format");

@@ -116,6 +116,7 @@ class Loader {
     Dataset dataset = prepared->get(source, options_, make);
     if (fresh) return dataset;
     spdlog::info("{}: samples read from {}", source.path, prepared->path_of(source, options_).string());
+    bad.count_read(dataset.summary.rows);
     for (const BadRows::Reason& row : dataset.summary.bad_rows) bad.add(row.source, row.line, row.reason);
     return dataset;
   }

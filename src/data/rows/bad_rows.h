@@ -21,8 +21,8 @@ template <typename... Args>
   throw RowError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Logs bad rows. From the 10th on, one that makes them more than 1 % of the file's lines so far ends the reading with
-// an Error: large files that people share have a few empty answers.
+// Logs bad rows. From the 10th on, one that makes them more than 1 % of the rows read so far ends the reading with an
+// Error: large files that people share have a few empty answers.
 class BadRows {
  public:
   struct Reason {
@@ -31,13 +31,14 @@ class BadRows {
     std::string reason;
   };
   static constexpr std::int64_t kLimit = 10, kRowsForOne = 100;
+  void count_read(std::int64_t rows) { read_ += rows; }  // good and bad ones, before the bad ones are added
   void add(const std::string& source, std::int64_t line, const std::string& reason);
   std::int64_t count() const { return static_cast<std::int64_t>(rows_.size()); }
   const std::vector<Reason>& rows() const { return rows_; }
 
  private:
   std::vector<Reason> rows_;
-  std::int64_t before_source_ = 0;  // rows of other files
+  std::int64_t read_ = 0;
 };
 
 }  // namespace shardlora

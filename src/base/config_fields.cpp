@@ -111,6 +111,19 @@ std::vector<std::string> to_words(const ConfigValue& value) {
   return words;
 }
 
+std::vector<std::string> comma_separated(const std::string& text) {
+  std::vector<std::string> words;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    std::string word = text.substr(begin, end - begin);
+    word.erase(0, std::min(word.find_first_not_of(' '), word.size()));
+    word.erase(word.find_last_not_of(' ') + 1);
+    if (!word.empty()) words.push_back(std::move(word));
+    begin = end + 1;
+  }
+  return words;
+}
+
 std::uint64_t to_bytes(const ConfigValue& value) {
   const std::string what = "a size such as 24GiB, 512MiB or a number of bytes";
   std::string_view text = scalar(value, what);

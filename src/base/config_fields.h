@@ -37,6 +37,8 @@ std::int64_t to_integer(const ConfigValue& value, std::int64_t min, std::int64_t
 double to_number(const ConfigValue& value, double min, double max);
 std::string to_text(const ConfigValue& value);
 std::vector<std::string> to_words(const ConfigValue& value);  // a sequence, or one word
+// The words between commas, without blanks around them: "q_proj, v_proj".
+std::vector<std::string> comma_separated(const std::string& text);
 // "24GiB", "1.5 GB", "512MiB" or bytes.
 std::uint64_t to_bytes(const ConfigValue& value);
 std::string bytes_text(std::uint64_t bytes);  // what to_bytes reads back to the same number

@@ -2,9 +2,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 
 #include "base/regex.h"
+#include "train/recipe_adapter.h"
 #include "train/recipe_fields.h"
 
 namespace shardlora {
@@ -14,28 +14,12 @@ using Field = ConfigField<RecipeDraft>;
 using Words = std::vector<std::string>;
 
 constexpr std::int64_t kLargestRank = 4096, kMostLayers = 1 << 20;
-constexpr std::array<std::string_view, 7> kLinears = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                                      "gate_proj", "up_proj", "down_proj"};
 
 // A name or the end of one: what a regular expression would need no signs for.
 bool is_plain(const std::string& word) {
   return !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
   });
-}
-
-// The words between commas.
-Words split(const std::string& text) {
-  Words words;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    std::string word = text.substr(begin, end - begin);
-    word.erase(0, std::min(word.find_first_not_of(' '), word.size()));
-    word.erase(word.find_last_not_of(' ') + 1);
-    if (!word.empty()) words.push_back(std::move(word));
-    begin = end + 1;
-  }
-  return words;
 }
 
 void read_targets(RecipeDraft& r, const ConfigValue& v) {
@@ -45,7 +29,7 @@ void read_targets(RecipeDraft& r, const ConfigValue& v) {
   const Words given = to_words(v);
   for (const std::string& text : given) {
     // LLaMA-Factory's list is one text with commas; anything else that is no name is an expression for PEFT.
-    const Words words = split(text);
+    const Words words = comma_separated(text);
     if (v.name == "lora_target" || std::all_of(words.begin(), words.end(), is_plain) || text == "all-linear") {
       r.lora_target_modules.insert(r.lora_target_modules.end(), words.begin(), words.end());
     } else if (v.node.kind == ConfigNode::Kind::kScalar) {
@@ -146,7 +130,8 @@ void settle_adapter(RecipeDraft& draft, const GivenKeys& keys) {
   // axolotl trains both; all linears of the layers hold all that can be named here.
   if (draft.lora_target_linear)
     for (const std::string& module : draft.lora_target_modules)
-      if (std::find(kLinears.begin(), kLinears.end(), module.substr(module.rfind('.') + 1)) == kLinears.end())
+      if (const std::string last = "." + module.substr(module.rfind('.') + 1); std::none_of(
+              kLayerLinears.begin(), kLayerLinears.end(), [&](std::string_view l) { return l.ends_with(last); }))
         fail(
             "{}: {}: \"{}\" is no linear of the layers, which are all adapted already (lora_target_linear); take it "
             "out, or name it in lora_modules_to_save, which trains embed_tokens and lm_head whole",

@@ -24,6 +24,26 @@ std::set<std::string> last_parts(const std::vector<std::string>& modules) {
   return parts;
 }
 
+std::vector<std::string> names_of_linears() {
+  std::vector<std::string> names;
+  for (const std::string_view linear : kLayerLinears) names.emplace_back(linear.substr(linear.rfind('.') + 1));
+  return names;
+}
+
+// Whether an expression means these modules and no other linear of their layers.
+bool means(const LoraModules& expression, const std::vector<std::string>& adapted) {
+  const std::set<std::string> wanted(adapted.begin(), adapted.end());
+  std::set<std::string> layers;  // "model.layers.3."
+  for (const std::string& module : adapted)
+    layers.insert(module.substr(0, module.rfind('.', module.rfind('.') - 1) + 1));
+  for (const std::string& layer : layers)
+    for (const std::string_view linear : kLayerLinears) {
+      const std::string module = layer + std::string(linear);
+      if (expression.targets(module) != wanted.contains(module)) return false;
+    }
+  return true;
+}
+
 std::string shown(const auto& names) { return names.empty() ? "none" : fmt::format("[{}]", fmt::join(names, ", ")); }
 
 template <typename T>
@@ -48,10 +68,8 @@ void check_targets(const Recipe& recipe, const LoraConfig& asked, const Adapter&
   const std::string have = start.config.target_pattern.empty() ? shown(its) : start.config.target_pattern;
   if (!asked.target_pattern.empty()) {
     const LoraModules modules(asked);
-    const bool same = start.config.target_pattern.empty()
-                          ? std::all_of(adapted.begin(), adapted.end(),
-                                        [&](const std::string& module) { return modules.targets(module); })
-                          : asked.target_pattern == start.config.target_pattern;
+    const bool same = start.config.target_pattern.empty() ? means(modules, adapted)
+                                                          : asked.target_pattern == start.config.target_pattern;
     return check("lora_target_modules", same, asked.target_pattern, have);
   }
   const bool linear = recipe.lora_target_linear && recipe.adapter_places.contains("lora_target_linear");
@@ -64,7 +82,7 @@ void check_targets(const Recipe& recipe, const LoraConfig& asked, const Adapter&
 LoraConfig lora_config(const Recipe& recipe) {
   LoraConfig config{.rank = recipe.lora_r, .alpha = recipe.lora_alpha, .target_modules = recipe.lora_target_modules};
   if (recipe.lora_target_linear)
-    config.target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+    config.target_modules = names_of_linears();
   else
     config.target_pattern = recipe.lora_target_pattern;
   config.rank_pattern = recipe.lora_rank_pattern;

@@ -1,6 +1,7 @@
 // What a recipe says about the adapter, against what the adapter that it starts from says of itself.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,11 @@
 #include "train/recipe.h"
 
 namespace shardlora {
+
+// The linears of a layer, which `lora_target_linear: true` adapts.
+inline constexpr std::array<std::string_view, 7> kLayerLinears = {
+    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+    "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
 
 // The adapter that a recipe without lora_model_dir trains.
 LoraConfig lora_config(const Recipe& recipe);

@@ -70,14 +70,7 @@ Field bytes(std::string name, std::uint64_t Recipe::* member) {
 Names split_words(const ConfigValue& value) {
   Names words;
   for (const std::string& text : to_words(value))
-    for (std::size_t begin = 0; begin < text.size();) {
-      const std::size_t end = std::min(text.find(',', begin), text.size());
-      std::string word = text.substr(begin, end - begin);
-      word.erase(0, std::min(word.find_first_not_of(' '), word.size()));
-      word.erase(word.find_last_not_of(' ') + 1);
-      if (!word.empty()) words.push_back(std::move(word));
-      begin = end + 1;
-    }
+    for (std::string& word : comma_separated(text)) words.push_back(std::move(word));
   return words;
 }
 

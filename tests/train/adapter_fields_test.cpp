@@ -62,6 +62,8 @@ TEST(AdapterFields, TheCommandLineWinsOverTheFilesAllLinears) {
   EXPECT_EQ(lora_of("lora_target_modules: [q_proj]\nlora_target_linear: true").target_modules.size(), 7U);
   EXPECT_THAT(error_of("lora_target_modules: [lm_head]\nlora_target_linear: true"),
               HasSubstr("\"lm_head\" is no linear"));
+  EXPECT_THAT(error_of("lora_target: all,lm_head"), HasSubstr("\"lm_head\" is no linear"));
+  EXPECT_THAT(error_of("lora_target_modules: '.*q_proj'\nlora_target_linear: true"), HasSubstr("keep one of them"));
 }
 
 TEST(AdapterFields, PatternsAndLayersMayHaveTheNamesOfPeftAndAxolotl) {

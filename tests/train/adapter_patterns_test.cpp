@@ -23,13 +23,7 @@ Differences differences(const std::string& name, const GoldenJob& job) {
   Golden golden(read_golden_tensors(golden_path(name + ".safetensors")));
   golden.training = golden.step;
   golden.training["loss"] = golden.training.at("losses");
-  Differences lines;
-  for (const GoldenResult& result : run(job)) {
-    compare_forward(lines, result, golden);
-    compare_gradients(lines, result, golden);
-    compare_training(lines, result, golden);
-  }
-  return lines;
+  return differences(job, golden);
 }
 
 TEST(AdapterPatterns, TrainAsPeftTrainsThem) {

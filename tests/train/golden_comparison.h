@@ -67,8 +67,7 @@ inline void compare_training(Differences& lines, const GoldenResult& run, const 
 }
 
 // Of every rank. A run that ends with an Error differs by that.
-inline Differences differences(const GoldenJob& job) {
-  const Golden golden(job.variant);
+inline Differences differences(const GoldenJob& job, const Golden& golden) {
   Differences lines;
   try {
     for (const GoldenResult& result : run(job)) {
@@ -81,5 +80,7 @@ inline Differences differences(const GoldenJob& job) {
   }
   return lines;
 }
+
+inline Differences differences(const GoldenJob& job) { return differences(job, Golden(job.variant)); }
 
 }  // namespace shardlora

@@ -25,13 +25,7 @@ Differences saved_differences(const GoldenJob& job) {
   Golden golden(job.variant);
   golden.step = golden.training = read_golden_tensors(golden_path("saved-" + job.variant + ".safetensors"));
   golden.training["loss"] = golden.training.at("losses");
-  Differences lines;
-  for (const GoldenResult& result : run(job)) {
-    compare_forward(lines, result, golden);
-    compare_gradients(lines, result, golden);
-    compare_training(lines, result, golden);
-  }
-  return lines;
+  return differences(job, golden);
 }
 
 TEST(SavedModules, TrainAsPeftTrainsThem) {

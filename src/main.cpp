@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "cli/launch_ranks.h"
 #include "cli/verbs.h"
-#include "train/stop_signal.h"
+#include "run/stop_signal.h"
 
 namespace {
 

@@ -16,7 +16,7 @@ void with_float_type(DType dtype, Body&& body) {
     case DType::kF32: return std::forward<Body>(body)(std::type_identity<float>{});
     case DType::kBF16: return std::forward<Body>(body)(std::type_identity<BF16>{});
     case DType::kF16: return std::forward<Body>(body)(std::type_identity<F16>{});
-    default: DCHECK(false, "kernels take f32, bf16 and f16, not {}", name_of(dtype));
+    default: CHECK(false, "kernels take f32, bf16 and f16, not {}", name_of(dtype));
   }
 }
 

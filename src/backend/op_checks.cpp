@@ -1,15 +1,16 @@
 #include "backend/op_checks.h"
+#include "tensor/pages.h"
 
 namespace shardlora::checks {
 
 namespace {
 
 void check_shape(const char* what, ConstTensor t, Shape shape) {
-  DCHECK(t.shape == shape, "{} must be {}, not {}", what, shape.text(), t.shape.text());
+  CHECK(t.shape == shape, "{} must be {}, not {}", what, shape.text(), t.shape.text());
 }
 
 void check_dtype(const char* what, ConstTensor t, DType dtype) {
-  DCHECK(t.dtype == dtype, "{} must be {}, not {}", what, name_of(dtype), name_of(t.dtype));
+  CHECK(t.dtype == dtype, "{} must be {}, not {}", what, name_of(dtype), name_of(t.dtype));
 }
 
 void check_like(const char* what, ConstTensor t, ConstTensor other) {
@@ -23,36 +24,35 @@ void check(const char* what, ConstTensor t, DType dtype, Shape shape) {
 }
 
 void check_float(const char* what, ConstTensor t) {
-  DCHECK(t.dtype == DType::kF32 || t.dtype == DType::kBF16 || t.dtype == DType::kF16,
-         "{} must be f32, bf16 or f16, not {}", what, name_of(t.dtype));
+  CHECK(t.dtype == DType::kF32 || t.dtype == DType::kBF16 || t.dtype == DType::kF16,
+        "{} must be f32, bf16 or f16, not {}", what, name_of(t.dtype));
 }
 
 void check_matrix(const char* what, ConstTensor t) {
-  DCHECK(t.shape.rank() == 2, "{} must have two dimensions, not {}", what, t.shape.text());
+  CHECK(t.shape.rank() == 2, "{} must have two dimensions, not {}", what, t.shape.text());
 }
 
 // q (N, H, D) against k, v (N, G, D).
 void check_heads(ConstTensor q, ConstTensor k, ConstTensor v) {
   check_float("q", q);
-  DCHECK(q.shape.rank() == 3 && k.shape.rank() == 3, "q and k must have three dimensions, not {} and {}",
-         q.shape.text(), k.shape.text());
+  CHECK(q.shape.rank() == 3 && k.shape.rank() == 3, "q and k must have three dimensions, not {} and {}", q.shape.text(),
+        k.shape.text());
   check_shape("k", k, {q.dim(0), k.dim(1), q.dim(2)});
   check_dtype("k", k, q.dtype);
   check_like("v", v, k);
-  DCHECK(k.dim(1) > 0 && q.dim(1) % k.dim(1) == 0, "{} query heads cannot share {} key/value heads", q.dim(1),
-         k.dim(1));
-  DCHECK(q.dim(2) % 8 == 0 && q.dim(2) <= kMaxHeadSize, "a head size must be a multiple of 8 up to {}, not {}",
-         kMaxHeadSize, q.dim(2));
+  CHECK(k.dim(1) > 0 && q.dim(1) % k.dim(1) == 0, "{} query heads cannot share {} key/value heads", q.dim(1), k.dim(1));
+  CHECK(q.dim(2) % 8 == 0 && q.dim(2) <= kMaxHeadSize, "a head size must be a multiple of 8 up to {}, not {}",
+        kMaxHeadSize, q.dim(2));
 }
 
 void check_bounds(ConstTensor bounds) {
   check_dtype("bounds", bounds, DType::kI32);
-  DCHECK(bounds.shape.rank() == 1 && bounds.dim(0) >= 1, "bounds must be (samples + 1), not {}", bounds.shape.text());
+  CHECK(bounds.shape.rank() == 1 && bounds.dim(0) >= 1, "bounds must be (samples + 1), not {}", bounds.shape.text());
 }
 
 // Caches (S, capacity, G, D) for k (.., G, D).
 void check_cache(const KvCache& cache, ConstTensor k, std::int64_t samples) {
-  DCHECK(cache.k.shape.rank() == 4, "a cache must have four dimensions, not {}", cache.k.shape.text());
+  CHECK(cache.k.shape.rank() == 4, "a cache must have four dimensions, not {}", cache.k.shape.text());
   check("the cache of k", cache.k, k.dtype, {samples, cache.capacity(), k.dim(1), k.dim(2)});
   check_like("the cache of v", cache.v, cache.k);
 }
@@ -68,10 +68,10 @@ void matmul(ConstTensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accum
   const std::int64_t m = y.dim(0), n = y.dim(1), k = a.dim(op_a == Op::kNone ? 1 : 0);
   check_shape("a", a, op_a == Op::kNone ? Shape{m, k} : Shape{k, m});
   check("b", b, a.dtype, op_b == Op::kNone ? Shape{k, n} : Shape{n, k});
-  DCHECK(y.dtype == a.dtype || y.dtype == DType::kF32, "a product of {} gives {} or f32, not {}", name_of(a.dtype),
-         name_of(a.dtype), name_of(y.dtype));
-  DCHECK(k > 0 || m * n == 0, "a product over no values");
-  DCHECK(accumulate == Accumulate::kNo || alpha == 1, "a product that is added has the factor 1, not {}", alpha);
+  CHECK(y.dtype == a.dtype || y.dtype == DType::kF32, "a product of {} gives {} or f32, not {}", name_of(a.dtype),
+        name_of(a.dtype), name_of(y.dtype));
+  CHECK(k > 0 || m * n == 0, "a product over no values");
+  CHECK(accumulate == Accumulate::kNo || alpha == 1, "a product that is added has the factor 1, not {}", alpha);
 }
 
 void weight_gradient(const WeightGradient& job) {
@@ -82,7 +82,7 @@ void weight_gradient(const WeightGradient& job) {
 void dequantize(ConstTensor y, const PackedTensor& w) {
   check_shape("y", y, w.shape);
   check_float("y", y);
-  DCHECK(w.format.dense() || (w.format.block > 0 && w.format.block % 2 == 0), "a block of {} values", w.format.block);
+  CHECK(w.format.dense() || (w.format.block > 0 && w.format.block % 2 == 0), "a block of {} values", w.format.block);
 }
 
 void cast(ConstTensor y, ConstTensor x) {
@@ -137,7 +137,7 @@ void dropout(ConstTensor y, ConstTensor x, const Noise& noise, float p) {
   check_like("y", y, x);
   check("samples", noise.samples, DType::kI32, {x.dim(0)});
   check("positions", noise.positions, DType::kI32, {x.dim(0)});
-  DCHECK(0 <= p && p < 1, "dropout of {}", p);
+  CHECK(0 <= p && p < 1, "dropout of {}", p);
 }
 
 void add_noise(ConstTensor x, const Noise& noise, ConstTensor bounds) {
@@ -167,7 +167,7 @@ void rms_norm_backward(ConstTensor dx, ConstTensor dy, ConstTensor x, ConstTenso
 
 void rope(ConstTensor x, ConstTensor positions, ConstTensor inv_freq) {
   check_float("x", x);
-  DCHECK(x.shape.rank() == 3 && x.dim(2) % 2 == 0, "rope turns (N, heads, D) with an even D, not {}", x.shape.text());
+  CHECK(x.shape.rank() == 3 && x.dim(2) % 2 == 0, "rope turns (N, heads, D) with an even D, not {}", x.shape.text());
   check("positions", positions, DType::kI32, {x.dim(0)});
   check("inv_freq", inv_freq, DType::kF32, {x.dim(2) / 2});
 }
@@ -201,7 +201,7 @@ void attention_decode(ConstTensor o, KvCache cache, ConstTensor q, ConstTensor k
 }
 
 void fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds) {
-  DCHECK(k.shape.rank() == 3, "k must have three dimensions, not {}", k.shape.text());
+  CHECK(k.shape.rank() == 3, "k must have three dimensions, not {}", k.shape.text());
   check_like("v", v, k);
   check_bounds(bounds);
   check_cache(cache, k, bounds.dim(0) - 1);
@@ -239,13 +239,13 @@ void adamw(ConstTensor master, ConstTensor m, ConstTensor v, ConstTensor gradien
   const std::int64_t n = master.numel();
   for (const ConstTensor t : {ConstTensor(master), ConstTensor(m), ConstTensor(v), gradient}) {
     check_dtype("an AdamW tensor", t, DType::kF32);
-    DCHECK(t.numel() == n, "AdamW tensors of {} and {} values", t.numel(), n);
+    CHECK(t.numel() == n, "AdamW tensors of {} and {} values", t.numel(), n);
   }
 }
 
 void sums_of_squares(ConstTensor sums, ConstTensor x) {
   check_dtype("x", x, DType::kF32);
-  check("sums", sums, DType::kF32, {(x.numel() + kSumBlock - 1) / kSumBlock});
+  check("sums", sums, DType::kF32, {(x.numel() + kElementBlock - 1) / kElementBlock});
 }
 
 }  // namespace shardlora::checks

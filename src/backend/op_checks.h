@@ -1,5 +1,5 @@
 // What every backend asks of an op's shapes and dtypes before it submits anything: one function for each op of ops.h
-// that has something to ask. A breach is our own fault: DCHECK.
+// that has something to ask. A breach is our own fault: CHECK.
 #pragma once
 
 #include "backend/ops.h"

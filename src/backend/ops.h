@@ -39,7 +39,6 @@ struct Noise {
 };
 
 inline constexpr std::int64_t kMaxHeadSize = 256;  // of attention; a head size D is a multiple of 8
-inline constexpr std::int64_t kSumBlock = 4096;    // of sums_of_squares
 
 class Ops {
  public:
@@ -125,7 +124,7 @@ class Ops {
   // One AdamW step on f32 masters; the gradient is multiplied by gradient_scale first (clipping). All (n) f32.
   virtual void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step,
                      float gradient_scale) = 0;
-  // sums (ceil(n / 4096)) f32: the sum of squares of every block of 4,096 elements of x (n) f32.
+  // sums (ceil(n / kElementBlock)) f32: the sum of squares of every block of so many elements of x (n) f32.
   virtual void sums_of_squares(Tensor sums, ConstTensor x) = 0;
 };
 

@@ -79,18 +79,25 @@ bool to_bool(const ConfigValue& value) {
   expected(value, "true or false");
 }
 
+std::string whole_number(std::int64_t min, std::int64_t max) {
+  return max == std::numeric_limits<std::int64_t>::max() ? fmt::format("a whole number of at least {}", min)
+                                                         : fmt::format("a whole number from {} to {}", min, max);
+}
+
+std::string number_between(double min, double max) {
+  return std::isinf(max) ? fmt::format("a number of at least {}", min)
+                         : fmt::format("a number from {} to {}", min, max);
+}
+
 std::int64_t to_integer(const ConfigValue& value, std::int64_t min, std::int64_t max) {
-  const std::string what = max == std::numeric_limits<std::int64_t>::max()
-                               ? fmt::format("a whole number of at least {}", min)
-                               : fmt::format("a whole number from {} to {}", min, max);
+  const std::string what = whole_number(min, max);
   std::int64_t number = 0;
   if (!parse_whole(scalar(value, what), number) || number < min || number > max) expected(value, what);
   return number;
 }
 
 double to_number(const ConfigValue& value, double min, double max) {
-  const std::string what =
-      std::isinf(max) ? fmt::format("a number of at least {}", min) : fmt::format("a number from {} to {}", min, max);
+  const std::string what = number_between(min, max);
   double number = 0;
   if (!parse_whole(scalar(value, what), number) || !std::isfinite(number) || number < min || number > max)
     expected(value, what);
@@ -121,6 +128,13 @@ std::vector<std::string> comma_separated(const std::string& text) {
     if (!word.empty()) words.push_back(std::move(word));
     begin = end + 1;
   }
+  return words;
+}
+
+std::vector<std::string> to_split_words(const ConfigValue& value) {
+  std::vector<std::string> words;
+  for (const std::string& text : to_words(value))
+    for (std::string& word : comma_separated(text)) words.push_back(std::move(word));
   return words;
 }
 
@@ -160,6 +174,12 @@ std::string yaml_text(std::string_view text) {
       quoted += c;
   }
   return quoted + '"';
+}
+
+std::string yaml_list(const std::vector<std::string>& words) {
+  std::string list;
+  for (const std::string& word : words) list += (list.empty() ? "" : ", ") + yaml_text(word);
+  return "[" + list + "]";
 }
 
 std::string nearest_name(std::string_view word, std::span<const std::string> names) {

@@ -36,14 +36,20 @@ bool to_bool(const ConfigValue& value);
 std::int64_t to_integer(const ConfigValue& value, std::int64_t min, std::int64_t max);
 double to_number(const ConfigValue& value, double min, double max);
 std::string to_text(const ConfigValue& value);
-std::vector<std::string> to_words(const ConfigValue& value);  // a sequence, or one word
+std::vector<std::string> to_words(const ConfigValue& value);        // a sequence, or one word
+std::vector<std::string> to_split_words(const ConfigValue& value);  // the same, and words between commas
 // The words between commas, without blanks around them: "q_proj, v_proj".
 std::vector<std::string> comma_separated(const std::string& text);
 // "24GiB", "1.5 GB", "512MiB" or bytes.
 std::uint64_t to_bytes(const ConfigValue& value);
 std::string bytes_text(std::uint64_t bytes);  // what to_bytes reads back to the same number
-// Quoted where YAML would read it as something else.
+// Quoted, so that YAML reads it as the same text.
 std::string yaml_text(std::string_view text);
+std::string yaml_list(const std::vector<std::string>& words);  // ["a", "b"]
+// What is expected, for people: "a whole number from 1 to 8", "a number of at least 0" where `max` is the largest there
+// is.
+std::string whole_number(std::int64_t min, std::int64_t max);
+std::string number_between(double min, double max);
 
 // The name at the smallest edit distance, or "" if none is near enough to be meant.
 std::string nearest_name(std::string_view word, std::span<const std::string> names);
@@ -67,20 +73,35 @@ T to_choice(const ConfigValue& value, const Choices<T>& choices) {
        list);
 }
 
+// Every value by its first name: "linear, cosine".
+template <typename T>
+std::string choice_names(const Choices<T>& choices) {
+  std::string list;
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    bool first = true;
+    for (std::size_t j = 0; j < i; ++j) first = first && choices[j].second != choices[i].second;
+    if (first) list += (list.empty() ? "" : ", ") + choices[i].first;
+  }
+  return list;
+}
+
 template <typename T>
 std::string choice_name(T value, const Choices<T>& choices) {
   for (const auto& [name, choice] : choices) {
     if (choice == value) return name;
   }
-  DCHECK(false, "a choice without a name");
+  CHECK(false, "a choice without a name");
   return {};
 }
 
-// One key. Keys inside a mapping are written with dots.
+// One key, and all that there is to know of it; rows are made by config_kinds.h. Keys inside a mapping are written with
+// dots.
 template <typename Config>
 struct ConfigField {
   std::string name;
   std::vector<std::string> aliases;
+  std::string type;  // what it takes, for people
+  std::string help;  // one line
   std::function<void(Config&, const ConfigValue&)> read;
   std::function<std::string(const Config&)> write;  // null or "": not written
 };

@@ -1,5 +1,5 @@
 // Errors of two kinds. `Error`: the user's input or the machine is at fault; the text says what is wrong and what to
-// do, `main` prints it once and exits with 1 (2 for `UsageError`). A failed DCHECK is our own fault.
+// do, `main` prints it once and exits with 1 (2 for `UsageError`). A failed CHECK is our own fault.
 #pragma once
 
 #include <fmt/format.h>
@@ -42,7 +42,7 @@ template <typename... Args>
 }  // namespace shardlora
 
 // Guards launch-level contracts (shapes, order of calls), never a loop over elements, so it stays on in release builds.
-#define DCHECK(condition, ...)                                                               \
+#define CHECK(condition, ...)                                                                \
   do {                                                                                       \
     if (!(condition)) [[unlikely]]                                                           \
       ::shardlora::check_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)); \

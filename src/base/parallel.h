@@ -11,8 +11,10 @@
 
 namespace shardlora {
 
-// Processors that this process may run on; at least 1.
-int available_processors();
+// The processors that this thread may run on, ascending; an Error where the system does not say.
+std::vector<int> own_processors();
+// How many they are.
+inline int available_processors() { return static_cast<int>(own_processors().size()); }
 
 // Calls work(0) … work(count - 1), each once, in any order, in up to `threads` threads of which the caller is one.
 // Returns when all are done. If calls throw, one of the exceptions is thrown on and calls that had not begun are left

@@ -34,7 +34,7 @@ struct Regex::Compiled {
   // Null without a match.
   Match match(std::string_view text, std::uint32_t options) const {
     Match match(pcre2_match_data_create_from_pattern(code.get(), nullptr));
-    DCHECK(match, "no memory for a match");
+    CHECK(match, "no memory for a match");
     const int found = pcre2_match(code.get(), bytes(text), text.size(), 0, options, match.get(), limits.get());
     if (found == PCRE2_ERROR_NOMATCH) return nullptr;
     if (found < 0)
@@ -67,7 +67,7 @@ std::optional<std::string> Regex::group(std::string_view text, const char* name)
   const Match match = compiled_->match(text, 0);
   if (!match) return std::nullopt;
   const int number = pcre2_substring_number_from_name(compiled_->code.get(), reinterpret_cast<PCRE2_SPTR>(name));
-  DCHECK(number > 0, "{} has no group {}", compiled_->pattern, name);
+  CHECK(number > 0, "{} has no group {}", compiled_->pattern, name);
   const PCRE2_SIZE* const ends = pcre2_get_ovector_pointer(match.get()) + 2 * static_cast<std::size_t>(number);
   if (ends[0] == PCRE2_UNSET) return std::nullopt;
   return std::string(text.substr(ends[0], ends[1] - ends[0]));

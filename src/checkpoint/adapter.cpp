@@ -171,8 +171,8 @@ void write_adapter(const std::filesystem::path& directory, const Adapter& adapte
          directory.string(), error.message());
   std::vector<NamedTensor> tensors;
   const auto add = [&](const std::string& name, const AdapterTensor& tensor) {
-    DCHECK(tensor.shape.numel() == std::ssize(tensor.values), "{} {} with {} values", name, tensor.shape.text(),
-           tensor.values.size());
+    CHECK(tensor.shape.numel() == std::ssize(tensor.values), "{} {} with {} values", name, tensor.shape.text(),
+          tensor.values.size());
     tensors.push_back({std::string(kPrefix) + name,
                        {reinterpret_cast<const std::byte*>(tensor.values.data()), DType::kF32, tensor.shape}});
   };

@@ -33,7 +33,7 @@ void BaseModel::find(const StoredName& name, const ParamSpec& param) const {
         source_->file_of(name.name).string(), name.name, shape->text(), param.name, param.shape.text());
 }
 
-void BaseModel::check(const Model& model) const {
+void BaseModel::check(const ModelSpec& model) const {
   source_->check_readable();
   std::set<std::string> used;
   for (const UnitSpec& unit : model.units()) {
@@ -62,8 +62,8 @@ std::int64_t BaseModel::row_grain(const StoredName& name, const ParamSpec& param
 }
 
 void BaseModel::read(const StoredName& name, const ParamSpec& param, std::span<float> out) const {
-  DCHECK(std::ssize(out) == param.shape.numel(), "{} {} read into {} values", param.name, param.shape.text(),
-         out.size());
+  CHECK(std::ssize(out) == param.shape.numel(), "{} {} read into {} values", param.name, param.shape.text(),
+        out.size());
   read_rows(name, param, 0, out);
 }
 
@@ -76,16 +76,16 @@ void BaseModel::read_rows(const StoredName& name, const ParamSpec& param, std::i
     fail("{}: tensor {} holds a value that is infinite or not a number; the file is damaged, fetch or convert it again",
          source_->file_of(name.name).string(), name.name);
   if (name.permuted_heads == 0) return;
-  DCHECK(param.shape[0] % (2 * name.permuted_heads) == 0, "{} has no {} heads of rotary pairs", param.name,
-         name.permuted_heads);
+  CHECK(param.shape[0] % (2 * name.permuted_heads) == 0, "{} has no {} heads of rotary pairs", param.name,
+        name.permuted_heads);
   unpermute_heads(out, param.shape[0] / name.permuted_heads, length);
 }
 
 void unpermute_heads(std::span<float> rows, std::int64_t head, std::int64_t length) {
   const auto width = static_cast<std::size_t>(length), half = static_cast<std::size_t>(head) / 2;
   const std::size_t values = 2 * half * width;
-  DCHECK(values != 0 && rows.size() % values == 0, "{} values are no whole heads of {} rows of {}", rows.size(), head,
-         length);
+  CHECK(values != 0 && rows.size() % values == 0, "{} values are no whole heads of {} rows of {}", rows.size(), head,
+        length);
   std::vector<float> stored(values);
   for (std::size_t begin = 0; begin < rows.size(); begin += values) {
     const std::span<float> here = rows.subspan(begin, values);

@@ -22,11 +22,11 @@ class BaseModel {
   // Of everything that makes the model, read now. What a checkpoint pins its base with.
   std::string sha256() const { return source_->sha256(); }
   // What this base calls a parameter of `model`, and how it stores it.
-  StoredName name_of(const Model& model, const ParamSpec& param) const { return source_->name_of(model, param); }
+  StoredName name_of(const ModelSpec& model, const ParamSpec& param) const { return source_->name_of(model, param); }
 
   // It has every frozen parameter of `model` in its shape, in a type that can be read, and no tensor that the model
   // would leave out (a bias). To be called before anything large is allocated.
-  void check(const Model& model) const;
+  void check(const ModelSpec& model) const;
 
   // out = all values of a parameter, row-major. A tensor that is missing, of another shape or with values that are not
   // finite is an Error.

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "io/json.h"
-#include "models/registry.h"
+#include "models/model_spec.h"
 
 namespace shardlora {
 namespace {

@@ -41,7 +41,7 @@ class FolderSource final : public TensorSource {
     return sha256_of(lines);
   }
 
-  StoredName name_of(const Model&, const ParamSpec& param) const override {
+  StoredName name_of(const ModelSpec&, const ParamSpec& param) const override {
     return {param.name == kEmbeddingName && stores_head_only() ? kHeadName : param.name};
   }
   const std::filesystem::path& file_of(const std::string& name) const override {
@@ -55,7 +55,7 @@ class FolderSource final : public TensorSource {
   std::int64_t block_of(const std::string&) const override { return 1; }
   void read_f32(const std::string& name, std::span<float> out, std::int64_t first) const override {
     const auto* place = files_.find(name);
-    DCHECK(place != nullptr, "tensor {} is read before it was looked for", name);
+    CHECK(place != nullptr, "tensor {} is read before it was looked for", name);
     place->file->read_f32(*place->entry, out, first);
   }
 

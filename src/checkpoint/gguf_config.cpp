@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "models/registry.h"
+#include "models/model_spec.h"
 
 namespace shardlora {
 namespace {

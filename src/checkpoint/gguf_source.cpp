@@ -14,7 +14,7 @@ class GgufSource final : public TensorSource {
   const std::filesystem::path& path() const override { return file_.path(); }
   std::string sha256() const override { return sha256_of_file(file_.path()); }
 
-  StoredName name_of(const Model& model, const ParamSpec& param) const override { return model.gguf_name(param); }
+  StoredName name_of(const ModelSpec& model, const ParamSpec& param) const override { return model.gguf_name(param); }
   const std::filesystem::path& file_of(const std::string&) const override { return file_.path(); }
   std::optional<Shape> shape_of(const std::string& name) const override {
     const GgufTensor* tensor = file_.find(name);

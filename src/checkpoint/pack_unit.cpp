@@ -45,7 +45,7 @@ std::vector<Piece> pieces_of(const BaseModel& base, const std::vector<Source>& s
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const ParamSpec& param = *sources[i].param;
     const std::int64_t length = row_length(param.shape), grain = encode_grain(param.format);
-    DCHECK(length > 0 && grain > 0, "{} has rows of {} values", param.name, length);
+    CHECK(length > 0 && grain > 0, "{} has rows of {} values", param.name, length);
     const std::int64_t together = std::lcm(base.row_grain(sources[i].name, param), grain / std::gcd(grain, length));
     const std::int64_t rows = std::max<std::int64_t>(1, kPieceValues / (together * length)) * together;
     for (std::int64_t row = 0; row < param.shape[0]; row += rows)
@@ -65,7 +65,7 @@ void encode(const BaseModel& base, const Piece& piece, Source& source, std::vect
 
 void pack_unit(const BaseModel& base, const std::function<StoredName(const ParamSpec&)>& name_of,
                const UnitLayout& layout, std::span<std::byte> flat) {
-  DCHECK(flat.size() >= layout.frozen_bytes(), "{} bytes for a unit of {}", flat.size(), layout.frozen_bytes());
+  CHECK(flat.size() >= layout.frozen_bytes(), "{} bytes for a unit of {}", flat.size(), layout.frozen_bytes());
   std::fill(flat.begin(), flat.end(), std::byte{0});
   std::vector<Source> sources = sources_of(name_of, layout, flat.data());
   const std::vector<Piece> pieces = pieces_of(base, sources);
@@ -88,10 +88,7 @@ void pack_unit(const BaseModel& base, const std::function<StoredName(const Param
   for (const Source& source : sources) finish_sections(source.param->format, source.sections, source.absmax);
 }
 
-void pack_unit(const BaseModel& base, const Model& model, std::size_t unit, const UnitLayout& layout,
-               std::span<std::byte> flat) {
-  DCHECK(layout.spec().name == model.units()[unit].name, "the layout of {} is not of unit {}", layout.spec().name,
-         model.units()[unit].name);
+void pack_unit(const BaseModel& base, const ModelSpec& model, const UnitLayout& layout, std::span<std::byte> flat) {
   pack_unit(base, [&](const ParamSpec& param) { return base.name_of(model, param); }, layout, flat);
 }
 

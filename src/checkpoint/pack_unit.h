@@ -11,8 +11,7 @@
 namespace shardlora {
 
 // flat: layout.frozen_bytes() of host memory; the gaps between sections become 0.
-void pack_unit(const BaseModel& base, const Model& model, std::size_t unit, const UnitLayout& layout,
-               std::span<std::byte> flat);
+void pack_unit(const BaseModel& base, const ModelSpec& model, const UnitLayout& layout, std::span<std::byte> flat);
 
 // The same for any naming of the layout's parameters in the file.
 void pack_unit(const BaseModel& base, const std::function<StoredName(const ParamSpec&)>& name_of,

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "models/model.h"
+#include "models/model_spec.h"
 
 namespace shardlora {
 
@@ -24,7 +24,7 @@ class TensorSource {
   virtual std::string sha256() const = 0;
 
   // What this checkpoint calls a parameter of `model`, and how it stores it.
-  virtual StoredName name_of(const Model& model, const ParamSpec& param) const = 0;
+  virtual StoredName name_of(const ModelSpec& model, const ParamSpec& param) const = 0;
   // The file that holds (or should hold) a tensor: for messages.
   virtual const std::filesystem::path& file_of(const std::string& name) const = 0;
   virtual std::optional<Shape> shape_of(const std::string& name) const = 0;  // nothing: there is no such tensor

@@ -6,7 +6,7 @@
 
 namespace shardlora {
 
-Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const TokenIds& ends,
+Answers answer(Ranks& ranks, LoadedModel& loaded, const Tokenizer& tokenizer, const TokenIds& ends,
                const std::vector<TokenIds>& prompts, std::int64_t new_tokens,
                const std::function<void(std::size_t done)>& progress) {
   // Who is computed together decides the last bits, so groups follow from the prompts alone: enough for eight ranks.
@@ -20,9 +20,9 @@ Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const
   for (std::size_t r = 0; r + 1 < cuts.size(); ++r) most = std::max(most, cuts[r + 1] - cuts[r]);
   for (const TokenIds& prompt : prompts) longest = std::max(longest, static_cast<std::int64_t>(prompt.size()));
 
-  Generator generator(*ranks.device, *session.model, *session.store, *ranks.gathers, ends,
+  Generator generator(*ranks.device, *loaded.model, *loaded.store, *ranks.gathers, ends,
                       {.prompts = together, .prompt_tokens = longest, .new_tokens = new_tokens}, Sampling{},
-                      {.dtype = session.model->dtype()});
+                      {.dtype = loaded.model->dtype()});
   Answers answers{
       static_cast<std::size_t>(first_of(cuts[rank])), static_cast<std::size_t>(first_of(cuts[rank + 1])), {}};
   for (std::int64_t g = 0; g < most; ++g) {

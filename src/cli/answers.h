@@ -7,7 +7,7 @@
 
 #include "data/tokenizer.h"
 #include "generate/generator.h"
-#include "train/session.h"
+#include "run/loaded_model.h"
 
 namespace shardlora {
 
@@ -19,7 +19,7 @@ struct Answers {
 
 // `done`: called on the way with the number of prompts that all ranks have behind them.
 // `ends`: the ids that end an answer.
-Answers answer(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const TokenIds& ends,
+Answers answer(Ranks& ranks, LoadedModel& loaded, const Tokenizer& tokenizer, const TokenIds& ends,
                const std::vector<TokenIds>& prompts, std::int64_t new_tokens,
                const std::function<void(std::size_t done)>& progress);
 

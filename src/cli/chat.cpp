@@ -10,7 +10,7 @@
 #include "cli/generation_options.h"
 #include "cli/responder.h"
 #include "cli/verbs.h"
-#include "data/sample.h"
+#include "data/sample_maker.h"
 
 namespace shardlora {
 namespace {
@@ -92,9 +92,9 @@ void chat(Rendezvous& rendezvous, const GenerationOptions& o, std::int64_t conte
   const ChatTemplate chat = chat_template_of(tokenizer, o.template_choice());
   const SampleMaker maker(tokenizer, chat);
 
-  Session session = session_with_adapter(ranks, recipe, base, o.adapter);
+  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter);
   context = std::min(context, base.config().max_positions);
-  Responder responder(ranks, session, tokenizer, maker.ends(), {.prompt_tokens = context, .new_tokens = o.new_tokens},
+  Responder responder(ranks, loaded, tokenizer, maker.ends(), {.prompt_tokens = context, .new_tokens = o.new_tokens},
                       o.sampling);
   Conversation conversation(maker, o.system, context);
   if (ranks.first() && isatty(STDIN_FILENO) != 0) fmt::print("{}\n", kHelp);

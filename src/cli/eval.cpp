@@ -6,8 +6,8 @@
 #include "cli/answers.h"
 #include "cli/recipe_options.h"
 #include "cli/verbs.h"
-#include "train/loop.h"
-#include "train/training_data.h"
+#include "run/loop.h"
+#include "run/training_data.h"
 
 namespace shardlora {
 namespace {
@@ -31,11 +31,11 @@ struct Score {
   std::size_t exact = 0, answered = 0;
 };
 
-Score score_answers(Ranks& ranks, Session& session, const Tokenizer& tokenizer, const TokenIds& ends,
+Score score_answers(Ranks& ranks, LoadedModel& loaded, const Tokenizer& tokenizer, const TokenIds& ends,
                     const std::vector<Prompt>& prompts, std::size_t show) {
   std::vector<TokenIds> tokens;
   for (const Prompt& p : prompts) tokens.push_back(p.tokens);
-  const Answers answers = answer(ranks, session, tokenizer, ends, tokens, kAnswerTokens, [&](std::size_t done) {
+  const Answers answers = answer(ranks, loaded, tokenizer, ends, tokens, kAnswerTokens, [&](std::size_t done) {
     if (ranks.first()) spdlog::info("answered {} of {}", done, prompts.size());
   });
   Score mine;
@@ -63,20 +63,20 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
   if (held_out.empty()) fail("the recipe holds nothing out: give test_datasets, or val_set_size above 0");
   if (o.answers && recipe.test_datasets.empty()) fail("--answers needs test_datasets in the recipe");
 
-  Session session = session_with_adapter(ranks, recipe, base, o.adapter);
+  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter);
 
   nlohmann::ordered_json result;
   {
-    const std::vector<MicroBatchSamples> micro_batches = evaluation_batches(recipe, held_out);
+    const std::vector<SampleRefs> micro_batches = evaluation_batches(recipe, held_out);
     constexpr std::int64_t kTogether = 16;
     StepLimits limits{.micro_batches = std::min(kTogether, std::ssize(micro_batches))};
     include_evaluation(limits, micro_batches);
-    const StepResult loss = make_train_step(ranks, session, recipe, limits)->evaluate(micro_batches);
-    result = {{"eval_loss", loss.loss}, {"tokens", loss.target_tokens}};
+    const StepResult loss = make_train_step(ranks, loaded, recipe, limits)->evaluate(micro_batches);
+    result = {{"devices", ranks.devices}, {"eval_loss", loss.loss}, {"tokens", loss.target_tokens}};
   }
   if (o.answers) {
     const std::vector<Prompt> prompts = load_test_prompts(recipe, tokenizer);
-    const Score score = score_answers(ranks, session, tokenizer, ends_of_answers(recipe, tokenizer), prompts, o.show);
+    const Score score = score_answers(ranks, loaded, tokenizer, ends_of_answers(recipe, tokenizer), prompts, o.show);
     result["exact"] = score.exact;
     result["answered"] = score.answered;
   }

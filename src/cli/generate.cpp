@@ -7,7 +7,7 @@
 #include "cli/generation_options.h"
 #include "cli/responder.h"
 #include "cli/verbs.h"
-#include "data/sample.h"
+#include "data/sample_maker.h"
 
 namespace shardlora {
 namespace {
@@ -47,9 +47,9 @@ void generate(Rendezvous& rendezvous, const GenerationOptions& o, const PromptOp
   const Tokenizer tokenizer = open_tokenizer(base);
   const auto [prompt, ends] = question(tokenizer, o, p);
 
-  Session session = session_with_adapter(ranks, recipe, base, o.adapter);
-  Responder responder(ranks, session, tokenizer, ends,
-                      {.prompt_tokens = std::ssize(prompt), .new_tokens = o.new_tokens}, o.sampling);
+  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter);
+  Responder responder(ranks, loaded, tokenizer, ends, {.prompt_tokens = std::ssize(prompt), .new_tokens = o.new_tokens},
+                      o.sampling);
   responder.respond(ranks.first() ? prompt : TokenIds{}, [](std::string_view piece) {
     fmt::print("{}", piece);
     std::fflush(stdout);

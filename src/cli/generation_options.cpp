@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "checkpoint/adapter_config.h"
 #include "checkpoint/hub_cache.h"
-#include "train/run_directory.h"
+#include "run/run_directory.h"
 
 namespace shardlora {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "data/template_choice.h"
 #include "generate/sampling.h"
-#include "train/recipe.h"
+#include "recipe/recipe.h"
 
 namespace shardlora {
 
@@ -18,7 +18,7 @@ struct GenerationOptions {
 
   // `defaults` are told as such by --help.
   static std::shared_ptr<GenerationOptions> add_to(CLI::App& verb, const Sampling& defaults);
-  // The few keys of a recipe that a session needs. What is not said about the base is the adapter's to say.
+  // The few keys of a recipe that loading a model needs. What is not said about the base is the adapter's to say.
   Recipe recipe() const;
   // What was asked for; else the one that the adapter was trained with; else the model's own.
   TemplateChoice template_choice() const;

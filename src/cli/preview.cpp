@@ -7,8 +7,8 @@
 #include "checkpoint/base_model.h"
 #include "cli/recipe_options.h"
 #include "cli/verbs.h"
-#include "train/session.h"
-#include "train/training_data.h"
+#include "run/loaded_model.h"
+#include "run/training_data.h"
 
 namespace shardlora {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "train/recipe.h"
+#include "recipe/recipe.h"
 
 namespace shardlora {
 

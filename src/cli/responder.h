@@ -8,7 +8,7 @@
 
 #include "data/tokenizer.h"
 #include "generate/generator.h"
-#include "train/session.h"
+#include "run/loaded_model.h"
 
 namespace shardlora {
 
@@ -16,7 +16,7 @@ class Responder {
  public:
   // All must outlive it. `limits.prompts` is 1.
   // `ends`: the ids that end an answer.
-  Responder(Ranks& ranks, Session& session, const Tokenizer& tokenizer, TokenIds ends, const GenerateLimits& limits,
+  Responder(Ranks& ranks, LoadedModel& loaded, const Tokenizer& tokenizer, TokenIds ends, const GenerateLimits& limits,
             const Sampling& sampling);
 
   // The whole answer to rank 0's prompt; on_text hears its pieces on the way. Collective: the other ranks bring an

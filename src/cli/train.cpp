@@ -1,7 +1,7 @@
 #include "base/log.h"
 #include "cli/recipe_options.h"
 #include "cli/verbs.h"
-#include "train/loop.h"
+#include "run/loop.h"
 
 namespace shardlora {
 

@@ -19,7 +19,7 @@ std::unique_ptr<CpuStream> host_stream(Device& device, const std::string& name) 
 }
 
 std::vector<std::size_t> copied(std::span<const std::size_t> offsets, int ranks) {
-  DCHECK(offsets.size() == static_cast<std::size_t>(ranks) + 1, "{} offsets for {} ranks", offsets.size(), ranks);
+  CHECK(offsets.size() == static_cast<std::size_t>(ranks) + 1, "{} offsets for {} ranks", offsets.size(), ranks);
   return {offsets.begin(), offsets.end()};
 }
 

@@ -96,7 +96,7 @@ Endpoint Socket::local() const {
   const bool known =
       getsockname(descriptor_, plain, &length) == 0 &&
       getnameinfo(plain, length, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0;
-  DCHECK(known, "a socket without an address");
+  CHECK(known, "a socket without an address");
   return {host, std::stoi(port)};
 }
 

@@ -38,8 +38,8 @@ StagedTransport::StagedTransport(std::unique_ptr<Transport> transport, Device& d
       half_bytes_(staging_bytes / 2),
       staging_(device.allocate(size() > 1 ? 2 * half_bytes_ : 0, Tier::kPinned, Purpose::kCommunication)),
       copies_(device.make_stream(name + "-copies")) {
-  DCHECK(half_bytes_ / (2 * static_cast<std::size_t>(size())) >= kPage, "{} bytes of staging for {} ranks",
-         staging_bytes, size());
+  CHECK(half_bytes_ / (2 * static_cast<std::size_t>(size())) >= kPage, "{} bytes of staging for {} ranks",
+        staging_bytes, size());
 }
 
 // When a collective returns, however it does, its buffers are the caller's again.

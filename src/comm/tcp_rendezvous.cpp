@@ -78,10 +78,10 @@ std::vector<std::string> split(const std::string& all, int count) {
   std::size_t at = 0;
   for (int i = 0; i < count; ++i) {
     std::uint64_t length = 0;
-    DCHECK(all.size() - at >= sizeof length, "an exchange came back short");
+    CHECK(all.size() - at >= sizeof length, "an exchange came back short");
     std::memcpy(&length, all.data() + at, sizeof length);
     at += sizeof length;
-    DCHECK(all.size() - at >= length, "an exchange came back short");
+    CHECK(all.size() - at >= length, "an exchange came back short");
     strings.push_back(all.substr(at, length));
     at += length;
   }
@@ -267,7 +267,7 @@ std::string TcpRendezvous::receive_from(int peer) {
   }
   for (bool here = false; !here;) {
     if (poll(entries.data(), entries.size(), -1) < 0) {
-      DCHECK(errno == EINTR, "poll failed");
+      CHECK(errno == EINTR, "poll failed");
       continue;
     }
     for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -281,7 +281,7 @@ std::string TcpRendezvous::receive_from(int peer) {
   std::uint64_t length = 0;
   if (!socket.receive(&length, sizeof length)) tell_and_stop(peer);
   if (length >= kStopped) tell_and_stop(static_cast<int>(length - kStopped));
-  DCHECK(length <= kLongest, "rank {} sends {} bytes in an exchange", peer, length);
+  CHECK(length <= kLongest, "rank {} sends {} bytes in an exchange", peer, length);
   std::string text(length, '\0');
   if (!socket.receive(text.data(), length)) tell_and_stop(peer);
   return text;

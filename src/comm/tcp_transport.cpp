@@ -116,10 +116,10 @@ bool TcpTransport::receive_some(int peer, Message& message) {
     message.got += static_cast<std::size_t>(got);
     if (!head || message.got < sizeof(Header)) continue;
     if (message.received.kind == Kind::kGoodbye) ended(peer);
-    DCHECK(message.received.kind == message.receives.kind,
-           "ranks {} and {} are in different collectives: all must issue the same in the same order", rank_, peer);
-    DCHECK(message.received.bytes == message.receives.bytes, "rank {} sends {} bytes, rank {} expects {}", peer,
-           message.received.bytes, rank_, message.receives.bytes);
+    CHECK(message.received.kind == message.receives.kind,
+          "ranks {} and {} are in different collectives: all must issue the same in the same order", rank_, peer);
+    CHECK(message.received.bytes == message.receives.bytes, "rank {} sends {} bytes, rank {} expects {}", peer,
+          message.received.bytes, rank_, message.receives.bytes);
   }
   return true;
 }
@@ -140,7 +140,7 @@ void TcpTransport::exchange(Kind kind, std::vector<Message>& messages) {
     }
     if (entries.empty()) return;
     const int ready = poll(entries.data(), entries.size(), -1);
-    DCHECK(ready >= 0 || errno == EINTR, "poll failed");
+    CHECK(ready >= 0 || errno == EINTR, "poll failed");
   }
 }
 

@@ -51,7 +51,7 @@ void agree(Rendezvous& rendezvous, const std::string& problem) {
 }  // namespace
 
 std::shared_ptr<WindowSegment> WindowSegment::map(int ranks, int flags, int descriptor) {
-  DCHECK(ranks <= kMostLocalRanks, "{} ranks on one host", ranks);
+  CHECK(ranks <= kMostLocalRanks, "{} ranks on one host", ranks);
   void* base = mmap(nullptr, bytes(ranks), PROT_READ | PROT_WRITE, flags, descriptor, 0);
   if (base == MAP_FAILED) return nullptr;
   return std::shared_ptr<WindowSegment>(new WindowSegment(static_cast<std::byte*>(base), ranks));

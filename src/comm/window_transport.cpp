@@ -121,8 +121,8 @@ void WindowTransport::step(Kind kind, Fill fill, Drain drain) {
     const int from = peer(k);
     await(from);
     const StepHeader& theirs = segment_->header(from, step_);
-    DCHECK(theirs.kind == header.kind,
-           "ranks {} and {} are in different collectives: all must issue the same in the same order", rank_, from);
+    CHECK(theirs.kind == header.kind,
+          "ranks {} and {} are in different collectives: all must issue the same in the same order", rank_, from);
     drain(from, segment_->window(from, step_), theirs);
   }
 }
@@ -146,8 +146,8 @@ void WindowTransport::all_gather(std::byte* out, const std::byte* mine, std::spa
           copy(window, mine + begin, bytes);
         },
         [&](int from, const std::byte* window, const StepHeader& header) {
-          DCHECK(header.bytes[0] == share(from), "all_gather: rank {} has {} bytes, rank {} expects {}", from,
-                 header.bytes[0], rank_, share(from));
+          CHECK(header.bytes[0] == share(from), "all_gather: rank {} has {} bytes, rank {} expects {}", from,
+                header.bytes[0], rank_, share(from));
           const auto [begin, bytes] = piece_of(share(from), c, kWindowBytes);
           copy(out + offsets[static_cast<std::size_t>(from)] + begin, window, bytes);
         });
@@ -183,8 +183,8 @@ void WindowTransport::all_to_all(std::byte* out, std::span<const std::size_t> re
         },
         [&](int from, const std::byte* window, const StepHeader& header) {
           chunks = std::max<std::size_t>(chunks, header.chunks);
-          DCHECK(header.bytes[rank_] == share(receive, from), "all_to_all: rank {} sends {} bytes, rank {} expects {}",
-                 from, header.bytes[rank_], rank_, share(receive, from));
+          CHECK(header.bytes[rank_] == share(receive, from), "all_to_all: rank {} sends {} bytes, rank {} expects {}",
+                from, header.bytes[rank_], rank_, share(receive, from));
           const auto [begin, bytes] = piece_of(share(receive, from), c, part);
           copy(out + at(receive, from) + begin, window + part_of(from, rank_), bytes);
         });

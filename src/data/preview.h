@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "data/sample.h"
+#include "data/sample_maker.h"
 
 namespace shardlora {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "data/formats/record.h"
-#include "data/sample.h"
+#include "data/sample_maker.h"
 
 namespace shardlora {
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "data/sample.h"
+#include "data/sample_maker.h"
 
 #include "data/rows/bad_rows.h"
 #include "data/rows/row.h"

@@ -6,7 +6,7 @@
 
 #include "data/formats/dataset_source.h"
 #include "data/rows/bad_rows.h"
-#include "data/sample.h"
+#include "data/sample_maker.h"
 
 namespace shardlora {
 

@@ -7,7 +7,9 @@
 #include "base/config_fields.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "data/template/chat_template.h"
 #include "data/template/named_templates.h"
+#include "data/tokenizer.h"
 
 namespace shardlora {
 namespace {

@@ -3,10 +3,10 @@
 
 #include <string>
 
-#include "data/template/chat_template.h"
-#include "data/tokenizer.h"
-
 namespace shardlora {
+
+class ChatTemplate;
+class Tokenizer;
 
 struct TemplateChoice {
   // tokenizer_default                  the model's own

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 namespace shardlora {
 namespace {
@@ -53,8 +53,8 @@ Tokenizer::Tokenizer(TokenizerParts parts)
 
 std::vector<Token> Tokenizer::encode(std::string_view text, std::span<const std::uint8_t> may_be_control,
                                      std::span<const std::uint32_t> seams) const {
-  DCHECK(may_be_control.empty() || may_be_control.size() == text.size(), "{} flags for {} bytes", may_be_control.size(),
-         text.size());
+  CHECK(may_be_control.empty() || may_be_control.size() == text.size(), "{} flags for {} bytes", may_be_control.size(),
+        text.size());
   check_utf8(text);
   std::vector<Token> tokens;
   const auto may = [&](std::size_t begin, std::size_t end) {
@@ -79,7 +79,7 @@ std::vector<Token> Tokenizer::encode(std::string_view text, std::span<const std:
   };
   std::size_t from = 0;
   for (const std::uint32_t seam : seams) {
-    DCHECK(from <= seam && seam <= text.size(), "a seam at byte {} behind one at {}", seam, from);
+    CHECK(from <= seam && seam <= text.size(), "a seam at byte {} behind one at {}", seam, from);
     encode_part(from, seam);
     from = seam;
   }
@@ -135,12 +135,12 @@ std::string StreamDecoder::finish() {
 }
 
 std::string_view Tokenizer::bytes_of(std::int32_t id) const {
-  DCHECK(id >= 0 && id < vocab_size(), "token {} of a vocabulary of {}", id, vocab_size());
+  CHECK(id >= 0 && id < vocab_size(), "token {} of a vocabulary of {}", id, vocab_size());
   return bytes_[static_cast<std::size_t>(id)];
 }
 
 bool Tokenizer::is_control(std::int32_t id) const {
-  DCHECK(id >= 0 && id < vocab_size(), "token {} of a vocabulary of {}", id, vocab_size());
+  CHECK(id >= 0 && id < vocab_size(), "token {} of a vocabulary of {}", id, vocab_size());
   return control_[static_cast<std::size_t>(id)] != 0;
 }
 

@@ -14,23 +14,9 @@
 
 #include "data/template/chat_template.h"
 #include "data/tokenizer.h"
+#include "data/train_on.h"
 
 namespace shardlora {
-
-// Which end-of-turn tokens train (axolotl's train_on_eos).
-enum class TrainOnEos : std::uint8_t {
-  kTurn,  // those of the turns that train
-  kAll,   // those of every turn, the user's too
-  kLast,  // the conversation's last one
-  kNone,
-};
-
-// What of a row trains. A message's own "train" (true or false) or "weight" (0: not) goes before its role.
-struct TrainOn {
-  bool inputs = false;  // every token
-  std::vector<std::string> roles{"assistant"};
-  TrainOnEos eos = TrainOnEos::kTurn;
-};
 
 struct Turn {
   std::int32_t message;      // -1: a {% generation %} block that shows nothing of a message

@@ -28,7 +28,7 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
       chunk_(std::clamp(kChunkTokens / limits.prompt_tokens, std::int64_t{1}, limits.prompts)),
       rows_(std::max(padded_rows(chunk_ * limits.prompt_tokens), padded_rows(limits.prompts))),
       capacity_(limits.prompt_tokens + limits.new_tokens),
-      streamer_(device, store, gathers, nullptr, {forward_visits(model)}, streamer),
+      streamer_(device, store, gathers, nullptr, {forward_visits(model.spec())}, streamer),
       batches_(device, chunks_of(limits.prompts, chunk_), rows_, chunk_),
       x_(device, 2, chunks_of(limits.prompts, chunk_), rows_, model.config().hidden, model.dtype()) {
   const ModelConfig& c = model.config();
@@ -52,19 +52,19 @@ void Generator::rehearse() {
   const MicroBatch batch = batches_.largest();
   const Tensor ids = ids_.tensor(DType::kI32, {limits_.prompts});
   for (std::int64_t l = 0; l < model_.config().layers; ++l) {
-    const UnitView unit = streamer_.shape_of(model_.layer_unit(l));
+    const UnitView unit = streamer_.shape_of(model_.spec().layer_unit(l));
     model_.prefill(unit, batch, x_.at(l, 0, rows_), x_.at(l + 1, 0, rows_), cache(l, 0, chunk_), saved(), scratch());
     model_.decode(unit, ids, x_.at(l, 0, limits_.prompts), x_.at(l + 1, 0, limits_.prompts),
                   cache(l, 0, limits_.prompts), saved(), scratch());
   }
-  model_.logits(streamer_.shape_of(model_.head_unit()), x_.at(model_.config().layers, 0, limits_.prompts), ids,
+  model_.logits(streamer_.shape_of(model_.spec().head_unit()), x_.at(model_.config().layers, 0, limits_.prompts), ids,
                 logits_.tensor(DType::kF32, {limits_.prompts, model_.config().vocab}), scratch());
 }
 
 std::vector<TokenIds> Generator::run(const std::vector<TokenIds>& prompts, std::uint64_t first,
                                      const OnToken& on_token) {
-  DCHECK(static_cast<std::int64_t>(prompts.size()) <= limits_.prompts, "{} prompts at a time, made for {}",
-         prompts.size(), limits_.prompts);
+  CHECK(static_cast<std::int64_t>(prompts.size()) <= limits_.prompts, "{} prompts at a time, made for {}",
+        prompts.size(), limits_.prompts);
   std::vector<Sample> samples;
   TokenIds lengths;
   for (const TokenIds& prompt : prompts) {
@@ -96,7 +96,7 @@ TokenIds Generator::prefill(const std::vector<Sample>& prompts) {
   const auto count = static_cast<std::int64_t>(prompts.size());
   std::vector<MicroBatch> chunks;
   for (std::int64_t begin = 0; begin < count; begin += chunk_) {
-    MicroBatchSamples samples;
+    SampleRefs samples;
     for (std::int64_t s = begin; s < std::min(begin + chunk_, count); ++s)
       samples.push_back(&prompts[static_cast<std::size_t>(s)]);
     chunks.push_back(batches_.load(static_cast<std::int64_t>(chunks.size()), 0, samples));
@@ -105,18 +105,18 @@ TokenIds Generator::prefill(const std::vector<Sample>& prompts) {
     return x_.at(layer, static_cast<std::int64_t>(i), chunks[i].rows());
   };
   {
-    const Lease unit = streamer_.borrow(model_.embedding_unit());
+    const Lease unit = streamer_.borrow(model_.spec().embedding_unit());
     for (std::size_t i = 0; i < chunks.size(); ++i) model_.embed(unit.view(), chunks[i], x(0, i));
   }
   for (std::int64_t l = 0; l < model_.config().layers; ++l) {
-    const Lease unit = streamer_.borrow(model_.layer_unit(l));
+    const Lease unit = streamer_.borrow(model_.spec().layer_unit(l));
     for (std::size_t i = 0; i < chunks.size(); ++i) {
       const std::int64_t begin = static_cast<std::int64_t>(i) * chunk_;
       const KvCache lines = cache(l, begin, std::min(begin + chunk_, count));
       model_.prefill(unit.view(), chunks[i], x(l, i), x(l + 1, i), lines, saved(), scratch());
     }
   }
-  const Lease unit = streamer_.borrow(model_.head_unit());
+  const Lease unit = streamer_.borrow(model_.spec().head_unit());
   TokenIds next;
   for (std::size_t i = 0; i < chunks.size(); ++i) {
     TokenIds last_rows;
@@ -138,14 +138,14 @@ TokenIds Generator::decode(const TokenIds& ids, const TokenIds& lengths) {
   const Tensor length = upload(lengths, 1);
   const auto x = [&](std::int64_t layer) { return x_.at(layer, 0, count); };
   {
-    const Lease unit = streamer_.borrow(model_.embedding_unit());
+    const Lease unit = streamer_.borrow(model_.spec().embedding_unit());
     if (count > 0) model_.embed(unit.view(), batch, x(0));
   }
   for (std::int64_t l = 0; l < model_.config().layers; ++l) {
-    const Lease unit = streamer_.borrow(model_.layer_unit(l));
+    const Lease unit = streamer_.borrow(model_.spec().layer_unit(l));
     if (count > 0) model_.decode(unit.view(), length, x(l), x(l + 1), cache(l, 0, count), saved(), scratch());
   }
-  const Lease unit = streamer_.borrow(model_.head_unit());
+  const Lease unit = streamer_.borrow(model_.spec().head_unit());
   TokenIds rows(ids.size());
   for (std::size_t s = 0; s < rows.size(); ++s) rows[s] = static_cast<std::int32_t>(s);
   return choose(unit.view(), x(model_.config().layers), rows, 0);

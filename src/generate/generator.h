@@ -7,12 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "batch/batch_buffers.h"
 #include "comm/host_exchange.h"
 #include "generate/sampling.h"
 #include "models/model.h"
 #include "shard/activation_store.h"
 #include "shard/layer_streamer.h"
-#include "train/batch_buffers.h"
 
 namespace shardlora {
 

@@ -21,8 +21,8 @@ bool below(const Candidate& a, const Candidate& b) { return a.weight != b.weight
 }  // namespace
 
 std::int32_t sample(std::span<const float> logits, const Sampling& sampling, double draw) {
-  DCHECK(sampling.temperature > 0 && sampling.top_p > 0 && sampling.top_p <= 1, "temperature {}, top_p {}",
-         sampling.temperature, sampling.top_p);
+  CHECK(sampling.temperature > 0 && sampling.top_p > 0 && sampling.top_p <= 1, "temperature {}, top_p {}",
+        sampling.temperature, sampling.top_p);
   const double highest = *std::max_element(logits.begin(), logits.end());
   std::vector<Candidate> candidates;
   candidates.reserve(logits.size());

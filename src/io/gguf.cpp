@@ -119,10 +119,10 @@ void GgufFile::read_f32(const GgufTensor& tensor, std::span<float> out, std::int
          path().string(), tensor.name, name_of(tensor.type), kSupported);
   const GgmlBlock block = block_of(tensor.type).value();
   const auto count = static_cast<std::int64_t>(out.size());
-  DCHECK(first >= 0 && first % block.values == 0 && count % block.values == 0,
-         "values [{}, {}) of {} do not fall on blocks of {}", first, first + count, tensor.name, block.values);
-  DCHECK(first <= tensor.shape.numel() && count <= tensor.shape.numel() - first, "values [{}, {}) of {} {}", first,
-         first + count, tensor.name, tensor.shape.text());
+  CHECK(first >= 0 && first % block.values == 0 && count % block.values == 0,
+        "values [{}, {}) of {} do not fall on blocks of {}", first, first + count, tensor.name, block.values);
+  CHECK(first <= tensor.shape.numel() && count <= tensor.shape.numel() - first, "values [{}, {}) of {} {}", first,
+        first + count, tensor.name, tensor.shape.text());
 
   const std::size_t step = kChunkBytes / block.bytes;  // blocks
   const auto values = static_cast<std::size_t>(block.values);

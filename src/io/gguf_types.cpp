@@ -84,7 +84,7 @@ std::optional<GgmlBlock> block_of(GgmlType type) {
 void decode_blocks(GgmlType type, std::span<const std::byte> bytes, std::span<float> out) {
   const GgmlBlock block = block_of(type).value();
   const std::size_t blocks = out.size() / static_cast<std::size_t>(block.values);
-  DCHECK(bytes.size() == blocks * block.bytes, "{} bytes for {} blocks of {}", bytes.size(), blocks, block.name);
+  CHECK(bytes.size() == blocks * block.bytes, "{} bytes for {} blocks of {}", bytes.size(), blocks, block.name);
   const auto each = [&](auto decode) {
     for (std::size_t b = 0; b < blocks; ++b)
       decode(bytes.data() + b * block.bytes, out.data() + b * static_cast<std::size_t>(block.values));
@@ -103,7 +103,7 @@ void decode_blocks(GgmlType type, std::span<const std::byte> bytes, std::span<fl
     case GgmlType::kQ4_K: return each(decode_q4_k);
     case GgmlType::kQ5_K: return each(decode_q5_k);
     case GgmlType::kQ6_K: return each(decode_q6_k);
-    default: DCHECK(false, "{} cannot be decoded", block.name);
+    default: CHECK(false, "{} cannot be decoded", block.name);
   }
 }
 

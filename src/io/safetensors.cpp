@@ -164,8 +164,8 @@ const SafetensorsEntry& SafetensorsFile::tensor(std::string_view name) const {
 }
 
 void SafetensorsFile::read_bytes(const SafetensorsEntry& tensor, std::span<std::byte> out, std::uint64_t first) const {
-  DCHECK(first <= tensor.bytes && out.size() <= tensor.bytes - first, "bytes [{}, {}) of the {} of {}", first,
-         first + out.size(), tensor.bytes, tensor.name);
+  CHECK(first <= tensor.bytes && out.size() <= tensor.bytes - first, "bytes [{}, {}) of the {} of {}", first,
+        first + out.size(), tensor.bytes, tensor.name);
   file_.read_at(tensor.offset + first, out);
 }
 

@@ -48,7 +48,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
   std::vector<std::span<const std::byte>> pieces(2);  // length and header come last
   std::uint64_t end = 0;
   for (const NamedTensor* tensor : in_order) {
-    DCHECK(!header.contains(tensor->name), "two tensors named {}", tensor->name);
+    CHECK(!header.contains(tensor->name), "two tensors named {}", tensor->name);
     std::vector<std::int64_t> dims;
     for (int i = 0; i < tensor->values.shape.rank(); ++i) dims.push_back(tensor->values.shape[i]);
     const std::uint64_t begin = end;

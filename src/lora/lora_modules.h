@@ -1,9 +1,11 @@
 // Which modules a LoraConfig adapts, and each one's rank and scale: PEFT's rules.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,11 @@
 #include "lora/lora.h"
 
 namespace shardlora {
+
+// The linears of a decoder layer, in Hugging Face's names: what `lora_target_linear: true` adapts.
+inline constexpr std::array<std::string_view, 7> kLayerLinears = {
+    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+    "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
 
 class LoraModules {
  public:

@@ -9,7 +9,7 @@
 namespace shardlora {
 
 struct ModelConfig {
-  std::string architecture = "llama";  // a row of models/registry.cpp
+  std::string architecture = "llama";  // a row of models/model_spec.cpp
   std::int64_t vocab = 0, hidden = 0, intermediate = 0, layers = 0;
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
   std::int64_t max_positions = 0;

@@ -1,11 +1,10 @@
-#include "models/decoder.h"
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "lora/lora_linear.h"
 #include "models/decoder_workspace.h"
+#include "models/model.h"
 #include "nn/head.h"
 
 namespace shardlora {
@@ -13,23 +12,22 @@ namespace {
 
 class Decoder final : public Model {
  public:
-  Decoder(Device& device, const ModelConfig& config, const DecoderTraits& traits, const BaseFormats& base,
-          const LoraConfig* adapter, DType dtype)
-      : Model(config, dtype), ops_(device.ops()), traits_(traits), parts_(config, traits, base, adapter) {
-    units_ = parts_.units();
-    if (adapter != nullptr) dropout_ = static_cast<float>(adapter->dropout);
+  Decoder(Device& device, const ModelSpec& spec, DType dtype)
+      : Model(spec, dtype),
+        ops_(device.ops()),
+        config_(spec_.config()),
+        traits_(spec_.traits()),
+        dropout_(spec_.dropout()) {
     // Turned with sines and cosines f times as large, q k^T is f^2 times as large: the same, without touching q and k.
-    const double factor = rope_attention_factor(config.rope);
-    softmax_scale_ = static_cast<float>(factor * factor / std::sqrt(static_cast<double>(config.head_dim)));
-    const std::vector<float> frequencies = rope_frequencies(config.rope, config.head_dim);
+    const double factor = rope_attention_factor(config_.rope);
+    softmax_scale_ = static_cast<float>(factor * factor / std::sqrt(static_cast<double>(config_.head_dim)));
+    const std::vector<float> frequencies = rope_frequencies(config_.rope, config_.head_dim);
     frequencies_ = device.allocate(frequencies.size() * sizeof(float), Tier::kDevice, Purpose::kWorkspace);
     staged_frequencies_ = device.allocate(frequencies_.bytes(), Tier::kPinned, Purpose::kWorkspace);
     std::memcpy(staged_frequencies_.data(), frequencies.data(), frequencies_.bytes());
     device.copy(frequencies_.data(), staged_frequencies_.data(), frequencies_.bytes(), device.compute());
-    inv_freq_ = frequencies_.tensor(DType::kF32, {config.head_dim / 2});
+    inv_freq_ = frequencies_.tensor(DType::kF32, {config_.head_dim / 2});
   }
-
-  StoredName gguf_name(const ParamSpec& param) const override { return parts_.gguf_name(param); }
 
   void embed(const UnitView& unit, const MicroBatch& batch, Tensor x) override {
     ops_.embed(x, batch.tokens, unit.params[0].dense());
@@ -84,7 +82,7 @@ class Decoder final : public Model {
 
   std::size_t saved_bytes(std::int64_t rows) const override {
     std::size_t most = 0;
-    for (const LayerAdapters& layer : parts_.adapters()) {
+    for (const LayerAdapters& layer : spec_.adapters()) {
       Workspace measured;
       Activations(measured, config_, traits_, rows, layer, dtype_);
       most = std::max(most, measured.used());
@@ -93,7 +91,7 @@ class Decoder final : public Model {
   }
   std::size_t scratch_bytes(std::int64_t rows) const override {
     std::size_t most = 0;  // forward's scratch, one (N, hidden) and with dropout a linear's input, is smaller
-    for (const LayerAdapters& layer : parts_.adapters()) {
+    for (const LayerAdapters& layer : spec_.adapters()) {
       Workspace measured;
       Gradients(measured, config_, rows, layer, dropout_ > 0, dtype_);
       most = std::max(most, measured.used());
@@ -109,7 +107,9 @@ class Decoder final : public Model {
   Tensor keys(Tensor t) const { return t.view({t.dim(0), config_.kv_heads, config_.head_dim}); }
   Tensor each_head(Tensor t) const { return t.view({t.numel() / config_.head_dim, config_.head_dim}); }
   static ConstTensor weight(const UnitView& unit, std::size_t which) { return unit.params[which].dense(); }
-  const LayerAdapters& adapters(const UnitView& layer) const { return parts_.adapters()[layer.index - layer_unit(0)]; }
+  const LayerAdapters& adapters(const UnitView& layer) const {
+    return spec_.adapters()[layer.index - ModelSpec::layer_unit(0)];
+  }
   float eps() const { return static_cast<float>(config_.norm_eps); }
 
   HeadWeights head(const UnitView& unit) const {
@@ -120,11 +120,11 @@ class Decoder final : public Model {
   LoraLinear linear(const UnitView& unit, std::size_t which, const MicroBatch& batch) const {
     LoraLinear linear;
     linear.weight = unit.params[which].dense();
-    if (const auto bias = parts_.bias(which)) linear.bias = unit.params[*bias].dense();
+    if (const auto bias = spec_.bias(which)) linear.bias = unit.params[*bias].dense();
     const std::optional<LinearAdapter>& adapter = adapters(unit)[which];
     if (!adapter) return linear;
-    linear.a = unit.params[parts_.first_adapter() + adapter->first].dense();
-    linear.b = unit.params[parts_.first_adapter() + adapter->first + 1].dense();
+    linear.a = unit.params[spec_.first_adapter() + adapter->first].dense();
+    linear.b = unit.params[spec_.first_adapter() + adapter->first + 1].dense();
     linear.scale = adapter->scale;
     linear.dropout = dropout_;
     if (batch.noise && dropout_ > 0)
@@ -148,13 +148,13 @@ class Decoder final : public Model {
   }
 
   void project(const UnitView& unit, const MicroBatch& batch, const Activations& a, ConstTensor x, Workspace scratch) {
-    ops_.rms_norm(a.normed, a.inv_rms, x, weight(unit, DecoderUnits::kInputNorm), eps());
+    ops_.rms_norm(a.normed, a.inv_rms, x, weight(unit, ModelSpec::kInputNorm), eps());
     apply(unit, kQ, batch, a, a.q_projected, a.normed, scratch);
     apply(unit, kK, batch, a, a.k_projected, a.normed, scratch);
     apply(unit, kV, batch, a, a.v, a.normed, scratch);
     if (traits_.qk_norm) {
-      ops_.rms_norm(each_head(a.q), a.q_inv_rms, each_head(a.q_projected), weight(unit, DecoderUnits::kQNorm), eps());
-      ops_.rms_norm(each_head(a.k), a.k_inv_rms, each_head(a.k_projected), weight(unit, DecoderUnits::kKNorm), eps());
+      ops_.rms_norm(each_head(a.q), a.q_inv_rms, each_head(a.q_projected), weight(unit, ModelSpec::kQNorm), eps());
+      ops_.rms_norm(each_head(a.k), a.k_inv_rms, each_head(a.k_projected), weight(unit, ModelSpec::kKNorm), eps());
     }
     ops_.rope(heads(a.q), batch.positions, inv_freq_, 1.0F);
     ops_.rope(keys(a.k), batch.positions, inv_freq_, 1.0F);
@@ -165,7 +165,7 @@ class Decoder final : public Model {
     const Tensor projected = scratch.take(dtype_, x.shape);
     apply(unit, kO, batch, a, projected, a.attended, scratch);
     ops_.add(a.middle, x, projected);
-    ops_.rms_norm(a.middle_normed, a.middle_inv_rms, a.middle, weight(unit, DecoderUnits::kPostNorm), eps());
+    ops_.rms_norm(a.middle_normed, a.middle_inv_rms, a.middle, weight(unit, ModelSpec::kPostNorm), eps());
     apply(unit, kGate, batch, a, a.gate, a.middle_normed, scratch);
     apply(unit, kUp, batch, a, a.up, a.middle_normed, scratch);
     ops_.swiglu(a.product, a.gate, a.up);
@@ -187,12 +187,12 @@ class Decoder final : public Model {
   }
 
   Ops& ops_;
-  DecoderTraits traits_;
-  DecoderUnits parts_;
+  const ModelConfig& config_;  // these two are the spec's
+  const DecoderTraits& traits_;
   Buffer frequencies_, staged_frequencies_;
   ConstTensor inv_freq_;
   float softmax_scale_ = 0;
-  float dropout_ = 0;
+  float dropout_;
 };
 
 void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy,
@@ -206,7 +206,7 @@ void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTenso
   ops_.swiglu_backward(g.dgate, g.dup, g.dproduct, a.gate, a.up);
   shardlora::backward(ops_, g.dnormed, g.dxa[kGate], g.dgate, l[kGate], Accumulate::kNo, g.dropped[kGate]);
   shardlora::backward(ops_, g.dnormed, g.dxa[kUp], g.dup, l[kUp], Accumulate::kYes, g.dropped[kUp]);
-  ops_.rms_norm_backward(g.dmiddle, g.dnormed, a.middle, a.middle_inv_rms, weight(unit, DecoderUnits::kPostNorm),
+  ops_.rms_norm_backward(g.dmiddle, g.dnormed, a.middle, a.middle_inv_rms, weight(unit, ModelSpec::kPostNorm),
                          Accumulate::kNo);
   ops_.add(g.dmiddle, g.dmiddle, dy);
 
@@ -217,9 +217,9 @@ void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTenso
   ops_.rope(keys(g.dk), batch.positions, inv_freq_, -1.0F);
   if (traits_.qk_norm) {
     const Tensor dq = each_head(g.dq), dk = each_head(g.dk);  // from here on of what the linears gave
-    ops_.rms_norm_backward(dq, dq, each_head(a.q_projected), a.q_inv_rms, weight(unit, DecoderUnits::kQNorm),
+    ops_.rms_norm_backward(dq, dq, each_head(a.q_projected), a.q_inv_rms, weight(unit, ModelSpec::kQNorm),
                            Accumulate::kNo);
-    ops_.rms_norm_backward(dk, dk, each_head(a.k_projected), a.k_inv_rms, weight(unit, DecoderUnits::kKNorm),
+    ops_.rms_norm_backward(dk, dk, each_head(a.k_projected), a.k_inv_rms, weight(unit, ModelSpec::kKNorm),
                            Accumulate::kNo);
   }
   shardlora::backward(ops_, g.dnormed, g.dxa[kQ], g.dq, l[kQ], Accumulate::kNo, g.dropped[kQ]);
@@ -237,15 +237,14 @@ void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTenso
   if (!jobs.empty()) ops_.weight_gradients(jobs);
 
   if (input_gradient == InputGradient::kNo) return;
-  ops_.rms_norm_backward(dy, g.dnormed, x, a.inv_rms, weight(unit, DecoderUnits::kInputNorm), Accumulate::kNo);
+  ops_.rms_norm_backward(dy, g.dnormed, x, a.inv_rms, weight(unit, ModelSpec::kInputNorm), Accumulate::kNo);
   ops_.add(dy, dy, g.dmiddle);
 }
 
 }  // namespace
 
-std::unique_ptr<Model> make_decoder(Device& device, const ModelConfig& config, const DecoderTraits& traits,
-                                    const BaseFormats& base, const LoraConfig* adapter, DType dtype) {
-  return std::make_unique<Decoder>(device, config, traits, base, adapter, dtype);
+std::unique_ptr<Model> make_model(Device& device, const ModelSpec& spec, DType dtype) {
+  return std::make_unique<Decoder>(device, spec, dtype);
 }
 
 }  // namespace shardlora

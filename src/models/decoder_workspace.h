@@ -1,7 +1,7 @@
 // The memory that one pass over a decoder layer works in.
 #pragma once
 
-#include "models/decoder_units.h"
+#include "models/model_spec.h"
 #include "nn/workspace.h"
 
 namespace shardlora {

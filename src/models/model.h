@@ -1,26 +1,16 @@
-// A decoder-only language model: the units it is made of and their forward and backward passes. It computes on borrowed
-// parameters and never learns where they rest. All calls are submitted to the device's compute stream and return at
-// once.
+// A decoder-only language model: the forward and backward passes of its units. It computes on borrowed parameters and
+// never learns where they rest. All calls are submitted to the device's compute stream and return at once.
 #pragma once
 
 #include <memory>
-#include <string>
-#include <vector>
+#include <utility>
 
 #include "backend/device.h"
-#include "lora/lora.h"
-#include "models/config.h"
+#include "models/model_spec.h"
 #include "nn/workspace.h"
-#include "param/spec.h"
 #include "tensor/micro_batch.h"
 
 namespace shardlora {
-
-// Under which name a checkpoint stores one of our parameters, and how.
-struct StoredName {
-  std::string name;
-  std::int64_t permuted_heads = 0;  // > 0: rows are stored in rotary-pair order per head and have to be put back
-};
 
 enum class InputGradient : std::uint8_t { kNo, kYes };
 
@@ -28,18 +18,10 @@ class Model {
  public:
   virtual ~Model() = default;
 
-  const ModelConfig& config() const { return config_; }
+  const ModelSpec& spec() const { return spec_; }
+  const ModelConfig& config() const { return spec_.config(); }
   // The dtype of layer inputs and activations.
   DType dtype() const { return dtype_; }
-  const std::vector<UnitSpec>& units() const { return units_; }
-  // Which unit serves what. With tied embeddings the head is the embedding's unit, visited twice.
-  std::size_t embedding_unit() const { return 0; }
-  std::size_t layer_unit(std::int64_t layer) const { return 1 + static_cast<std::size_t>(layer); }
-  std::size_t head_unit() const { return config_.tied_embeddings ? 0 : units_.size() - 1; }
-  // Whether the embedding trains; the head does where its unit has something that trains.
-  bool embedding_trains() const { return units_[embedding_unit()].params[0].trainable; }
-  bool head_trains() const { return units_[head_unit()].params[0].trainable; }
-  virtual StoredName gguf_name(const ParamSpec& param) const = 0;
 
   // Workspaces are passed by value: every call takes what it needs from their beginning.
 
@@ -78,19 +60,11 @@ class Model {
   virtual std::size_t head_bytes(std::int64_t labelled) const = 0;
 
  protected:
-  Model(const ModelConfig& config, DType dtype) : config_(config), dtype_(dtype) {}
-  ModelConfig config_;
-  DType dtype_;
-  std::vector<UnitSpec> units_;
+  Model(ModelSpec spec, DType dtype) : spec_(std::move(spec)), dtype_(dtype) {}
+  const ModelSpec spec_;
+  const DType dtype_;
 };
 
-// What the linears of the decoder rest as, and the rest (embedding, head).
-struct BaseFormats {
-  Format linear, other;
-};
-
-// A row of models/registry.cpp by the architecture's name; an Error lists the known ones.
-std::unique_ptr<Model> make_model(Device& device, const ModelConfig& config, const BaseFormats& base,
-                                  const LoraConfig* adapter, DType dtype);
+std::unique_ptr<Model> make_model(Device& device, const ModelSpec& spec, DType dtype);
 
 }  // namespace shardlora

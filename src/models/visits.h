@@ -3,13 +3,13 @@
 
 #include <vector>
 
-#include "models/model.h"
+#include "models/model_spec.h"
 
 namespace shardlora {
 
 // Evaluation and generation: embedding, layers, head.
-std::vector<std::size_t> forward_visits(const Model& model);
+std::vector<std::size_t> forward_visits(const ModelSpec& model);
 // Training: the same, then the layers backwards, then the embedding where it trains.
-std::vector<std::size_t> training_visits(const Model& model);
+std::vector<std::size_t> training_visits(const ModelSpec& model);
 
 }  // namespace shardlora

@@ -66,8 +66,8 @@ std::vector<float> rope_frequencies(const Rope& rope, std::int64_t head_dim) {
     case RopeScaling::kLlama3: scale_llama3(rope, frequencies); break;
     case RopeScaling::kYarn: scale_yarn(rope, head_dim, frequencies); break;
     case RopeScaling::kDivisors:
-      DCHECK(rope.divisors.size() == frequencies.size(), "{} divisors for {} pairs", rope.divisors.size(),
-             frequencies.size());
+      CHECK(rope.divisors.size() == frequencies.size(), "{} divisors for {} pairs", rope.divisors.size(),
+            frequencies.size());
       for (std::size_t k = 0; k < frequencies.size(); ++k) frequencies[k] /= rope.divisors[k];
       break;
   }

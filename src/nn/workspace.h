@@ -16,7 +16,7 @@ class Workspace {
   Tensor take(DType dtype, Shape shape) {
     const Tensor tensor{data_ == nullptr ? nullptr : data_ + used_, dtype, shape};
     used_ += (tensor.bytes() + kAlignment - 1) / kAlignment * kAlignment;
-    DCHECK(data_ == nullptr || used_ <= capacity_, "a workspace of {} bytes is too small for {}", capacity_, used_);
+    CHECK(data_ == nullptr || used_ <= capacity_, "a workspace of {} bytes is too small for {}", capacity_, used_);
     return tensor;
   }
   std::size_t used() const { return used_; }

@@ -18,7 +18,7 @@ Part part_of(const Format& format, std::size_t section) {
 }  // namespace
 
 std::vector<std::size_t> equal_cuts(std::size_t total, std::size_t grain, int ranks) {
-  DCHECK(ranks > 0 && grain > 0, "{} ranks, grain {}", ranks, grain);
+  CHECK(ranks > 0 && grain > 0, "{} ranks, grain {}", ranks, grain);
   const std::size_t parts = static_cast<std::size_t>(ranks), share = round_up((total + parts - 1) / parts, grain);
   std::vector<std::size_t> cuts(parts + 1);
   for (std::size_t r = 0; r <= parts; ++r) cuts[r] = std::min(total, r * share);

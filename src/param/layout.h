@@ -1,6 +1,6 @@
 // A unit's flat bytes. Frozen parameters: three parts (codes, quantisation metadata, dense values), each padded to 4
 // KiB; a rank's share is a run of whole 4 KiB pages, never decoded alone. Trainable parameters: f32 elements one tensor
-// after the other, cut at multiples of 4,096 elements. Metadata is part of the flat bytes: it is sharded too, never
+// after the other, cut at multiples of kElementBlock. Metadata is part of the flat bytes: it is sharded too, never
 // replicated.
 #pragma once
 
@@ -12,8 +12,6 @@
 
 namespace shardlora {
 
-inline constexpr std::int64_t kElementBlock =
-    4096;  // elements: gradients and optimiser state are cut here, norms summed
 inline constexpr std::size_t kSectionAlignment = 64;  // bytes: every section starts here
 
 // Where rank r's share of `total` begins and ends: W + 1 offsets. All shares are as long as the first one, which is

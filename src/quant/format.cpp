@@ -22,7 +22,7 @@ Format dense_format(DType dtype) {
     case DType::kF32: return {.codec = Codec::kF32};
     case DType::kBF16: return {.codec = Codec::kBF16};
     case DType::kF16: return {.codec = Codec::kF16};
-    default: DCHECK(false, "no dense format of {}", name_of(dtype));
+    default: CHECK(false, "no dense format of {}", name_of(dtype));
   }
   return {};
 }
@@ -32,7 +32,7 @@ DType dtype_of(Codec codec) {
     case Codec::kF32: return DType::kF32;
     case Codec::kBF16: return DType::kBF16;
     case Codec::kF16: return DType::kF16;
-    case Codec::kNF4: DCHECK(false, "nf4 is not a dense codec");
+    case Codec::kNF4: CHECK(false, "nf4 is not a dense codec");
   }
   return DType::kF32;
 }

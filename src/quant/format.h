@@ -45,7 +45,7 @@ struct PackedTensor {
 
   // The values of a dense format as a tensor.
   ConstTensor dense() const {
-    DCHECK(format.dense(), "packed weights have no dense view");
+    CHECK(format.dense(), "packed weights have no dense view");
     return {sections[0], dtype_of(format.codec), shape};
   }
 };

@@ -57,7 +57,7 @@ void encode_short_block(std::span<const float> values, std::byte* codes, float* 
 }  // namespace
 
 void nf4_encode(std::span<const float> values, int block, std::byte* codes, float* absmax) {
-  DCHECK(block > 0 && block % 2 == 0, "a block of {} values does not fill whole bytes", block);
+  CHECK(block > 0 && block % 2 == 0, "a block of {} values does not fill whole bytes", block);
   const auto size = static_cast<std::size_t>(block);
   const std::size_t whole = values.size() / size;
   for (std::size_t b = 0; b < whole; ++b)

@@ -29,7 +29,7 @@ std::int64_t blocks_of(const Format& format, std::int64_t numel) {
 
 void encode_values(const Format& format, std::span<const float> values, std::int64_t begin, const Sections& sections,
                    std::span<float> absmax) {
-  DCHECK(begin % encode_grain(format) == 0, "values from {} on do not start a block", begin);
+  CHECK(begin % encode_grain(format) == 0, "values from {} on do not start a block", begin);
   switch (format.codec) {
     case Codec::kF32: return convert(values, reinterpret_cast<float*>(sections[0]) + begin);
     case Codec::kBF16: return convert(values, reinterpret_cast<BF16*>(sections[0]) + begin);
@@ -58,7 +58,7 @@ void quantize(const Format& format, std::span<const float> values, const Section
 
 void dequantize(const PackedTensor& tensor, std::int64_t begin, std::span<float> out) {
   const auto end = begin + std::ssize(out);
-  DCHECK(0 <= begin && end <= tensor.shape.numel(), "values [{}, {}) of {}", begin, end, tensor.shape.text());
+  CHECK(0 <= begin && end <= tensor.shape.numel(), "values [{}, {}) of {}", begin, end, tensor.shape.text());
   switch (tensor.format.codec) {
     case Codec::kF32: return widen(reinterpret_cast<const float*>(tensor.sections[0]) + begin, out);
     case Codec::kBF16: return widen(reinterpret_cast<const BF16*>(tensor.sections[0]) + begin, out);

@@ -19,8 +19,8 @@ class ActivationStore {
 
   // (rows, width): where layer `layer`'s input of the wave's micro-batch `slot` is written and read.
   Tensor at(std::int64_t layer, std::int64_t slot, std::int64_t rows) const {
-    DCHECK(slot < micro_batches_ && rows <= rows_, "micro-batch {} of {} rows in a store of {} x {}", slot, rows,
-           micro_batches_, rows_);
+    CHECK(slot < micro_batches_ && rows <= rows_, "micro-batch {} of {} rows in a store of {} x {}", slot, rows,
+          micro_batches_, rows_);
     const std::int64_t place = (layer % layers_) * micro_batches_ + slot;
     return buffer_.tensor(dtype_, {rows, width_}, static_cast<std::size_t>(place * rows_ * width_) * size_of(dtype_));
   }

@@ -69,7 +69,7 @@ GradientReducer::~GradientReducer() {
 }
 
 void GradientReducer::begin_step(std::vector<std::int64_t> cuts) {
-  DCHECK(!pending_, "a step began before the last one's gradients were finished");
+  CHECK(!pending_, "a step began before the last one's gradients were finished");
   cuts_ = std::move(cuts);
   for (Sums& s : sums_) s.tree.clear();
 }
@@ -98,8 +98,8 @@ void GradientReducer::reduce(std::size_t unit, GradientPart part) {
   if (elements(unit) == 0) return;
   Sums& s = sums(unit, part);
   const auto rank = static_cast<std::size_t>(comm_.rank()), ranks = static_cast<std::size_t>(comm_.size());
-  DCHECK(s.tree.nodes() == complete_subtrees(cuts_[rank], cuts_[rank + 1]),
-         "unit {} is reduced before all its leaves are in", unit);
+  CHECK(s.tree.nodes() == complete_subtrees(cuts_[rank], cuts_[rank + 1]),
+        "unit {} is reduced before all its leaves are in", unit);
 
   if (ranks == 1) return finish_unit(unit, part);
   // To every owner its slice of each of our nodes; from every rank our slice of each of its nodes.

@@ -69,7 +69,7 @@ LayerStreamer::~LayerStreamer() {
 }
 
 void LayerStreamer::run(std::size_t schedule) {
-  DCHECK(!leased_, "a schedule was started during a lease");
+  CHECK(!leased_, "a schedule was started during a lease");
   schedule_ = schedule;
   cursor_ = 0;
   for (Slot& slot : slots_) {
@@ -129,8 +129,8 @@ void LayerStreamer::prefetch() {
 }
 
 Lease LayerStreamer::borrow(std::size_t unit) {
-  DCHECK(!leased_, "unit {} is borrowed before the last lease ended", unit);
-  DCHECK(schedule()[cursor_] == unit, "unit {} is borrowed, the schedule has {}", unit, schedule()[cursor_]);
+  CHECK(!leased_, "unit {} is borrowed before the last lease ended", unit);
+  CHECK(schedule()[cursor_] == unit, "unit {} is borrowed, the schedule has {}", unit, schedule()[cursor_]);
   if (cursor_ == 0)  // the optimiser has run since these were gathered
     for (Slot& slot : slots_) slot.trainable_current = false;
 
@@ -167,7 +167,7 @@ void LayerStreamer::make_views(const Slot& slot) {
 }
 
 UnitView LayerStreamer::shape_of(std::size_t unit) {
-  DCHECK(!leased_, "unit {} is looked at during a lease", unit);
+  CHECK(!leased_, "unit {} is looked at during a lease", unit);
   make_views({.unit = unit, .data = memory_.data()});
   decoded_.reset();
   grads_.clear();

@@ -58,7 +58,7 @@ class Buffer {
   // The values from byte `offset` on.
   Tensor tensor(DType dtype, Shape shape, std::size_t offset = 0) const {
     const Tensor view{data_ + offset, dtype, shape};
-    DCHECK(offset + view.bytes() <= bytes_, "a view of {} bytes at {} in a buffer of {}", view.bytes(), offset, bytes_);
+    CHECK(offset + view.bytes() <= bytes_, "a view of {} bytes at {} in a buffer of {}", view.bytes(), offset, bytes_);
     return view;
   }
 

@@ -2,10 +2,15 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace shardlora {
 
 inline constexpr std::size_t kPage = 4096;  // bytes
+
+// Elements of what trains that stay together on a rank and whose squares are summed together: shares are cut here, so
+// the sum of the blocks' sums is the same for any number of ranks.
+inline constexpr std::int64_t kElementBlock = 4096;
 
 // The bytes of the pages that `bytes` take.
 constexpr std::size_t whole_pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }

@@ -16,7 +16,7 @@ class Shape {
  public:
   Shape() = default;
   Shape(std::initializer_list<std::int64_t> dims) : rank_(static_cast<int>(dims.size())) {
-    DCHECK(dims.size() <= dims_.size(), "a shape has at most 4 dimensions, got {}", dims.size());
+    CHECK(dims.size() <= dims_.size(), "a shape has at most 4 dimensions, got {}", dims.size());
     int i = 0;
     for (const std::int64_t d : dims) dims_[static_cast<std::size_t>(i++)] = d;
   }
@@ -48,7 +48,7 @@ struct BasicTensor {
 
   template <typename T>
   auto as() const {
-    DCHECK(dtype == DTypeOf<T>::value, "a {} tensor read as {}", name_of(dtype), name_of(DTypeOf<T>::value));
+    CHECK(dtype == DTypeOf<T>::value, "a {} tensor read as {}", name_of(dtype), name_of(DTypeOf<T>::value));
     if constexpr (std::is_const_v<Byte>)
       return reinterpret_cast<const T*>(data);
     else
@@ -57,13 +57,13 @@ struct BasicTensor {
 
   // The same values under another shape.
   BasicTensor view(Shape other) const {
-    DCHECK(other.numel() == numel(), "cannot view {} as {}", shape.text(), other.text());
+    CHECK(other.numel() == numel(), "cannot view {} as {}", shape.text(), other.text());
     return {data, dtype, other};
   }
 
   // Rows [begin, end) of the first dimension.
   BasicTensor rows(std::int64_t begin, std::int64_t end) const {
-    DCHECK(0 <= begin && begin <= end && end <= dim(0), "rows [{}, {}) of {}", begin, end, shape.text());
+    CHECK(0 <= begin && begin <= end && end <= dim(0), "rows [{}, {}) of {}", begin, end, shape.text());
     const std::int64_t row = dim(0) == 0 ? 0 : numel() / dim(0);
     Shape part = shape.rank() == 1   ? Shape{end - begin}
                  : shape.rank() == 2 ? Shape{end - begin, shape[1]}

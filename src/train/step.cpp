@@ -29,8 +29,8 @@ std::vector<std::size_t> blocks_of(const ParamStore& store, int ranks) {
 }
 
 std::optional<std::size_t> unit_with_two_parts(const Model& model) {
-  if (!model.config().tied_embeddings || !model.embedding_trains()) return std::nullopt;
-  return model.embedding_unit();
+  if (!model.config().tied_embeddings || !model.spec().embedding_trains()) return std::nullopt;
+  return model.spec().embedding_unit();
 }
 
 }  // namespace
@@ -66,12 +66,12 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
       limits_(limits),
       recompute_(options.recompute),
       neftune_alpha_(options.neftune_alpha),
-      loss_scale_(options.loss_scale),
       own_(most_owned(limits.micro_batches, reductions.size())),
       wave_(options.wave == 0 ? own_ : std::min(options.wave, own_)),
       reducer_(device, store, reductions, limits.micro_batches, wave_ == own_ ? Waves::kOne : Waves::kSeveral,
                unit_with_two_parts(model)),
-      streamer_(device, store, gathers, &reducer_, {training_visits(model), forward_visits(model)}, options.streamer),
+      streamer_(device, store, gathers, &reducer_, {training_visits(model.spec()), forward_visits(model.spec())},
+                options.streamer),
       batches_(device, own_, limits.rows, limits.samples),
       inputs_(device, model.config().layers + 1, wave_, limits.rows, model.config().hidden, model.dtype()),
       saved_bytes_(model.saved_bytes(limits.rows)),
@@ -96,25 +96,25 @@ void TrainStep::rehearse() {
   for (const std::optional<PhiloxKey> noise : {std::optional<PhiloxKey>(), std::optional<PhiloxKey>(PhiloxKey{})}) {
     const Member m{batches_.largest(noise), 0, scratch_.tensor(DType::kF32, {limits_.rows})};
     for (std::int64_t l = 0; l < model_.config().layers; ++l) {
-      const UnitView unit = streamer_.shape_of(model_.layer_unit(l));
+      const UnitView unit = streamer_.shape_of(model_.spec().layer_unit(l));
       model_.forward(unit, m.batch, input(l, m), input(l + 1, m), saved(l, m), scratch());
       model_.backward(unit, m.batch, input(l, m), gradient(m), InputGradient::kYes, saved(l, m), scratch());
     }
-    model_.loss(streamer_.shape_of(model_.head_unit()), m.batch, input(model_.config().layers, m), m.losses,
+    model_.loss(streamer_.shape_of(model_.spec().head_unit()), m.batch, input(model_.config().layers, m), m.losses,
                 gradient(m), 1.0F, scratch());
   }
 }
 
-StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw,
-                          double max_grad_norm, std::optional<PhiloxKey> noise,
+StepResult TrainStep::run(const std::vector<SampleRefs>& micro_batches, const AdamWStep& adamw, double max_grad_norm,
+                          LossScale& loss_scale, std::optional<PhiloxKey> noise,
                           const std::function<HostStatus()>& status) {
   StepResult result;
-  for (const MicroBatchSamples& samples : micro_batches) {
+  for (const SampleRefs& samples : micro_batches) {
     result.tokens += total_tokens(samples);
     result.target_tokens += target_tokens(samples);
   }
   const Share share = load(micro_batches, noise);
-  result.loss_scale = loss_scale_.value();
+  result.loss_scale = loss_scale.value();
   const float scale = static_cast<float>(result.loss_scale) / static_cast<float>(result.target_tokens);
 
   start(kTrain);
@@ -136,22 +136,22 @@ StepResult TrainStep::run(const std::vector<MicroBatchSamples>& micro_batches, c
   result.grad_norm = std::sqrt(sum(squares)) / result.loss_scale;
   result.updated = std::isfinite(result.grad_norm);
   if (!result.updated) {
-    check_gradients(squares);
-    loss_scale_.overflowed();
+    check_gradients(squares, loss_scale);
+    loss_scale.overflowed();
     return result;
   }
   const double clip = max_grad_norm > 0 ? std::min(1.0, max_grad_norm / (result.grad_norm + 1e-6)) : 1.0;
   update(adamw, static_cast<float>(clip / result.loss_scale));
-  loss_scale_.fitted();
+  loss_scale.fitted();
   return result;
 }
 
-StepResult TrainStep::evaluate(const std::vector<MicroBatchSamples>& micro_batches) {
+StepResult TrainStep::evaluate(const std::vector<SampleRefs>& micro_batches) {
   StepResult result;
   start(kEvaluate);
   for (auto begin = micro_batches.begin(); begin != micro_batches.end();) {
     const auto end = begin + std::min<std::ptrdiff_t>(limits_.micro_batches, micro_batches.end() - begin);
-    const std::vector<MicroBatchSamples> part(begin, end);
+    const std::vector<SampleRefs> part(begin, end);
     const Share share = load(part, {});
     for (const std::span<const Member> wave : share.waves) {
       forward(wave);
@@ -159,7 +159,7 @@ StepResult TrainStep::evaluate(const std::vector<MicroBatchSamples>& micro_batch
     }
     exchange({});
     result.loss += sum(losses(part));
-    for (const MicroBatchSamples& samples : part) {
+    for (const SampleRefs& samples : part) {
       result.tokens += total_tokens(samples);
       result.target_tokens += target_tokens(samples);
     }
@@ -169,7 +169,7 @@ StepResult TrainStep::evaluate(const std::vector<MicroBatchSamples>& micro_batch
   return result;
 }
 
-TrainStep::Share TrainStep::load(const std::vector<MicroBatchSamples>& micro_batches, std::optional<PhiloxKey> noise) {
+TrainStep::Share TrainStep::load(const std::vector<SampleRefs>& micro_batches, std::optional<PhiloxKey> noise) {
   Share share;
   share.cuts = deal_micro_batches(static_cast<std::int64_t>(micro_batches.size()), reductions_.size());
   report_.begin(share.cuts);
@@ -196,7 +196,7 @@ void TrainStep::start(Schedule schedule) {
 
 void TrainStep::forward(std::span<const Member> wave) {
   {
-    const Lease unit = streamer_.borrow(model_.embedding_unit());
+    const Lease unit = streamer_.borrow(model_.spec().embedding_unit());
     for (const Member& m : wave) {
       model_.embed(unit.view(), m.batch, input(0, m));
       if (neftune_alpha_ == 0 || !m.batch.noise) continue;
@@ -205,15 +205,15 @@ void TrainStep::forward(std::span<const Member> wave) {
     }
   }
   for (std::int64_t l = 0; l < model_.config().layers; ++l) {
-    const Lease unit = streamer_.borrow(model_.layer_unit(l));
+    const Lease unit = streamer_.borrow(model_.spec().layer_unit(l));
     for (const Member& m : wave)
       model_.forward(unit.view(), m.batch, input(l, m), input(l + 1, m), saved(l, m), scratch());
   }
 }
 
 void TrainStep::head(std::span<const Member> wave, float gradient_scale, Reduce reduce) {
-  Lease unit = streamer_.borrow(model_.head_unit());
-  const bool trains = model_.head_trains() && gradient_scale != kNoGradient;
+  Lease unit = streamer_.borrow(model_.spec().head_unit());
+  const bool trains = model_.spec().head_trains() && gradient_scale != kNoGradient;
   for (const Member& m : wave) {
     const Tensor dx = gradient_scale == kNoGradient ? Tensor{} : gradient(m);
     model_.loss(trains ? unit.training_view() : unit.view(), m.batch, input(model_.config().layers, m), m.losses, dx,
@@ -225,8 +225,8 @@ void TrainStep::head(std::span<const Member> wave, float gradient_scale, Reduce 
 
 void TrainStep::backward(std::span<const Member> wave, Reduce reduce) {
   for (std::int64_t l = model_.config().layers - 1; l >= 0; --l) {
-    Lease unit = streamer_.borrow(model_.layer_unit(l));
-    const InputGradient below = l > 0 || model_.embedding_trains() ? InputGradient::kYes : InputGradient::kNo;
+    Lease unit = streamer_.borrow(model_.spec().layer_unit(l));
+    const InputGradient below = l > 0 || model_.spec().embedding_trains() ? InputGradient::kYes : InputGradient::kNo;
     for (const Member& m : wave) {
       if (recompute_ == Recompute::kYes) model_.recompute(unit.view(), m.batch, input(l, m), saved(l, m), scratch());
       model_.backward(unit.training_view(), m.batch, input(l, m), gradient(m), below, saved(l, m), scratch());
@@ -234,13 +234,13 @@ void TrainStep::backward(std::span<const Member> wave, Reduce reduce) {
     }
     if (reduce == Reduce::kNow) streamer_.reduce(std::move(unit));
   }
-  if (model_.embedding_trains()) embed_backward(wave, reduce);
+  if (model_.spec().embedding_trains()) embed_backward(wave, reduce);
 }
 
 // A tied embedding has been visited as the head already: this is the other part of its gradient.
 void TrainStep::embed_backward(std::span<const Member> wave, Reduce reduce) {
   const GradientPart part = model_.config().tied_embeddings ? GradientPart::kSecond : GradientPart::kFirst;
-  Lease unit = streamer_.borrow(model_.embedding_unit());
+  Lease unit = streamer_.borrow(model_.spec().embedding_unit());
   for (const Member& m : wave) {
     model_.embed_backward(unit.training_view(part), m.batch, gradient(m));
     unit.add_leaf(m.batch.index, part);
@@ -281,7 +281,7 @@ void TrainStep::exchange(const HostStatus& mine) {
   streamer_.check();
 }
 
-std::vector<double> TrainStep::losses(const std::vector<MicroBatchSamples>& micro_batches) const {
+std::vector<double> TrainStep::losses(const std::vector<SampleRefs>& micro_batches) const {
   std::vector<double> sums;
   for (std::size_t m = 0; m < micro_batches.size(); ++m) {
     const std::span<const float> losses = report_.losses_of(m, target_tokens(micro_batches[m]));
@@ -313,8 +313,7 @@ std::vector<double> TrainStep::squares() const {
   return by_unit;
 }
 
-void TrainStep::check_losses(const std::vector<MicroBatchSamples>& micro_batches,
-                             const std::vector<double>& losses) const {
+void TrainStep::check_losses(const std::vector<SampleRefs>& micro_batches, const std::vector<double>& losses) const {
   const auto bad = std::find_if(losses.begin(), losses.end(), not_finite);
   if (bad == losses.end()) return;
   std::string rows;
@@ -323,14 +322,14 @@ void TrainStep::check_losses(const std::vector<MicroBatchSamples>& micro_batches
   throw Diverged(fmt::format("the loss of {} is {}. {}", rows, *bad, advice(model_.dtype())));
 }
 
-void TrainStep::check_gradients(const std::vector<double>& squares) const {
-  if (loss_scale_.can_shrink()) return;
+void TrainStep::check_gradients(const std::vector<double>& squares, const LossScale& loss_scale) const {
+  if (loss_scale.can_shrink()) return;
   // Backward runs from the last layer to the first, so the last bad unit is where it began.
   for (std::size_t u = squares.size(); u-- > 0;)
     if (not_finite(squares[u]))
-      throw Diverged(
-          fmt::format("the gradient of {} is not finite{}, though the loss is. {}", store_.layout(u).spec().name,
-                      loss_scale_.is_dynamic() ? ", even at a loss scale of 1" : "", advice(model_.dtype())));
+      throw Diverged(fmt::format("the gradient of {} is not finite{}, though the loss is. {}",
+                                 store_.layout(u).spec().name,
+                                 loss_scale.is_dynamic() ? ", even at a loss scale of 1" : "", advice(model_.dtype())));
 }
 
 }  // namespace shardlora

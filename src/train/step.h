@@ -6,25 +6,19 @@
 #include <span>
 #include <vector>
 
+#include "batch/batch_buffers.h"
+#include "batch/sample_batches.h"
 #include "models/model.h"
 #include "optim/adamw.h"
 #include "shard/activation_store.h"
 #include "shard/gradient_reducer.h"
 #include "shard/layer_streamer.h"
-#include "train/batch_buffers.h"
 #include "train/loss_scale.h"
 #include "train/step_report.h"
 
 namespace shardlora {
 
 enum class Recompute : std::uint8_t { kNo, kYes };  // of a layer's activations in backward (gradient checkpointing)
-
-// The largest that a step can get.
-struct StepLimits {
-  std::int64_t micro_batches = 1;  // of a step, over all ranks
-  std::int64_t rows = 0;           // padded tokens of a micro-batch
-  std::int64_t samples = 1;        // of a micro-batch
-};
 
 // What a step of that size exchanges over `reductions` at once, at most: bytes that a rank brings to an all-gather, and
 // bytes from one rank to another.
@@ -38,7 +32,6 @@ struct StepOptions {
   std::int64_t wave = 0;  // micro-batches of a rank that share a visit; 0: all of them
   StreamerOptions streamer;
   float neftune_alpha = 0;  // noise on embeddings while training
-  LossScale loss_scale;
 };
 
 struct StepResult {
@@ -63,12 +56,13 @@ class TrainStep {
 
   // The same list on every rank. `noise`: the key of dropout and NEFTune; without it neither is done. Throws Diverged
   // before the update when loss or gradient are not finite; gradients that a smaller loss scale may make finite
-  // are no error: then nothing is updated, and the next step's scale is half as large. The host waits once, before the
+  // are no error: then nothing is updated. `loss_scale` becomes the next step's. The host waits once, before the
   // update. `status` is asked when all of the step up to there was submitted, and told to all ranks.
-  StepResult run(const std::vector<MicroBatchSamples>& micro_batches, const AdamWStep& adamw, double max_grad_norm,
-                 std::optional<PhiloxKey> noise = {}, const std::function<HostStatus()>& status = {});
+  StepResult run(const std::vector<SampleRefs>& micro_batches, const AdamWStep& adamw, double max_grad_norm,
+                 LossScale& loss_scale, std::optional<PhiloxKey> noise = {},
+                 const std::function<HostStatus()>& status = {});
   // Mean loss over the target tokens of any number of micro-batches.
-  StepResult evaluate(const std::vector<MicroBatchSamples>& micro_batches);
+  StepResult evaluate(const std::vector<SampleRefs>& micro_batches);
 
  private:
   enum Schedule : std::size_t { kTrain, kEvaluate };
@@ -86,7 +80,7 @@ class TrainStep {
     std::vector<std::span<const Member>> waves;
   };
 
-  Share load(const std::vector<MicroBatchSamples>& micro_batches, std::optional<PhiloxKey> noise);
+  Share load(const std::vector<SampleRefs>& micro_batches, std::optional<PhiloxKey> noise);
   // Has the ops take the memory that they need for the largest micro-batch, so that no step takes any later.
   void rehearse();
   void start(Schedule schedule);
@@ -104,11 +98,11 @@ class TrainStep {
   void exchange(const HostStatus& mine);
   // Sums over all ranks, in an order that does not depend on how many there are: of losses, by micro-batch of the
   // step; of squared gradients, by unit.
-  std::vector<double> losses(const std::vector<MicroBatchSamples>& micro_batches) const;
+  std::vector<double> losses(const std::vector<SampleRefs>& micro_batches) const;
   void sum_squares();
   std::vector<double> squares() const;
-  void check_losses(const std::vector<MicroBatchSamples>& micro_batches, const std::vector<double>& losses) const;
-  void check_gradients(const std::vector<double>& squares) const;
+  void check_losses(const std::vector<SampleRefs>& micro_batches, const std::vector<double>& losses) const;
+  void check_gradients(const std::vector<double>& squares, const LossScale& loss_scale) const;
 
   Device& device_;
   Model& model_;
@@ -117,7 +111,6 @@ class TrainStep {
   StepLimits limits_;
   Recompute recompute_;
   float neftune_alpha_;
-  LossScale loss_scale_;
   std::int64_t own_, wave_;  // micro-batches of a rank at most: in all, and at a time
   GradientReducer reducer_;
   LayerStreamer streamer_;

@@ -32,8 +32,8 @@ void StepReport::begin(std::vector<std::int64_t> cuts) {
   cuts_ = std::move(cuts);
   part_ = 0;
   for (std::size_t r = 0; r < squares_.size(); ++r) part_ = std::max(part_, part_bytes(r, cuts_[r + 1] - cuts_[r]));
-  DCHECK(squares_.size() * part_ <= on_device_.bytes(), "a report of {} bytes a rank in {} of all", part_,
-         on_device_.bytes());
+  CHECK(squares_.size() * part_ <= on_device_.bytes(), "a report of {} bytes a rank in {} of all", part_,
+        on_device_.bytes());
 }
 
 std::size_t StepReport::part_bytes(std::size_t rank, std::int64_t micro_batches) const {

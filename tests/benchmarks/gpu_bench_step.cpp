@@ -70,8 +70,8 @@ Measurement measure_step(Device& device, DType dtype, const StepSettings& s, std
       .rank = 16,
       .alpha = 16,
       .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
-  const auto model = make_model(device, config_of(s), {{Codec::kNF4, 64, false}, dense_format(dtype)}, &lora, dtype);
-  ParamStore store(device, 0, 1, model->units(), {});
+  const auto model = make_model(device, {config_of(s), {{Codec::kNF4, 64, false}, dense_format(dtype)}, &lora}, dtype);
+  ParamStore store(device, 0, 1, model->spec().units(), {});
   std::size_t largest = 0;
   for (std::size_t u = 0; u < store.units(); ++u) largest = std::max(largest, store.layout(u).frozen_bytes());
   {
@@ -80,10 +80,11 @@ Measurement measure_step(Device& device, DType dtype, const StepSettings& s, std
     for (std::size_t u = 0; u < store.units(); ++u) {
       const UnitLayout& layout = store.layout(u);
       // Layers are alike: one is made and used for all.
-      if (u != model->layer_unit(0) && u != model->embedding_unit() && filled == "layer" && u != model->head_unit()) {
+      if (u != model->spec().layer_unit(0) && u != model->spec().embedding_unit() && filled == "layer" &&
+          u != model->spec().head_unit()) {
       } else {
         fill(layout, flat.data());
-        filled = u == model->layer_unit(0) ? "layer" : "";
+        filled = u == model->spec().layer_unit(0) ? "layer" : "";
       }
       store.scatter_frozen(u, 0, flat.data(), *reductions);
       const std::vector<float> adapter(static_cast<std::size_t>(layout.trainable_elements()), 0.01F);
@@ -100,17 +101,18 @@ Measurement measure_step(Device& device, DType dtype, const StepSettings& s, std
       samples[i].trained.push_back(1);
     }
   }
-  std::vector<MicroBatchSamples> batches(static_cast<std::size_t>(s.micro_batches));
+  std::vector<SampleRefs> batches(static_cast<std::size_t>(s.micro_batches));
   for (std::size_t i = 0; i < samples.size(); ++i)
     batches[i / static_cast<std::size_t>(s.micro_batch)].push_back(&samples[i]);
   TrainStep step(
       device, *model, store, *gathers, *reductions,
       {.micro_batches = s.micro_batches, .rows = padded_rows(s.tokens * s.micro_batch), .samples = s.micro_batch},
-      {.recompute = s.recompute ? Recompute::kYes : Recompute::kNo, .wave = 0, .streamer = {dtype}, .loss_scale = {}});
+      {.recompute = s.recompute ? Recompute::kYes : Recompute::kNo, .wave = 0, .streamer = {dtype}});
+  LossScale loss_scale;
   std::vector<double> times;
   for (int i = 0; i <= s.steps; ++i) {
     const auto begin = std::chrono::steady_clock::now();
-    step.run(batches, adamw_step({}, 1e-5, i + 1), 1.0);
+    step.run(batches, adamw_step({}, 1e-5, i + 1), 1.0, loss_scale);
     device.compute().synchronize();
     if (i > 0) times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }

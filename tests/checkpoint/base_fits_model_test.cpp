@@ -1,7 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "backend/cpu/cpu_device.h"
 #include "checkpoint/error_of.h"
 #include "checkpoint/pack_unit.h"
 #include "checkpoint/tiny_llama.h"
@@ -15,9 +14,8 @@ using testing::HasSubstr;
 std::string error_of_check(const TinyGguf& gguf) {
   return error_of([&] {
     const Opened opened(gguf);
-    const auto device = make_cpu_device();
     const Format f32{.codec = Codec::kF32};
-    opened.base.check(*make_model(*device, opened.base.config(), {f32, f32}, nullptr, DType::kF32));
+    opened.base.check({opened.base.config(), {f32, f32}, nullptr});
   });
 }
 
@@ -49,13 +47,11 @@ TEST(BaseModel, RefusesATensorOfAnotherShape) {
 
 TEST(PackUnit, PacksEveryUnitOfAModel) {
   const Opened opened(tiny_llama());
-  const auto device = make_cpu_device();
-  const auto model =
-      make_model(*device, opened.base.config(), {{.codec = Codec::kNF4}, {.codec = Codec::kF32}}, nullptr, DType::kF32);
-  for (std::size_t unit = 0; unit < model->units().size(); ++unit) {
-    const UnitLayout layout(model->units()[unit]);
+  const ModelSpec model(opened.base.config(), {{.codec = Codec::kNF4}, {.codec = Codec::kF32}}, nullptr);
+  for (std::size_t unit = 0; unit < model.units().size(); ++unit) {
+    const UnitLayout layout(model.units()[unit]);
     std::vector<std::byte> flat(layout.frozen_bytes());
-    pack_unit(opened.base, *model, unit, layout, flat);
+    pack_unit(opened.base, model, layout, flat);
     for (const PackedTensor& view : layout.views(flat.data(), nullptr, DType::kF32)) {
       const auto size = section_bytes(view.format, view.shape.numel())[0];
       EXPECT_TRUE(

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <functional>
 
-#include "backend/cpu/cpu_device.h"
 #include "checkpoint/error_of.h"
 #include "checkpoint/tiny_folder.h"
 
@@ -20,9 +19,8 @@ using testing::HasSubstr;
 std::string error_of_folder(const TinyFolder& folder) {
   return error_of([&] {
     const BaseModel base = BaseModel::open(folder.directory.path());
-    const auto device = make_cpu_device();
     const Format f32{.codec = Codec::kF32};
-    base.check(*make_model(*device, base.config(), {f32, f32}, nullptr, DType::kF32));
+    base.check({base.config(), {f32, f32}, nullptr});
   });
 }
 
@@ -183,13 +181,12 @@ TEST(Folder, KeepsAHeadThatIsNotTheEmbedding) {
   folder.write();
   EXPECT_EQ(error_of_folder(folder), "");
   const BaseModel base = BaseModel::open(folder.directory.path());
-  const auto device = make_cpu_device();
   const Format f32{.codec = Codec::kF32};
-  const auto model = make_model(*device, base.config(), {f32, f32}, nullptr, DType::kF32);
-  const ParamSpec& table = model->units()[model->head_unit()].params[0];
+  const ModelSpec model(base.config(), {f32, f32}, nullptr);
+  const ParamSpec& table = model.units()[model.head_unit()].params[0];
   EXPECT_EQ(table.name, "model.embed_tokens.weight");
   std::vector<float> values(folder.tensors["lm_head.weight"].values.size());
-  base.read(base.name_of(*model, table), table, values);
+  base.read(base.name_of(model, table), table, values);
   EXPECT_EQ(values, folder.tensors["lm_head.weight"].values);
   folder.tensors.erase("lm_head.weight");
   folder.write();

@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <optional>
 
-#include "backend/cpu/cpu_device.h"
 #include "checkpoint/pack_unit.h"
 #include "quant/quantize.h"
 
@@ -71,18 +70,17 @@ TEST_F(RealBase, GivesRowsInHuggingFacesOrder) {
 
 // 16 quantile levels of normal weights in blocks of 64 leave some 9 % of the norm as error.
 TEST_F(RealBase, IsPackedToNf4WithItsUsualError) {
-  const auto device = make_cpu_device();
   const Format nf4{.codec = Codec::kNF4, .block = 64, .double_quant = true};
-  const auto model = make_model(*device, base_->config(), {nf4, {.codec = Codec::kBF16}}, nullptr, DType::kF32);
-  base_->check(*model);
-  const std::size_t unit = model->layer_unit(7);
-  const UnitSpec& spec = model->units()[unit];
+  const ModelSpec model(base_->config(), {nf4, {.codec = Codec::kBF16}}, nullptr);
+  base_->check(model);
+  const std::size_t unit = model.layer_unit(7);
+  const UnitSpec& spec = model.units()[unit];
   const UnitLayout layout(spec);
   std::vector<std::byte> flat(layout.frozen_bytes());
-  pack_unit(*base_, *model, unit, layout, flat);
+  pack_unit(*base_, model, layout, flat);
   const auto views = layout.views(flat.data(), nullptr, DType::kF32);
   for (std::size_t p = 0; p < views.size(); ++p) {
-    const auto values = read(model->gguf_name(spec.params[p]).name, model->gguf_name(spec.params[p]).permuted_heads,
+    const auto values = read(model.gguf_name(spec.params[p]).name, model.gguf_name(spec.params[p]).permuted_heads,
                              spec.params[p].shape);
     std::vector<float> decoded(values.size());
     dequantize(views[p], 0, decoded);

@@ -7,9 +7,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "data/digest.h"
 #include "data/tokenizer.h"
-#include "data/utf8.h"
 #include "io/gguf_bytes.h"
 #include "io/json.h"
 #include "io/temporary_directory.h"

@@ -10,7 +10,7 @@
 #include "data/formats/json_forms.h"
 #include "data/message_style.h"
 #include "data/rows/bad_rows.h"
-#include "data/sample.h"
+#include "data/sample_maker.h"
 #include "data/template/template_input.h"
 #include "io/temporary_directory.h"
 #include "io/test_model.h"

@@ -1,4 +1,4 @@
-#include "data/sample.h"
+#include "data/sample_maker.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "data/preview.h"
 #include "data/rows/row.h"
-#include "data/sample.h"
+#include "data/sample_maker.h"
 #include "data/template/named_templates.h"
 #include "data/template/template_input.h"
 #include "data/template/text.h"

@@ -12,7 +12,7 @@
 #include "data/record_tokenizer.h"
 #include "data/rows/bad_rows.h"
 #include "data/rows/row.h"
-#include "data/sample.h"
+#include "data/sample_maker.h"
 #include "io/test_model.h"
 
 namespace shardlora {

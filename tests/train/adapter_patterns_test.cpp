@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "backend/cpu/cpu_device.h"
 #include "golden_comparison.h"
 #include "io/temporary_directory.h"
 
@@ -55,10 +54,9 @@ TEST(AdapterPatterns, AreWrittenWithPeftsKeysAndShapes) {
 }
 
 std::string error_of(const LoraConfig& lora) {
-  const auto device = make_cpu_device();
   const Format f32 = dense_format(DType::kF32);
   try {
-    make_model(*device, BaseModel::open(golden_path("tiny-tied.gguf")).config(), {f32, f32}, &lora, DType::kF32);
+    ModelSpec(BaseModel::open(golden_path("tiny-tied.gguf")).config(), {f32, f32}, &lora);
   } catch (const Error& error) {
     return error.what();
   }

@@ -3,10 +3,11 @@
 
 #include <cstring>
 
+#include "batch/batch_buffers.h"
+#include "models/model.h"
 #include "models/visits.h"
 #include "shard/activation_store.h"
 #include "shard/layer_streamer.h"
-#include "train/batch_buffers.h"
 
 namespace shardlora {
 
@@ -28,10 +29,10 @@ enum class Logits : std::uint8_t { kNo, kYes };
 
 // Collective; every rank gives and gets the same.
 inline ForwardPass forward_pass(Device& device, Model& model, ParamStore& store, Communicator& gathers,
-                                const std::vector<MicroBatchSamples>& micro_batches, Logits wanted,
+                                const std::vector<SampleRefs>& micro_batches, Logits wanted,
                                 const StreamerOptions& options) {
   std::int64_t rows = 0, samples = 0;
-  for (const MicroBatchSamples& m : micro_batches) {
+  for (const SampleRefs& m : micro_batches) {
     rows = std::max(rows, padded_rows(total_tokens(m)));
     samples = std::max(samples, std::ssize(m));
   }
@@ -44,22 +45,22 @@ inline ForwardPass forward_pass(Device& device, Model& model, ParamStore& store,
   const Workspace saved(saved_memory.data(), saved_memory.bytes()),
       scratch(scratch_memory.data(), scratch_memory.bytes());
   std::vector<MicroBatch> batches;
-  for (const MicroBatchSamples& m : micro_batches)
+  for (const SampleRefs& m : micro_batches)
     batches.push_back(buffers.load(std::ssize(batches), std::ssize(batches), m));
 
-  LayerStreamer streamer(device, store, gathers, nullptr, {forward_visits(model)}, options);
+  LayerStreamer streamer(device, store, gathers, nullptr, {forward_visits(model.spec())}, options);
   streamer.run(0);
   {
-    const Lease unit = streamer.borrow(model.embedding_unit());
+    const Lease unit = streamer.borrow(model.spec().embedding_unit());
     for (const MicroBatch& b : batches) model.embed(unit.view(), b, x.at(0, b.index, b.rows()));
   }
   for (std::int64_t l = 0; l < layers; ++l) {
-    const Lease unit = streamer.borrow(model.layer_unit(l));
+    const Lease unit = streamer.borrow(model.spec().layer_unit(l));
     for (const MicroBatch& b : batches)
       model.forward(unit.view(), b, x.at(l, b.index, b.rows()), x.at(l + 1, b.index, b.rows()), saved, scratch);
   }
   ForwardPass pass;
-  const Lease unit = streamer.borrow(model.head_unit());
+  const Lease unit = streamer.borrow(model.spec().head_unit());
   for (const MicroBatch& b : batches) {
     const Buffer losses = device.allocate(b.labelled.bytes(), Tier::kDevice, Purpose::kHead);
     const Tensor view = losses.tensor(DType::kF32, b.labelled.shape);

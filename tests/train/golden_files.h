@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "data/sample.h"
+#include "batch/sample.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 

@@ -6,7 +6,7 @@
 #include <memory>
 #include <optional>
 
-#include "checkpoint/adapter.h"
+#include "checkpoint/adapter_state.h"
 #include "checkpoint/base_model.h"
 #include "checkpoint/pack_unit.h"
 #include "device_of_rank.h"
@@ -14,7 +14,6 @@
 #include "golden_files.h"
 #include "optim/schedule.h"
 #include "thread_ranks.h"
-#include "train/session.h"
 #include "train/step.h"
 
 namespace shardlora {
@@ -50,8 +49,8 @@ struct GoldenResult {
   ForwardPass trained;  // of the first step, with that adapter
 };
 
-inline std::vector<MicroBatchSamples> pointers(const GoldenStep& step) {
-  std::vector<MicroBatchSamples> list;
+inline std::vector<SampleRefs> pointers(const GoldenStep& step) {
+  std::vector<SampleRefs> list;
   for (const std::vector<Sample>& samples : step) {
     list.emplace_back();
     for (const Sample& s : samples) list.back().push_back(&s);
@@ -97,12 +96,12 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   if (base.config().tied_embeddings) tie_saved_modules(start);
   const Format format = dense_format(job.dtype);
   const auto model =
-      make_model(device, base.config(), {job.linears.value_or(format), format}, &start.config, job.dtype);
-  base.check(*model);
-  check_adapter(start, model->units());
-  ParamStore store(device, rendezvous.rank(), rendezvous.size(), model->units(), {});
+      make_model(device, {base.config(), {job.linears.value_or(format), format}, &start.config}, job.dtype);
+  base.check(model->spec());
+  check_adapter(start, model->spec().units());
+  ParamStore store(device, rendezvous.rank(), rendezvous.size(), model->spec().units(), {});
   const auto name = [&](const ParamSpec& param) {
-    const StoredName stored = base.name_of(*model, param);
+    const StoredName stored = base.name_of(model->spec(), param);
     return job.rename ? job.rename(stored) : stored;
   };
   for (std::size_t u = 0; u < store.units(); ++u) {
@@ -122,19 +121,20 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   StepLimits limits;
   for (const GoldenStep& step : data) {
     limits.micro_batches = std::max(limits.micro_batches, std::ssize(step));
-    for (const MicroBatchSamples& m : pointers(step)) {
+    for (const SampleRefs& m : pointers(step)) {
       limits.rows = std::max(limits.rows, padded_rows(total_tokens(m)));
       limits.samples = std::max(limits.samples, std::ssize(m));
     }
   }
   TrainStep step(device, *model, store, gathers, reductions, limits,
-                 {.recompute = Recompute::kYes, .wave = 0, .streamer = streamer, .loss_scale = job.loss_scale});
+                 {.recompute = Recompute::kYes, .wave = 0, .streamer = streamer});
+  LossScale loss_scale = job.loss_scale;
   const LearningRate rates{.schedule = Schedule::kLinear, .peak = job.peak_rate, .warmup = 3, .total = 20};
   for (int s = 0; s < job.steps; ++s) {
     const double rate = rates.at(s);
     const AdamWStep adamw =
         adamw_step({.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01}, rate, s + 1);
-    const StepResult done = step.run(pointers(data[static_cast<std::size_t>(s) % data.size()]), adamw, 1.0);
+    const StepResult done = step.run(pointers(data[static_cast<std::size_t>(s) % data.size()]), adamw, 1.0, loss_scale);
     result.losses.push_back(done.loss);
     result.grad_norms.push_back(done.grad_norm);
     result.learning_rates.push_back(rate);

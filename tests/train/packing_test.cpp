@@ -2,9 +2,9 @@
 // a number of rows or by a token budget; bit for bit where only ranks, waves or threads differ.
 #include <gtest/gtest.h>
 
+#include "batch/training_steps.h"
 #include "golden_comparison.h"
 #include "tiny_job.h"
-#include "train/training_steps.h"
 
 namespace shardlora {
 namespace {
@@ -61,7 +61,7 @@ TEST(Packing, AttentionAcrossSamplesWouldBeFound) {
   job.steps = 1;
   job.batches = [](const std::vector<Sample>& samples) {
     TrainingSteps steps(samples, kPacked);
-    std::vector<MicroBatchSamples> micro_batches = steps.at(0).micro_batches;
+    std::vector<SampleRefs> micro_batches = steps.at(0).micro_batches;
     static std::vector<Sample> glued;  // as long as the job lives
     glued.assign(1, *micro_batches[0][0]);
     for (std::size_t i = 1; i < micro_batches[0].size(); ++i) {
@@ -70,7 +70,7 @@ TEST(Packing, AttentionAcrossSamplesWouldBeFound) {
       glued[0].trained.insert(glued[0].trained.end(), s.trained.begin(), s.trained.end());
     }
     micro_batches[0] = {&glued[0]};
-    return std::vector<std::vector<MicroBatchSamples>>{micro_batches};
+    return std::vector<std::vector<SampleRefs>>{micro_batches};
   };
   const double right = run_cut(kOneByOne).losses[0];
   EXPECT_GT(std::abs(run(job).losses[0] - right), 1e-4 * right);

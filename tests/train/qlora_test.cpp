@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "backend/cpu/cpu_device.h"
 #include "golden_job.h"
 #include "io/temporary_directory.h"
 #include "io/test_model.h"
@@ -31,10 +30,9 @@ Adapter starting_adapter(const BaseModel& base) {
   adapter.config = {.rank = 4,
                     .alpha = 8,
                     .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
-  const auto device = make_cpu_device();
   const Format f32 = dense_format(DType::kF32);
-  const auto model = make_model(*device, base.config(), {f32, f32}, &adapter.config, DType::kF32);
-  for (const UnitSpec& unit : model->units()) {
+  const ModelSpec model(base.config(), {f32, f32}, &adapter.config);
+  for (const UnitSpec& unit : model.units()) {
     for (const ParamSpec& param : unit.params) {
       if (!param.trainable) continue;
       const bool is_a = param.name.ends_with("lora_A.weight");

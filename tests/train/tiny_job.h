@@ -4,10 +4,10 @@
 #include <functional>
 
 #include "base/philox.h"
+#include "batch/sample_batches.h"
 #include "device_of_rank.h"
 #include "quant/quantize.h"
 #include "thread_ranks.h"
-#include "train/sample_batches.h"
 #include "train/step.h"
 
 namespace shardlora {
@@ -35,7 +35,7 @@ struct TinyJob {
   std::vector<std::vector<float>> start = {};                  // trainable values of every unit; empty: random ones
   std::function<std::unique_ptr<Device>(Device&)> plant = {};  // a stand-in for a rank's device
   // Other micro-batches than two samples each, for every step, out of the job's 40 samples.
-  std::function<std::vector<std::vector<MicroBatchSamples>>(const std::vector<Sample>&)> batches = {};
+  std::function<std::vector<std::vector<SampleRefs>>(const std::vector<Sample>&)> batches = {};
 };
 
 struct TinyResult {
@@ -135,8 +135,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
                         .modules_to_save = job.saved,
                         .dropout = job.dropout};
   const auto model =
-      make_model(*device, config, {{job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)}, &lora, dtype);
-  ParamStore store(*device, rendezvous.rank(), rendezvous.size(), model->units(), {Tier::kDevice, job.sharding});
+      make_model(*device, {config, {{job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)}, &lora}, dtype);
+  ParamStore store(*device, rendezvous.rank(), rendezvous.size(), model->spec().units(), {Tier::kDevice, job.sharding});
 
   TinyResult result;
   for (std::size_t u = 0; u < store.units(); ++u) {
@@ -144,7 +144,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
     const Buffer flat = pinned_copy(*device, tiny_flat(store.layout(u)));
     store.scatter_frozen(u, root, rendezvous.rank() == root ? flat.data() : nullptr, *reductions);
     std::vector<float> adapter =
-        random_values(store.layout(u).trainable_elements(), model->units()[u].name + ".adapter");
+        random_values(store.layout(u).trainable_elements(), model->spec().units()[u].name + ".adapter");
     for (float& v : adapter) v *= 0.2F;
     if (!job.start.empty()) adapter = job.start[u];
     result.start.push_back(adapter);
@@ -155,21 +155,21 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
 
   std::vector<Sample> samples = tiny_samples(40, static_cast<std::int32_t>(config.vocab));
   for (std::size_t i = 0; i < samples.size(); ++i) samples[i].id = static_cast<std::int32_t>(i);
-  const auto given = job.batches ? job.batches(samples) : std::vector<std::vector<MicroBatchSamples>>{};
+  const auto given = job.batches ? job.batches(samples) : std::vector<std::vector<SampleRefs>>{};
   StepLimits limits{.micro_batches = job.micro_batches, .rows = padded_rows(2 * 33), .samples = 2};
-  for (const std::vector<MicroBatchSamples>& list : given) include_step(limits, list);
+  for (const std::vector<SampleRefs>& list : given) include_step(limits, list);
   TrainStep step(*device, *model, store, *gathers, *reductions, limits,
                  {.recompute = job.recompute,
                   .wave = job.wave,
                   .streamer = {dtype, job.poison, job.prefetch},
-                  .neftune_alpha = job.neftune_alpha,
-                  .loss_scale = job.loss_scale});
+                  .neftune_alpha = job.neftune_alpha});
+  LossScale loss_scale = job.loss_scale;
   std::optional<PhiloxKey> noise;
   if (job.dropout > 0 || job.neftune_alpha > 0) noise = noise_key(11, 0);
   std::size_t next = 0;
   const auto micro_batches = [&](std::int64_t count) {
-    std::vector<MicroBatchSamples> list(static_cast<std::size_t>(count));
-    for (MicroBatchSamples& m : list)
+    std::vector<SampleRefs> list(static_cast<std::size_t>(count));
+    for (SampleRefs& m : list)
       for (int i = 0; i < 2; ++i) m.push_back(&samples[next++ % samples.size()]);
     return list;
   };
@@ -182,7 +182,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
     const std::int64_t count = s + 1 == job.steps ? (job.micro_batches + 1) / 2 : job.micro_batches;
     const auto list = given.empty() ? micro_batches(count) : given[static_cast<std::size_t>(s)];
     const std::uint64_t before = allocations();
-    const StepResult done = step.run(list, adamw_step({}, 1e-2, updates + 1), 1.0, noise);
+    const StepResult done = step.run(list, adamw_step({}, 1e-2, updates + 1), 1.0, loss_scale, noise);
     result.allocations.push_back(allocations() - before);
     updates += done.updated ? 1 : 0;
     result.losses.push_back(done.loss);

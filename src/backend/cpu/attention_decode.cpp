@@ -66,7 +66,7 @@ void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, Con
   const auto* length = lengths.as<std::int32_t>();
   bool room = true;
   for (std::int64_t s = 0; s < samples; ++s) room = room && 0 <= length[s] && length[s] < capacity;
-  DCHECK(room, "attention_decode: a sample has no room left in its cache of {} positions", capacity);
+  CHECK(room, "attention_decode: a sample has no room left in its cache of {} positions", capacity);
   with_float_type(q.dtype, [&]<typename T>(std::type_identity<T>) {
     T *out = o.as<T>(), *keys = cache.k.as<T>(), *values = cache.v.as<T>();
     const T *queries = q.as<T>(), *new_k = k.as<T>(), *new_v = v.as<T>();
@@ -91,7 +91,7 @@ void fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds)
   bool room = row_of[0] >= 0 && row_of[samples] <= k.dim(0);
   for (std::int64_t s = 0; s < samples; ++s)
     room = room && row_of[s] <= row_of[s + 1] && row_of[s + 1] - row_of[s] <= capacity;
-  DCHECK(room, "fill_cache: a sample is longer than its cache of {} positions", capacity);
+  CHECK(room, "fill_cache: a sample is longer than its cache of {} positions", capacity);
 #pragma omp parallel for schedule(static) if (k.numel() > kParallelValues)
   for (std::int64_t s = 0; s < samples; ++s) {
     const std::size_t from = static_cast<std::size_t>(row_of[s]) * row,

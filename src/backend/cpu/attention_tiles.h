@@ -49,7 +49,7 @@ inline void check_bounds(ConstTensor bounds, std::int64_t n) {
   const std::int64_t samples = bounds.dim(0) - 1;
   bool ascending = b[0] == 0 && b[samples] == n;
   for (std::int64_t s = 0; s < samples; ++s) ascending = ascending && b[s] <= b[s + 1];
-  DCHECK(ascending, "sample bounds must ascend from 0 to {} rows", n);
+  CHECK(ascending, "sample bounds must ascend from 0 to {} rows", n);
 }
 
 // to (rows, width) = rows of `from` that lie `stride` values apart; columns d .. width - 1 are zeroed.

@@ -1,7 +1,6 @@
 #include "backend/cpu/cpu_device.h"
 
 #include <omp.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <cstring>
@@ -9,17 +8,11 @@
 #include "backend/cpu/block_product.h"
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/cpu_ops.h"
+#include "base/parallel.h"
 
 namespace shardlora {
 
 namespace {
-
-// Cores that this process may use: mpirun binds each rank to some of them.
-int usable_cores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
 
 // ThreadSanitizer does not see the barriers inside libgomp: under it kernels get one thread.
 #ifdef __SANITIZE_THREAD__
@@ -30,7 +23,7 @@ constexpr bool kOneThread = false;
 
 int thread_count(int asked) {
   if (kOneThread) return 1;
-  return asked > 0 ? asked : usable_cores();
+  return asked > 0 ? asked : available_processors();
 }
 
 }  // namespace
@@ -53,12 +46,12 @@ CpuDevice::~CpuDevice() {
 }
 
 Buffer CpuDevice::allocate(std::size_t bytes, Tier tier, Purpose purpose) {
-  DCHECK(tier != Tier::kDisk, "a device has no disk");
+  CHECK(tier != Tier::kDisk, "a device has no disk");
   return (tier == Tier::kDevice ? device_memory_ : host_memory_).allocate(bytes, purpose);
 }
 
 MemoryUse CpuDevice::memory(Tier tier) const {
-  DCHECK(tier != Tier::kDisk, "a device has no disk");
+  CHECK(tier != Tier::kDisk, "a device has no disk");
   return (tier == Tier::kDevice ? device_memory_ : host_memory_).use();
 }
 

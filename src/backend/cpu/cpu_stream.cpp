@@ -132,7 +132,7 @@ void CpuStream::synchronize() { synchronize(record()); }
 
 void CpuStream::synchronize(Event event) {
   if (event.stream == nullptr) return;
-  DCHECK(event.stream == this, "an event of another stream is synchronized on stream {}", name_);
+  CHECK(event.stream == this, "an event of another stream is synchronized on stream {}", name_);
   progress_->wait(event.ticket);
 }
 

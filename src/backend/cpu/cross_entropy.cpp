@@ -47,7 +47,7 @@ void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTenso
   float* loss = losses.as<float>();
   bool inside = true;
   for (std::int64_t i = 0; i < rows; ++i) inside = inside && 0 <= target[i] && target[i] < vocabulary;
-  DCHECK(inside, "cross_entropy: a target is outside [0, {})", vocabulary);
+  CHECK(inside, "cross_entropy: a target is outside [0, {})", vocabulary);
   with_float_type(dlogits ? dlogits.dtype : DType::kF32, [&]<typename T>(std::type_identity<T>) {
     T* gradient = dlogits ? dlogits.as<T>() : nullptr;
 #pragma omp parallel for schedule(static) if (rows * vocabulary > kParallelValues)

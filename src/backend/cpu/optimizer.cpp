@@ -2,6 +2,7 @@
 // norm.
 #include "backend/cpu/kernels.h"
 #include "backend/float_type.h"
+#include "tensor/pages.h"
 
 namespace shardlora::cpu {
 
@@ -20,10 +21,10 @@ void sums_of_squares(Tensor sums, ConstTensor x) {
   float* out = sums.as<float>();
 #pragma omp parallel for schedule(static) if (n > kParallelValues)
   for (std::int64_t b = 0; b < blocks; ++b) {
-    const std::int64_t end = std::min(n, (b + 1) * kSumBlock);
+    const std::int64_t end = std::min(n, (b + 1) * kElementBlock);
     float sum = 0.0F;
 #pragma omp simd reduction(+ : sum)
-    for (std::int64_t i = b * kSumBlock; i < end; ++i) sum += values[i] * values[i];
+    for (std::int64_t i = b * kElementBlock; i < end; ++i) sum += values[i] * values[i];
     out[b] = sum;
   }
 }

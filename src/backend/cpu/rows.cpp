@@ -14,7 +14,7 @@ void check_indices(ConstTensor indices, std::int64_t limit, const char* what) {
   const auto* index = indices.as<std::int32_t>();
   bool inside = true;
   for (std::int64_t i = 0; i < indices.numel(); ++i) inside = inside && 0 <= index[i] && index[i] < limit;
-  DCHECK(inside, "{}: an index is outside [0, {})", what, limit);
+  CHECK(inside, "{}: an index is outside [0, {})", what, limit);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@ namespace shardlora::cuda {
 
 void attention(Tensor o, Tensor lse, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor bounds, float scale,
                cudaStream_t stream) {
-  DCHECK(scale > 0.0F, "attention's largest score is the largest product of q and k: its scale is positive, not {}",
+  CHECK(scale > 0.0F, "attention's largest score is the largest product of q and k: its scale is positive, not {}",
          scale);
   check_rows(o, q, k, v);
   with_float_type(q.dtype, [&]<typename T>(std::type_identity<T>) {

@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(const Decoding<T> x) {
 void attention_decode(Tensor o, KvCache cache, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor lengths,
                       float scale, cudaStream_t stream) {
   const int heads = static_cast<int>(q.dim(1)), groups = static_cast<int>(k.dim(1)), d = static_cast<int>(q.dim(2));
-  DCHECK(d <= kMaxHeadSize, "attention has heads of up to {} values, not {}", kMaxHeadSize, d);
+  CHECK(d <= kMaxHeadSize, "attention has heads of up to {} values, not {}", kMaxHeadSize, d);
   check_rows(o, cache.k, cache.v, q, k, v);
   int team = 1;
   while (team * 8 < d) team *= 2;

@@ -58,7 +58,7 @@ void with_head_size(int d, Body&& body) {
   if (d <= 64) return std::forward<Body>(body)(std::integral_constant<int, 64>{});
   if (d <= 96) return std::forward<Body>(body)(std::integral_constant<int, 96>{});
   if (d <= 128) return std::forward<Body>(body)(std::integral_constant<int, 128>{});
-  DCHECK(d <= kMaxHeadSize, "attention has heads of up to {} values, not {}", kMaxHeadSize, d);
+  CHECK(d <= kMaxHeadSize, "attention has heads of up to {} values, not {}", kMaxHeadSize, d);
   return std::forward<Body>(body)(std::integral_constant<int, 256>{});
 }
 

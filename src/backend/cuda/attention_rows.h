@@ -23,7 +23,7 @@ inline AttentionSizes attention_sizes(ConstTensor q, ConstTensor k, ConstTensor 
 // Rows of heads are read and written 16 bytes at a time.
 template <typename... Tensors>
 void check_rows(const Tensors&... rows) {
-  DCHECK(aligned(rows.data...), "attention on a GPU takes rows that lie at multiples of 16 bytes");
+  CHECK(aligned(rows.data...), "attention on a GPU takes rows that lie at multiples of 16 bytes");
 }
 
 inline constexpr float kLog2OfE = 1.44269504F, kLnOf2 = 0.693147181F;

@@ -19,7 +19,7 @@ int chosen(int ordinal) {
 
 cudaStream_t native(Stream& stream) {
   auto* const cuda = dynamic_cast<CudaStream*>(&stream);
-  DCHECK(cuda != nullptr, "a GPU was given a stream of another device");
+  CHECK(cuda != nullptr, "a GPU was given a stream of another device");
   return cuda->native();
 }
 
@@ -45,13 +45,13 @@ CudaDevice::CudaDevice(const GpuOptions& options)
       ops_(compute_, *this) {}
 
 Buffer CudaDevice::allocate(std::size_t bytes, Tier tier, Purpose purpose) {
-  DCHECK(tier != Tier::kDisk, "a device has no disk");
+  CHECK(tier != Tier::kDisk, "a device has no disk");
   chosen(ordinal_);
   return (tier == Tier::kDevice ? device_memory_ : host_memory_).allocate(bytes, purpose);
 }
 
 MemoryUse CudaDevice::memory(Tier tier) const {
-  DCHECK(tier != Tier::kDisk, "a device has no disk");
+  CHECK(tier != Tier::kDisk, "a device has no disk");
   return (tier == Tier::kDevice ? device_memory_ : host_memory_).use();
 }
 

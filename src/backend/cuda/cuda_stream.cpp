@@ -53,7 +53,7 @@ void CudaStream::synchronize() {
 
 void CudaStream::synchronize(Event event) {
   if (event.stream == nullptr) return;
-  DCHECK(event.stream == this, "an event of another stream is synchronized");
+  CHECK(event.stream == this, "an event of another stream is synchronized");
   choose();
   check(cudaEventSynchronize(event_of(event.ticket)), "waiting for the GPU");
 }

@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(kThreads) fill_kernel(uint4* cache_k, uint4* c
 
 void fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds, cudaStream_t stream) {
   const std::size_t row_bytes = static_cast<std::size_t>(k.dim(1) * k.dim(2)) * size_of(k.dtype);
-  DCHECK(row_bytes % sizeof(uint4) == 0, "a head size is a multiple of 8, not {}", k.dim(2));
+  CHECK(row_bytes % sizeof(uint4) == 0, "a head size is a multiple of 8, not {}", k.dim(2));
   check_rows(cache.k, cache.v, k, v);
   launch(fill_kernel, dim3(static_cast<unsigned>(k.dim(0))), dim3(kThreads), 0, stream,
          reinterpret_cast<uint4*>(cache.k.data), reinterpret_cast<uint4*>(cache.v.data),

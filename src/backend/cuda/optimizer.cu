@@ -4,6 +4,7 @@
 #include "backend/cuda/reduce.h"
 #include "backend/cuda/separate.h"
 #include "backend/cuda/vector.h"
+#include "tensor/pages.h"
 
 namespace shardlora::cuda {
 
@@ -34,10 +35,10 @@ __global__ void adamw_kernel(float* master, float* m, float* v, const float* gra
 
 __global__ void __launch_bounds__(kThreads)
     sums_of_squares_kernel(float* sums, const float* x, std::int64_t n, bool vectors) {
-  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * kSumBlock;
+  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * kElementBlock;
   float sum = 0.0F;
 #pragma unroll
-  for (std::int64_t k0 = 0; k0 < kSumBlock; k0 += kThreads * kRun) {
+  for (std::int64_t k0 = 0; k0 < kElementBlock; k0 += kThreads * kRun) {
     const std::int64_t i = begin + k0 + threadIdx.x * kRun;
     float values[kRun];
     load(values, x + i, n - i, vectors);
@@ -59,7 +60,7 @@ void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWS
 }
 
 void sums_of_squares(Tensor sums, ConstTensor x, cudaStream_t stream) {
-  static_assert(kSumBlock % (kThreads * kRun) == 0);
+  static_assert(kElementBlock % (kThreads * kRun) == 0);
   launch(sums_of_squares_kernel, static_cast<unsigned>(sums.numel()), kThreads, 0, stream, sums.as<float>(),
          x.as<float>(), x.numel(), aligned(x.data));
 }

@@ -39,7 +39,7 @@ bool nccl_takes_shared_cards(Rendezvous& rendezvous) {
 
 std::unique_ptr<Communicator> make_gpu_communicator(Rendezvous& rendezvous, Device& device, const std::string& name) {
   auto* const gpu = dynamic_cast<CudaDevice*>(&device);
-  DCHECK(gpu != nullptr, "{} is not a GPU", device.description());
+  CHECK(gpu != nullptr, "{} is not a GPU", device.description());
   const std::vector<std::string> cards = rendezvous.exchange(card_of(*gpu));
   const bool shared = std::set<std::string>(cards.begin(), cards.end()).size() < cards.size();
   if (!shared || nccl_takes_shared_cards(rendezvous))

@@ -54,7 +54,7 @@ NcclComm::NcclComm(Rendezvous& rendezvous, Transport& peers, const NcclLimits& l
   if (rendezvous.rank() == 0) made = nccl_.get_unique_id(&id);
   if (made != nccl::kSuccess) failed(made, "making the id of a communicator");
   const std::string said = rendezvous.exchange({id.internal, sizeof id.internal})[0];
-  DCHECK(said.size() == sizeof id.internal, "the id of a communicator came as {} bytes", said.size());
+  CHECK(said.size() == sizeof id.internal, "the id of a communicator came as {} bytes", said.size());
   std::memcpy(id.internal, said.data(), sizeof id.internal);
 
   nccl::Config config;

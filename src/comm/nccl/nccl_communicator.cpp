@@ -14,7 +14,7 @@ constexpr std::chrono::milliseconds kLook(10);  // between two looks at the peer
 
 std::shared_ptr<CudaStream> cuda_stream(Device& device, const std::string& name) {
   auto stream = std::dynamic_pointer_cast<CudaStream>(std::shared_ptr<Stream>(device.make_stream(name)));
-  DCHECK(stream != nullptr, "communicator {}: the streams of this device are not a GPU's", name);
+  CHECK(stream != nullptr, "communicator {}: the streams of this device are not a GPU's", name);
   return stream;
 }
 
@@ -145,8 +145,8 @@ Event NcclCommunicator::all_gather(std::byte* out, const std::byte* mine, std::s
 Event NcclCommunicator::all_to_all(std::byte* out, std::span<const std::size_t> receive, const std::byte* in,
                                    std::span<const std::size_t> send, Event after) {
   const auto ranks = static_cast<std::size_t>(size()), me = static_cast<std::size_t>(rank());
-  DCHECK(receive.size() == ranks + 1 && send.size() == ranks + 1, "{} and {} offsets for {} ranks", receive.size(),
-         send.size(), ranks);
+  CHECK(receive.size() == ranks + 1 && send.size() == ranks + 1, "{} and {} offsets for {} ranks", receive.size(),
+        send.size(), ranks);
   const auto own = [&] { copy(out + receive[me], in + send[me], send[me + 1] - send[me]); };
   return issue(after, own, [&] {
     if (!comm_) return;
@@ -174,7 +174,7 @@ void NcclCommunicator::barrier() {
 void NcclCommunicator::synchronize(Event event) {
   throw_failure();
   if (event.stream == nullptr) return;
-  DCHECK(event.stream == stream_.get(), "an event of another stream is synchronized on a communicator");
+  CHECK(event.stream == stream_.get(), "an event of another stream is synchronized on a communicator");
   if (!comm_) return stream_->synchronize(event);
   for (int turn = 0; !stream_->done(event); ++turn) {
     throw_failure();

@@ -34,7 +34,7 @@ DatasetRows::DatasetRows(const DatasetSource& source)
   if (first_ == behind_) fail("{}: {} holds no row", source.path, source.rows.split());
   if (!source.type.empty()) {
     format_ = find_record_format(source.type);
-    DCHECK(format_ != nullptr, "no format {}", source.type);
+    CHECK(format_ != nullptr, "no format {}", source.type);
   } else {
     settle_format();
   }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "data/formats/row_slice.h"
-#include "data/turns.h"
+#include "data/train_on.h"
 
 namespace shardlora {
 

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/utf8.h"
 #include "data/rows/bad_rows.h"
-#include "data/utf8.h"
 
 namespace shardlora {
 

@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/utf8.h"
 #include "data/rows/bad_rows.h"
-#include "data/utf8.h"
 
 namespace shardlora {
 

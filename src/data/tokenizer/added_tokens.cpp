@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "data/tokenizer/code_points.h"
-#include "data/utf8.h"
 
 namespace shardlora {
 namespace {
@@ -44,7 +44,7 @@ std::size_t space_end(std::string_view text, std::size_t at) {
 }  // namespace
 
 void AddedTokens::add(std::string_view spelling, const AddedToken& token) {
-  DCHECK(!spelling.empty() && spelling.size() <= kMaxBytes, "an added token of {} bytes", spelling.size());
+  CHECK(!spelling.empty() && spelling.size() <= kMaxBytes, "an added token of {} bytes", spelling.size());
   std::uint32_t node = 0;
   for (const char c : spelling) {
     const auto next = static_cast<std::uint32_t>(nodes_.size());

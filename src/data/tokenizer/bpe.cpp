@@ -5,7 +5,7 @@
 #include <queue>
 
 #include "base/error.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 namespace shardlora {
 namespace {
@@ -24,8 +24,8 @@ std::size_t spread(std::uint64_t pair) { return static_cast<std::size_t>((pair *
 Bpe::Bpe(std::shared_ptr<const Vocabulary> vocabulary, std::vector<std::uint8_t> usable, std::span<const Merge> merges,
          const BpeOptions& options)
     : vocabulary_(std::move(vocabulary)), usable_(std::move(usable)), options_(options) {
-  DCHECK(usable_.size() == static_cast<std::size_t>(vocabulary_->size()), "{} flags for {} tokens", usable_.size(),
-         vocabulary_->size());
+  CHECK(usable_.size() == static_cast<std::size_t>(vocabulary_->size()), "{} flags for {} tokens", usable_.size(),
+        vocabulary_->size());
   for (std::int32_t id = 0; id < vocabulary_->size(); ++id) {
     const std::string& token = vocabulary_->token(id);
     if (token.empty() || usable_[static_cast<std::size_t>(id)] == 0) continue;
@@ -69,7 +69,7 @@ const Bpe::Slot* Bpe::find(std::int32_t left, std::int32_t right) const {
 }
 
 void Bpe::encode(std::string_view word, std::vector<Symbol>& symbols) const {
-  DCHECK(word.size() <= 0xFFFFFFFFULL, "a word of {} bytes", word.size());
+  CHECK(word.size() <= 0xFFFFFFFFULL, "a word of {} bytes", word.size());
   if (options_.ignore_merges) {
     if (const std::int32_t id = usable_id(word); id != kNoToken) {
       symbols.push_back({id, 0, static_cast<std::uint32_t>(word.size())});

@@ -2,10 +2,10 @@
 
 #include <cctype>
 
+#include "base/utf8.h"
 #include "data/tokenizer/byte_alphabet.h"
 #include "data/tokenizer/json_part.h"
 #include "data/tokenizer/normalizer.h"
-#include "data/utf8.h"
 
 namespace shardlora {
 namespace {

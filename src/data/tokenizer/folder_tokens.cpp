@@ -8,8 +8,8 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "data/tokenizer/json_part.h"
-#include "data/utf8.h"
 
 namespace shardlora {
 namespace {

@@ -4,9 +4,9 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "data/tokenizer/gguf_pre_types.h"
 #include "data/tokenizer/parts.h"
-#include "data/utf8.h"
 
 namespace shardlora {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <array>
 
+#include "base/utf8.h"
 #include "data/tokenizer/byte_alphabet.h"
 #include "data/tokenizer/json_part.h"
-#include "data/utf8.h"
 
 namespace shardlora {
 namespace {

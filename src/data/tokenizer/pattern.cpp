@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "data/tokenizer/regex_alphabet.h"
-#include "data/utf8.h"
 
 namespace shardlora {
 namespace {
@@ -47,7 +47,7 @@ struct Workspace {
       pcre2_jit_stack_create(kJitStackStart, kJitStackMost, nullptr)};
 
   Workspace() {
-    DCHECK(match && context, "no memory for a match");
+    CHECK(match && context, "no memory for a match");
     pcre2_set_depth_limit(context.get(), kDepthLimit);
     pcre2_set_heap_limit(context.get(), kHeapKiB);
     if (stack) pcre2_jit_stack_assign(context.get(), nullptr, stack.get());

@@ -5,7 +5,7 @@
 #include <variant>
 
 #include "base/error.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 namespace shardlora {
 namespace {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "data/tokenizer/code_points.h"
-#include "data/utf8.h"
 
 namespace shardlora {
 namespace {
@@ -33,7 +33,7 @@ void decompose(utf8proc_int32_t c, bool compatible, Codes& out) {
       static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | UTF8PROC_STABLE | (compatible ? UTF8PROC_COMPAT : 0));
   const utf8proc_ssize_t n =
       utf8proc_decompose_char(c, buffer.data(), static_cast<utf8proc_ssize_t>(buffer.size()), options, &boundary);
-  DCHECK(n >= 0 && n <= static_cast<utf8proc_ssize_t>(buffer.size()), "U+{:X} decomposes into {}", c, n);
+  CHECK(n >= 0 && n <= static_cast<utf8proc_ssize_t>(buffer.size()), "U+{:X} decomposes into {}", c, n);
   out.insert(out.end(), buffer.begin(), buffer.begin() + n);
 }
 
@@ -144,7 +144,7 @@ AlignedText normalized(const AlignedText& aligned, NormalizationForm form) {
     if (is_composed(form))
       size = utf8proc_normalize_utf32(codes.data(), size,
                                       static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
-    DCHECK(size >= 0, "utf8proc: {}", size);
+    CHECK(size >= 0, "utf8proc: {}", size);
     utf8.clear();
     for (utf8proc_ssize_t i = 0; i < size; ++i) {
       std::array<utf8proc_uint8_t, 4> bytes{};

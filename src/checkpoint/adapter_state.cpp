@@ -1,0 +1,70 @@
+#include "checkpoint/adapter_state.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/philox.h"
+
+namespace shardlora {
+
+void initialise_adapter(ParamStore& store, const ModelSpec& model, const BaseModel& base, std::uint64_t seed) {
+  constexpr std::uint32_t kStream = 0x0ADA97E5;  // keeps these draws apart from other uses of the seed
+  const PhiloxKey key{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    const UnitLayout& layout = store.layout(u);
+    std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()), 0.0F);
+    const std::vector<ParamSpec>& params = layout.spec().params;
+    for (std::size_t p = 0; p < params.size(); ++p) {
+      if (trains_as_a_whole(params[p]))
+        base.read(base.name_of(model, params[p]), params[p],
+                  std::span(elements).subspan(static_cast<std::size_t>(layout.element_offset(p)),
+                                              static_cast<std::size_t>(params[p].shape.numel())));
+      if (!params[p].trainable || !params[p].name.ends_with("lora_A.weight")) continue;
+      const float bound = 1.0F / std::sqrt(static_cast<float>(params[p].shape[1]));
+      float* const a = elements.data() + layout.element_offset(p);
+      for (std::uint32_t i = 0; i < params[p].shape.numel(); ++i) {
+        const PhiloxBlock draw =
+            philox(key, {i, static_cast<std::uint32_t>(u), static_cast<std::uint32_t>(p), kStream});
+        a[i] = (2.0F * uniform(draw.v[0]) - 1.0F) * bound;
+      }
+    }
+    store.set_trainable(u, elements.data());
+  }
+}
+
+void set_adapter(ParamStore& store, const Adapter& adapter) {
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    const UnitLayout& layout = store.layout(u);
+    std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()));
+    for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
+      const ParamSpec& param = layout.spec().params[p];
+      if (!param.trainable) continue;
+      const std::vector<float>& values = adapter.tensors.at(param.name).values;
+      std::copy(values.begin(), values.end(), elements.begin() + layout.element_offset(p));
+    }
+    store.set_trainable(u, elements.data());
+  }
+}
+
+Adapter collect_adapter(const ParamStore& store, Communicator& comm, const LoraConfig& config,
+                        const std::string& base_model) {
+  Adapter adapter;
+  adapter.config = config;
+  adapter.base_model_name = base_model;
+  adapter.tied = config.saves("embed_tokens") && config.saves("lm_head") &&
+                 store.layout(store.units() - 1).spec().name != "lm_head";
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    const UnitLayout& layout = store.layout(u);
+    std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()));
+    store.gather_trainable(u, elements.data(), comm);
+    for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
+      const ParamSpec& param = layout.spec().params[p];
+      if (!param.trainable) continue;
+      const auto begin = elements.begin() + layout.element_offset(p);
+      adapter.tensors[param.name] = {param.shape, {begin, begin + param.shape.numel()}};
+    }
+  }
+  return adapter;
+}
+
+}  // namespace shardlora

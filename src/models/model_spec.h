@@ -1,0 +1,96 @@
+// What a model is made of, known without a device: its units in order, every parameter's name, shape and format, which
+// of them train, and what checkpoints call them. Made from a configuration alone.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "lora/lora.h"
+#include "lora/lora_modules.h"
+#include "models/config.h"
+#include "param/spec.h"
+
+namespace shardlora {
+
+// What the linears of the decoder rest as, and the rest (embedding, head).
+struct BaseFormats {
+  Format linear, other;
+};
+
+// Under which name a checkpoint stores one of our parameters, and how.
+struct StoredName {
+  std::string name;
+  std::int64_t permuted_heads = 0;  // > 0: rows are stored in rotary-pair order per head and have to be put back
+};
+
+// The linears of a layer, in the order of kLayerLinears, of their parameters and of everything that is kept per linear.
+enum Linear : std::size_t { kQ, kK, kV, kO, kGate, kUp, kDown, kLinears };
+static_assert(kLinears == kLayerLinears.size());
+
+// What an adapter adds to a linear.
+struct LinearAdapter {
+  std::size_t first;  // of A, B among the trainable parameters of the unit
+  std::int64_t rank;
+  float scale;
+};
+using LayerAdapters = std::array<std::optional<LinearAdapter>, kLinears>;
+inline std::int64_t rank_of(const std::optional<LinearAdapter>& adapter) { return adapter ? adapter->rank : 0; }
+
+// What an architecture may add to the decoder of Llama; numbers and further biases are in the ModelConfig.
+struct DecoderTraits {
+  bool qk_norm = false;            // RMSNorm over each head's values of q and k, before they turn
+  bool qkv_bias = false;           // whatever the configuration says
+  bool gguf_rotary_pairs = false;  // GGUF stores the rows of q and k in rotary-pair order
+};
+
+// The architectures that can be built: a row each.
+struct Architecture {
+  const char* name;          // ModelConfig::architecture
+  const char* hugging_face;  // in `architectures` of config.json
+  const char* gguf;          // general.architecture; null: GGUF files call it by another row's name
+  DecoderTraits traits;
+};
+std::span<const Architecture> architectures();
+
+class ModelSpec {
+ public:
+  // `adapter`: what trains beside the frozen base; null: nothing does. An architecture that is not known is an Error,
+  // and so is an adapter that targets what is no linear of this model, or nothing.
+  ModelSpec(const ModelConfig& config, const BaseFormats& base, const LoraConfig* adapter);
+
+  const ModelConfig& config() const { return config_; }
+  const std::vector<UnitSpec>& units() const { return units_; }
+  // Which unit serves what. With tied embeddings the head is the embedding's unit, visited twice.
+  static constexpr std::size_t embedding_unit() { return 0; }
+  static constexpr std::size_t layer_unit(std::int64_t layer) { return 1 + static_cast<std::size_t>(layer); }
+  std::size_t head_unit() const { return config_.tied_embeddings ? 0 : units_.size() - 1; }
+  // Whether the embedding trains; the head does where its unit has something that trains.
+  bool embedding_trains() const { return units_[embedding_unit()].params[0].trainable; }
+  bool head_trains() const { return units_[head_unit()].params[0].trainable; }
+  StoredName gguf_name(const ParamSpec& param) const;
+
+  // Where a layer's parameters stand in its unit. The linears' weights come first, in order.
+  static constexpr std::size_t kInputNorm = kLinears, kPostNorm = kLinears + 1, kQNorm = kLinears + 2,
+                               kKNorm = kLinears + 3;  // the last two with qk_norm only
+  const DecoderTraits& traits() const { return traits_; }
+  std::optional<std::size_t> bias(std::size_t linear) const { return bias_[linear]; }
+  std::size_t first_adapter() const { return first_adapter_; }
+  const std::vector<LayerAdapters>& adapters() const { return adapters_; }  // by layer
+  float dropout() const { return dropout_; }                                // of the adapters' inputs, while training
+
+ private:
+  void choose_adapted(const LoraConfig& adapter);
+  UnitSpec layer(std::int64_t index, const BaseFormats& base) const;
+
+  ModelConfig config_;
+  DecoderTraits traits_;
+  std::array<std::optional<std::size_t>, kLinears> bias_;
+  std::vector<LayerAdapters> adapters_;
+  std::size_t first_adapter_ = 0;
+  float dropout_ = 0;
+  std::vector<UnitSpec> units_;
+};
+
+}  // namespace shardlora

@@ -1,0 +1,97 @@
+// The keys of a recipe about its rows, and about the chat template that they go through.
+#include "recipe/dataset_fields.h"
+#include "recipe/recipe_fields.h"
+
+namespace shardlora {
+namespace {
+
+using K = RecipeKinds;
+
+const Choices<ExcessLength> kExcess{{"truncate", ExcessLength::kTruncate},
+                                    {"drop", ExcessLength::kDrop},
+                                    {"error", ExcessLength::kError},
+                                    {"raise", ExcessLength::kError}};
+
+RecipeField sources(const std::string& name, std::vector<DatasetSource> Recipe::* member, std::string help) {
+  return K::row(
+      {name}, "a list of data sets", std::move(help),
+      [member](RecipeDraft& r, const ConfigValue& v) { r.*member = to_datasets(v, r.said); },
+      [member](const RecipeDraft& r) { return datasets_yaml(r.*member); });
+}
+
+// LLaMA-Factory's list of data sets: names between commas. Here they are files.
+RecipeField files(const std::string& name, std::vector<DatasetSource> Recipe::* member, std::string help) {
+  return K::row(
+      {name}, "files between commas", std::move(help),
+      [member](RecipeDraft& r, const ConfigValue& v) {
+        for (const std::string& word : to_split_words(v)) {
+          if (word.find('.') == std::string::npos && word.find('/') == std::string::npos)
+            fail(
+                "{}: {}: \"{}\" is a name of dataset_info.json, which is not read here; name its file instead, or "
+                "write datasets: with \"- path: rows.jsonl\" below it",
+                v.node.place, v.name, word);
+          (r.*member).push_back({.path = word});
+        }
+      },
+      nullptr);
+}
+
+void read_val_set_size(RecipeDraft& r, const ConfigValue& v) {
+  r.val_set_size = to_number(v, 0, 1e12);
+  if (r.val_set_size >= 1 && r.val_set_size != std::floor(r.val_set_size))
+    expected(v, "a fraction below 1 or a whole number of rows");
+}
+
+// What is wrong with the template's choice is told with the line of the key that shows it.
+void read_template(RecipeDraft& r, const ConfigValue& v) {
+  r.chat_template.name = to_text(v);
+  try {
+    check_template_choice(r.chat_template);
+  } catch (const Error& error) {
+    fail("{}: {}: {}", v.node.place, v.name, error.what());
+  }
+}
+
+}  // namespace
+
+std::vector<RecipeField> data_fields() {
+  return {
+      sources("datasets", &Recipe::datasets, "the rows to train on (needed); their keys stand below"),
+      sources("test_datasets", &Recipe::test_datasets, "rows that are only evaluated"),
+      files("dataset", &Recipe::datasets, "datasets, where only their files are to be named"),
+      files("eval_dataset", &Recipe::test_datasets, "test_datasets, where only their files are to be named"),
+      K::row(
+          {"max_samples"}, whole_number(1, kMany), "rows of every data set that has no max_samples of its own, at most",
+          [](RecipeDraft& r, const ConfigValue& v) { r.max_samples = to_integer(v, 1, 1LL << 53); }, nullptr),
+      K::row(
+          {"dataset_prepared_path"}, "a folder, or none",
+          "where tokenized rows are kept; not given: large data sets, in the user's cache",
+          [](RecipeDraft& r, const ConfigValue& v) {
+            const std::string path = to_text(v);
+            r.dataset_prepared_path = path == "none" || path == "false" ? "" : path;
+          },
+          [](const RecipeDraft& r) -> std::string {
+            if (!r.dataset_prepared_path) return "";
+            return r.dataset_prepared_path->empty() ? "none" : yaml_text(*r.dataset_prepared_path);
+          }),
+      K::flag({"dataset_exact_deduplication"}, &Recipe::dataset_exact_deduplication, "train on equal rows once only"),
+      K::row({"val_set_size", "val_size"}, "a fraction below 1, or a number of rows",
+             "rows of datasets that are held out for evaluation", read_val_set_size,
+             [](const RecipeDraft& r) { return written(r.val_set_size); }),
+      K::flag({"train_on_inputs", "train_on_prompt"}, &Recipe::train_on_inputs,
+              "train on every token of a row, not on the answers only"),
+      K::whole({"sequence_len", "cutoff_len", "max_length", "max_seq_length"}, &Recipe::sequence_len, 8, 1 << 24,
+               "tokens of a row at most"),
+      K::choice<ExcessLength>({"excess_length_strategy"}, &Recipe::excess_length_strategy, kExcess,
+                              "what becomes of longer rows; not given: cut, while at most 1 % of the rows are longer"),
+      // Before chat_template, which may need it.
+      K::text(
+          {"chat_template_jinja", "custom_chat_template"}, [](auto& r) -> auto& { return r.chat_template.jinja; },
+          "a chat template of one's own: a file, or its text"),
+      K::row({"chat_template", "template"}, "a name, or a file",
+             "tokenizer_default is the model's own; chatml, llama3, ...; my.jinja", read_template,
+             [](const RecipeDraft& r) { return yaml_text(r.chat_template.name); }),
+  };
+}
+
+}  // namespace shardlora

@@ -1,0 +1,65 @@
+#include "run/loaded_model.h"
+
+#include <algorithm>
+
+#include "checkpoint/adapter_state.h"
+#include "checkpoint/pack_unit.h"
+#include "shard/warm_up.h"
+
+namespace shardlora {
+namespace {
+
+BaseFormats base_formats(const Recipe& recipe, DType dtype) {
+  const Format other = dense_format(dtype);
+  if (recipe.quantization.format == BaseFormat::kNone) return {other, other};
+  return {{Codec::kNF4, static_cast<int>(recipe.quantization.group_size), recipe.quantization.double_quant}, other};
+}
+
+// Units are dealt round: each is read and quantised as a whole on one rank (its nested offsets are means over whole
+// tensors), then sent to the owners of its pages. All ranks work at once, one unit each a round.
+void load_base(const BaseModel& base, const ModelSpec& model, Device& device, ParamStore& store, Communicator& comm) {
+  const auto ranks = static_cast<std::size_t>(comm.size()), rank = static_cast<std::size_t>(comm.rank());
+  std::size_t largest = 0;
+  for (std::size_t u = rank; u < store.units(); u += ranks) largest = std::max(largest, store.layout(u).frozen_bytes());
+  const Buffer flat = device.allocate(largest, Tier::kPinned, Purpose::kFrozen);
+  for (std::size_t round = 0; round < store.units(); round += ranks) {
+    if (const std::size_t mine = round + rank; mine < store.units())
+      pack_unit(base, model, store.layout(mine), {flat.data(), store.layout(mine).frozen_bytes()});
+    for (std::size_t root = 0; root < ranks && round + root < store.units(); ++root)
+      store.scatter_frozen(round + root, static_cast<int>(root), root == rank ? flat.data() : nullptr, comm);
+  }
+}
+
+}  // namespace
+
+LoadedModel::LoadedModel(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const LoraConfig* adapter) {
+  const DType dtype = compute_dtype(recipe, ranks);
+  model = make_model(*ranks.device, {base.config(), base_formats(recipe, dtype), adapter}, dtype);
+  base.check(model->spec());
+  store = std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->spec().units(),
+                                       Residence{Tier::kDevice, recipe.sharding});
+  gather_in_every_size(*ranks.device, *ranks.gathers, largest_share(*store));
+  load_base(base, model->spec(), *ranks.device, *store, *ranks.reductions);
+}
+
+LoadedModel load_with_adapter(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const std::string& directory) {
+  if (directory.empty()) return {ranks, recipe, base, nullptr};
+  Adapter adapter = read_adapter(directory);
+  if (base.config().tied_embeddings) tie_saved_modules(adapter);
+  LoadedModel loaded(ranks, recipe, base, &adapter.config);
+  check_adapter(adapter, loaded.model->spec().units());
+  set_adapter(*loaded.store, adapter);
+  return loaded;
+}
+
+Tokenizer open_tokenizer(const BaseModel& base) {
+  Tokenizer tokenizer = Tokenizer::open(base.path());
+  if (tokenizer.vocab_size() > base.config().vocab)
+    fail(
+        "{}: the tokenizer has {} tokens, the model embeddings for {}; the files are not of one model, or tokens were "
+        "added without resizing the model's embeddings",
+        base.path().string(), tokenizer.vocab_size(), base.config().vocab);
+  return tokenizer;
+}
+
+}  // namespace shardlora

@@ -1,0 +1,23 @@
+// The trainable parameters as they once were.
+#pragma once
+
+#include "backend/device.h"
+#include "shard/param_store.h"
+
+namespace shardlora {
+
+// A copy of this rank's share of the trainable parameters, in host memory.
+class KeptParameters {
+ public:
+  KeptParameters(Device& device, const ParamStore& store);
+  void keep();
+  // Puts them back as they were kept.
+  void restore();
+
+ private:
+  Device& device_;
+  const ParamStore& store_;
+  Buffer copy_;
+};
+
+}  // namespace shardlora

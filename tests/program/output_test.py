@@ -86,9 +86,9 @@ class Output(program.ProgramTest):
         run.communicate(timeout=program.PATIENCE)
         self.assertEqual(run.returncode, 0, text)
         shown = text.decode().replace("\r\n", "\n")
-        last = [line for line in shown.split("\n") if "step " in line and "loss" in line]
+        last = [line for line in shown.split("\n") if "tok/s" in line]
         self.assertEqual(len(last), 1, shown)
-        self.assertEqual(len(re.findall(r"\rstep \d+/2 ", last[0])), 2)
+        self.assertRegex(last[0], r"^\r\[#+\.+\] 1/2 \| loss .* \| left \d+:\d\d.*\r\[#+\] 2/2 \| loss .* \| left 0:00")
         for line in re.sub("\x1b\\[[0-9;]*[A-Za-z]", "", last[0]).split("\r"):
             self.assertLessEqual(len(line), 79, line)
 

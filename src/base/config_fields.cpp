@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/ascii.h"
+
 namespace shardlora {
 namespace {
 
@@ -66,16 +68,15 @@ void expected(const ConfigValue& value, const std::string& what) {
   fail("{}: {}: expected {}, got {}", value.node.place, value.name, what, shown(value.node));
 }
 
-std::optional<bool> bool_of(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+std::optional<bool> bool_of(std::string_view written) {
+  const std::string text = lower_case(std::string(written));
   if (text == "true" || text == "yes" || text == "on") return true;
   if (text == "false" || text == "no" || text == "off") return false;
   return {};
 }
 
 bool to_bool(const ConfigValue& value) {
-  if (const auto word = bool_of(std::string(scalar(value, "true or false")))) return *word;
+  if (const auto word = bool_of(scalar(value, "true or false"))) return *word;
   expected(value, "true or false");
 }
 
@@ -89,6 +90,8 @@ std::string number_between(double min, double max) {
                          : fmt::format("a number from {} to {}", min, max);
 }
 
+std::string number_above_zero(double max) { return fmt::format("a number above 0, at most {}", max); }
+
 std::int64_t to_integer(const ConfigValue& value, std::int64_t min, std::int64_t max) {
   const std::string what = whole_number(min, max);
   std::int64_t number = 0;
@@ -101,6 +104,13 @@ double to_number(const ConfigValue& value, double min, double max) {
   double number = 0;
   if (!parse_whole(scalar(value, what), number) || !std::isfinite(number) || number < min || number > max)
     expected(value, what);
+  return number;
+}
+
+double to_number_above_zero(const ConfigValue& value, double max) {
+  const std::string what = number_above_zero(max);
+  double number = 0;
+  if (!parse_whole(scalar(value, what), number) || !(number > 0 && number <= max)) expected(value, what);
   return number;
 }
 

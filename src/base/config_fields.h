@@ -31,10 +31,11 @@ struct ConfigValue {
 [[noreturn]] void expected(const ConfigValue& value, const std::string& what);
 
 // true, yes, on, false, no, off, whatever their case; nothing for other words.
-std::optional<bool> bool_of(std::string text);
+std::optional<bool> bool_of(std::string_view written);
 bool to_bool(const ConfigValue& value);
 std::int64_t to_integer(const ConfigValue& value, std::int64_t min, std::int64_t max);
 double to_number(const ConfigValue& value, double min, double max);
+double to_number_above_zero(const ConfigValue& value, double max);
 std::string to_text(const ConfigValue& value);
 std::vector<std::string> to_words(const ConfigValue& value);        // a sequence, or one word
 std::vector<std::string> to_split_words(const ConfigValue& value);  // the same, and words between commas
@@ -46,10 +47,11 @@ std::string bytes_text(std::uint64_t bytes);  // what to_bytes reads back to the
 // Quoted, so that YAML reads it as the same text.
 std::string yaml_text(std::string_view text);
 std::string yaml_list(const std::vector<std::string>& words);  // ["a", "b"]
-// What is expected, for people: "a whole number from 1 to 8", "a number of at least 0" where `max` is the largest there
-// is.
+// What is expected, for people: "a whole number from 1 to 8"; "a number of at least 0" where `max` is the largest that
+// there is.
 std::string whole_number(std::int64_t min, std::int64_t max);
 std::string number_between(double min, double max);
+std::string number_above_zero(double max);
 
 // The name at the smallest edit distance, or "" if none is near enough to be meant.
 std::string nearest_name(std::string_view word, std::span<const std::string> names);

@@ -1,13 +1,11 @@
 // The kinds of rows that a table of keys is made of. A row names its key (other names that are understood follow), the
-// member that it sets, the accepted range and a line of help; a key that is no such kind has a reader and a writer of
-// its own. A member is a pointer to one, or a function that finds it: [](auto& c) -> auto& { return c.schedule.power;
-// }.
+// member that it sets, the accepted range and a line of help; a key that is of no such kind has a reader and a writer
+// of its own. A member is a pointer to one, or a function that finds it:
+// [](auto& c) -> auto& { return c.schedule.power; }
 #pragma once
 
-#include <cmath>
 #include <functional>
 #include <limits>
-#include <type_traits>
 
 #include "base/config_fields.h"
 
@@ -61,6 +59,11 @@ struct ConfigKinds {
   static Field number(const Names& names, Member member, double min, double max, std::string help) {
     return of(names, number_between(min, max), std::move(help), member,
               [=](const ConfigValue& v) { return to_number(v, min, max); });
+  }
+  template <typename Member>
+  static Field above_zero(const Names& names, Member member, double max, std::string help) {
+    return of(names, number_above_zero(max), std::move(help), member,
+              [=](const ConfigValue& v) { return to_number_above_zero(v, max); });
   }
   template <typename Member>
   static Field bytes(const Names& names, Member member, std::string help) {

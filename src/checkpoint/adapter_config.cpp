@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "checkpoint/adapter_keys.h"
 #include "io/json.h"
@@ -13,13 +14,6 @@ namespace {
 using json = nlohmann::ordered_json;
 
 constexpr std::int64_t kLargestRank = 65536;
-
-// PEFT names modules by their last part or in full.
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return text;
-}
 
 double number(const json& config, const char* key, double fallback, std::string_view what) {
   const auto found = config.find(key);
@@ -62,7 +56,7 @@ void read_targets(LoraConfig& lora, const json& config, std::string_view what) {
   const json targets = config.value("target_modules", json());
   if (targets.is_string() && !is_empty_text(targets)) {
     const auto word = targets.get<std::string>();
-    if (lower(word) != "all-linear") lora.target_pattern = word;
+    if (lower_case(word) != "all-linear") lora.target_pattern = word;
     return;
   }
   lora.target_modules = words(config, "target_modules", what);

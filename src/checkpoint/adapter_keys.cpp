@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/ascii.h"
 #include "base/error.h"
 
 namespace shardlora {
@@ -62,9 +63,8 @@ bool is_off(const json& value) {
 }
 
 // PEFT changes the base when it loads an adapter that was started in these ways; LoRA-GA had it changed in training.
-bool starts_with_a_changed_base(std::string start) {
-  std::transform(start.begin(), start.end(), start.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+bool starts_with_a_changed_base(const std::string& word) {
+  const std::string start = lower_case(word);
   return start.starts_with("pissa") || start.starts_with("corda") || start == "olora" || start == "loftq" ||
          start == "lora_ga";
 }

@@ -14,8 +14,6 @@ namespace {
 
 constexpr const char* kConfig = "config.json";
 
-bool is_plain_float(const std::string& dtype) { return dtype == "F32" || dtype == "F16" || dtype == "BF16"; }
-
 class FolderSource final : public TensorSource {
  public:
   explicit FolderSource(const std::filesystem::path& folder)
@@ -62,7 +60,7 @@ class FolderSource final : public TensorSource {
   void check_readable() const override {
     for (const std::string& name : parameters()) {
       const auto& [file, entry] = *files_.find(name);
-      if (!is_plain_float(entry->dtype))
+      if (!entry->is_float())
         fail("{}: tensor {} is {}; this version reads F32, F16 and BF16. Take the unquantised model",
              file->path().string(), name, entry->dtype);
     }

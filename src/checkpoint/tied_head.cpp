@@ -14,13 +14,8 @@ using Place = SafetensorsFolder::Place;
 
 constexpr std::int64_t kChunkValues = std::int64_t{1} << 20;
 
-bool is_plain_float(const Place& place) {
-  const std::string& dtype = place.entry->dtype;
-  return dtype == "F32" || dtype == "F16" || dtype == "BF16";
-}
-
 bool same_values(const Place& a, const Place& b) {
-  if (!is_plain_float(a) || !is_plain_float(b)) return false;
+  if (!a.entry->is_float() || !b.entry->is_float()) return false;
   std::vector<float> left, right;
   const std::int64_t values = a.entry->shape.numel();
   for (std::int64_t at = 0; at < values; at += std::ssize(left)) {

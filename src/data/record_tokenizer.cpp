@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/row_tokens.h"
 #include "data/rows/bad_rows.h"
 #include "data/rows/row.h"
 #include "data/template/text.h"
@@ -45,17 +46,6 @@ bool has_target(const Sample& sample) {
   return std::find(sample.trained.begin(), sample.trained.end(), 1) != sample.trained.end();
 }
 
-// A text that the tokenizer gives up on is its row's fault.
-std::vector<Token> encode(const Tokenizer& tokenizer, const std::string& text,
-                          const std::vector<std::uint8_t>& is_control = {},
-                          const std::vector<std::uint32_t>& seams = {}) {
-  try {
-    return tokenizer.encode(text, is_control, seams);
-  } catch (const Error& error) {
-    throw RowError(error.what());
-  }
-}
-
 // Everything before the last piece that trains.
 template <typename Pieces>
 Pieces before_answer(const Pieces& record, std::string& answer) {
@@ -90,7 +80,7 @@ Sample RecordTokenizer::sample_of(const PlainText& text) const {
     sample.trained.push_back(0);
   }
   auto piece = ends.begin();
-  for (const Token& token : encode(*tokenizer_, all, is_control, seams)) {
+  for (const Token& token : encode_row(*tokenizer_, all, is_control, seams)) {
     while (piece + 1 != ends.end() && token.begin >= piece->first) ++piece;
     sample.tokens.push_back(token.id);
     sample.trained.push_back(piece->second);
@@ -101,7 +91,7 @@ Sample RecordTokenizer::sample_of(const PlainText& text) const {
 Sample RecordTokenizer::sample_of(const Segments& segments) const {
   Sample sample;
   for (const Piece& piece : segments.pieces) {
-    for (const Token& token : encode(*tokenizer_, piece.text)) sample.tokens.push_back(token.id);
+    for (const Token& token : encode_row(*tokenizer_, piece.text)) sample.tokens.push_back(token.id);
     sample.trained.resize(sample.tokens.size(), piece.trained);
   }
   return sample;

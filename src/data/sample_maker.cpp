@@ -7,6 +7,7 @@
 
 #include "data/generation_prompts.h"
 #include "data/left_out.h"
+#include "data/row_tokens.h"
 #include "data/rows/bad_rows.h"
 #include "data/rows/row.h"
 #include "data/template/template_input.h"
@@ -62,17 +63,6 @@ Rendered render(const ChatTemplate& chat, const TemplateInput& input) {
   }
 }
 
-// A text that the tokenizer gives up on is its row's fault.
-std::vector<Token> tokens_of_text(const Tokenizer& tokenizer, const Rendered& rendered,
-                                  const std::vector<std::uint8_t>& from_template,
-                                  const std::vector<std::uint32_t>& seams = {}) {
-  try {
-    return tokenizer.encode(rendered.text, from_template, seams);
-  } catch (const Error& error) {
-    throw RowError(error.what());
-  }
-}
-
 }  // namespace
 
 SampleMaker::SampleMaker(const Tokenizer& tokenizer, const ChatTemplate& chat)
@@ -99,7 +89,7 @@ std::vector<std::int32_t> SampleMaker::Encoded::ids() const {
 SampleMaker::Encoded SampleMaker::encode(const TemplateInput& input) const {
   Encoded prompt{render(chat_, input), {}, {}, {}};
   prompt.from_template = template_bytes(prompt.rendered);
-  prompt.tokens = tokens_of_text(tokenizer_, prompt.rendered, prompt.from_template);
+  prompt.tokens = encode_row(tokenizer_, prompt.rendered.text, prompt.from_template);
   return prompt;
 }
 
@@ -112,7 +102,7 @@ SampleMaker::Encoded SampleMaker::encode(const TemplateInput& input, const std::
   row.turns = turns_of(chat_, row.rendered, input.messages);
   const std::vector<std::uint32_t> seams =
       begin_turns(row.turns, chat_, input, row.rendered, row.from_template, wanted, notes);
-  row.tokens = tokens_of_text(tokenizer_, row.rendered, row.from_template, seams);
+  row.tokens = encode_row(tokenizer_, row.rendered.text, row.from_template, seams);
   find_ends(row.turns, row.rendered, row.from_template, row.tokens, tokenizer_);
   return row;
 }

@@ -169,8 +169,10 @@ void SafetensorsFile::read_bytes(const SafetensorsEntry& tensor, std::span<std::
   file_.read_at(tensor.offset + first, out);
 }
 
+bool SafetensorsEntry::is_float() const { return dtype == "F32" || dtype == "F16" || dtype == "BF16"; }
+
 void SafetensorsFile::read_f32(const SafetensorsEntry& tensor, std::span<float> out, std::int64_t first) const {
-  if (tensor.dtype != "F32" && tensor.dtype != "F16" && tensor.dtype != "BF16")
+  if (!tensor.is_float())
     fail("{}: tensor {} is {}, F32, F16 or BF16 was expected", path().string(), tensor.name, tensor.dtype);
   const std::uint64_t size = bytes_of(tensor.dtype);
   std::vector<std::byte> bytes(std::min(kChunkValues, out.size()) * size);

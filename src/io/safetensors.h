@@ -23,6 +23,7 @@ struct SafetensorsEntry {
   Shape shape;           // row-major, outermost first; rank 0 is one value
   std::uint64_t offset;  // from the start of the file
   std::uint64_t bytes;
+  bool is_float() const;  // F32, F16 or BF16: what read_f32 reads
 };
 
 class SafetensorsFile {
@@ -35,7 +36,7 @@ class SafetensorsFile {
   const SafetensorsEntry* find(std::string_view name) const;                 // nullptr where there is none
   const SafetensorsEntry& tensor(std::string_view name) const;               // an Error where there is none
 
-  // out.size() values from the row-major position `first` on; F32, F16 and BF16, another dtype is an Error.
+  // out.size() values from the row-major position `first` on; an Error where it is no float.
   void read_f32(const SafetensorsEntry& tensor, std::span<float> out, std::int64_t first = 0) const;
   // The bytes as they lie in the file; out.size() of them from byte `first` of the tensor on.
   void read_bytes(const SafetensorsEntry& tensor, std::span<std::byte> out, std::uint64_t first = 0) const;

@@ -28,6 +28,12 @@ T value_for(const std::string& module, const std::vector<std::pair<Regex, T>>& r
 
 }  // namespace
 
+std::vector<std::string> names_of_linears() {
+  std::vector<std::string> names;
+  for (const std::string_view linear : kLayerLinears) names.emplace_back(linear.substr(linear.rfind('.') + 1));
+  return names;
+}
+
 LoraModules::LoraModules(const LoraConfig& config)
     : config_(config),
       ranks_(rules_of(config.rank_pattern, "rank_pattern")),

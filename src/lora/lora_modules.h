@@ -19,6 +19,9 @@ inline constexpr std::array<std::string_view, 7> kLayerLinears = {
     "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
     "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
 
+// "q_proj" and so on: their last parts.
+std::vector<std::string> names_of_linears();
+
 class LoraModules {
  public:
   // An Error where a pattern of the configuration is no regular expression.

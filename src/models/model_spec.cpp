@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <utility>
+
 #include "base/error.h"
 
 namespace shardlora {
@@ -48,13 +50,6 @@ std::string name_of(std::int64_t layer, std::string_view module) {
 }
 
 std::string last_part(const std::string& module) { return module.substr(module.rfind('.') + 1); }
-
-// "q_proj, k_proj, ...", for messages.
-std::string names_of_linears() {
-  std::vector<std::string_view> names;
-  for (const std::string_view linear : kLayerLinears) names.push_back(linear.substr(linear.rfind('.') + 1));
-  return fmt::format("{}", fmt::join(names, ", "));
-}
 
 DecoderTraits traits_of(const std::string& architecture) {
   std::vector<std::string_view> names;
@@ -143,21 +138,23 @@ void ModelSpec::choose_adapted(const LoraConfig& adapter) {
     bool found = false;
     for (std::int64_t layer = 0; layer < config_.layers; ++layer)
       for (const std::string_view module : kLayerLinears) found = found || alone.targets(name_of(layer, module));
-    if (!found) fail("lora_target_modules: this model has no \"{}\"; its linears are {}", target, names_of_linears());
+    if (!found)
+      fail("lora_target_modules: this model has no \"{}\"; its linears are {}", target,
+           fmt::join(names_of_linears(), ", "));
   }
   if (any) return;
   if (!adapter.target_pattern.empty())
     fail(
         "lora_target_modules: the regular expression \"{}\" matches no linear of this model; it has to match the whole "
         "name, such as {}; the linears are {}",
-        adapter.target_pattern, name_of(0, kLayerLinears[kQ]), names_of_linears());
+        adapter.target_pattern, name_of(0, kLayerLinears[kQ]), fmt::join(names_of_linears(), ", "));
   if (!adapter.layers_to_transform.empty())
     fail(
         "lora_layers_to_transform: none of these layers is in this model, whose {} layers are called model.layers.0 "
         "and "
         "so on; choose from 0 to {}",
         config_.layers, config_.layers - 1);
-  fail("lora_target_modules is empty; choose from {}", names_of_linears());
+  fail("lora_target_modules is empty; choose from {}", fmt::join(names_of_linears(), ", "));
 }
 
 UnitSpec ModelSpec::layer(std::int64_t index, const BaseFormats& base) const {

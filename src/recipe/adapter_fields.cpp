@@ -14,6 +14,7 @@ using K = RecipeKinds;
 using Words = std::vector<std::string>;
 
 constexpr std::int64_t kLargestRank = 4096, kMostLayers = 1 << 20;
+constexpr double kLargestAlpha = 65536;
 
 // A name or the end of one: what a regular expression would need no signs for.
 bool is_plain(const std::string& word) {
@@ -54,12 +55,6 @@ std::string written_targets(const RecipeDraft& r) {
   return r.lora_target_pattern.empty() ? yaml_list(r.lora_target_modules) : yaml_text(r.lora_target_pattern);
 }
 
-double above_zero(const ConfigValue& v) {
-  const double number = to_number(v, 0, 65536);
-  if (!(number > 0)) expected(v, "a number above 0");
-  return number;
-}
-
 // "lora_rank_pattern: {q_proj: 16}": regular expressions for the ends of modules' names, with numbers.
 template <typename T>
 RecipeField pattern(const Words& names, std::vector<std::pair<std::string, T>> Recipe::* member, std::string help) {
@@ -74,7 +69,7 @@ RecipeField pattern(const Words& names, std::vector<std::pair<std::string, T>> R
           if constexpr (std::is_same_v<T, std::int64_t>)
             (r.*member).emplace_back(rule.key, to_integer(number, 1, kLargestRank));
           else
-            (r.*member).emplace_back(rule.key, above_zero(number));
+            (r.*member).emplace_back(rule.key, to_number_above_zero(number, kLargestAlpha));
         }
       },
       [member](const RecipeDraft& r) {
@@ -94,11 +89,6 @@ void read_layers(RecipeDraft& r, const ConfigValue& v) {
   }
 }
 
-void read_dropout(RecipeDraft& r, const ConfigValue& v) {
-  r.lora_dropout = to_number(v, 0, 1);
-  if (*r.lora_dropout > 0.999) expected(v, "a number from 0 to 0.999");
-}
-
 void read_saved(RecipeDraft& r, const ConfigValue& v) {
   r.lora_modules_to_save.clear();
   for (std::string& word : to_split_words(v)) {
@@ -113,11 +103,12 @@ void read_saved(RecipeDraft& r, const ConfigValue& v) {
 std::vector<RecipeField> adapter_fields() {
   return {
       K::row({"lora_target_modules", "lora_target", "target_modules"}, "names, or a regular expression",
-             "the linears that are adapted: [q_proj, v_proj]; an expression is for whole names; all: every one",
+             "the linears that are adapted, such as [q_proj, v_proj], or all; an expression is for whole names",
              read_targets, written_targets),
       pattern({"lora_rank_pattern", "rank_pattern"}, &Recipe::lora_rank_pattern,
-              "ranks of their own, by expressions for the ends of modules' names"),
-      pattern({"lora_alpha_pattern", "alpha_pattern"}, &Recipe::lora_alpha_pattern, "alphas of their own, likewise"),
+              "ranks of modules' own, by regular expressions for the ends of their names"),
+      pattern({"lora_alpha_pattern", "alpha_pattern"}, &Recipe::lora_alpha_pattern,
+              "alphas of modules' own, by regular expressions for the ends of their names"),
       K::row({"lora_layers_to_transform", "peft_layers_to_transform", "layers_to_transform"},
              "a list of numbers from 0", "only these layers are adapted", read_layers,
              [](const RecipeDraft& r) {
@@ -125,20 +116,20 @@ std::vector<RecipeField> adapter_fields() {
                return layers.empty() ? std::string() : fmt::format("[{}]", fmt::join(layers, ", "));
              }),
       K::words({"lora_layers_pattern", "peft_layers_pattern", "layers_pattern"}, &Recipe::lora_layers_pattern,
-               "what stands before a layer's number in names, for lora_layers_to_transform"),
+               "what stands before a layer's number in names; only with lora_layers_to_transform"),
       K::whole({"lora_r", "lora_rank", "r"}, &Recipe::lora_r, 1, kLargestRank, "rank of the two small matrices"),
-      K::number({"lora_alpha"}, &Recipe::lora_alpha, 0, 65536,
-                "their product counts alpha / r times; LLaMA-Factory's recipes without it: alpha = 2 r"),
-      K::row({"lora_dropout"}, "a number from 0 to 0.999",
-             "share of a linear's input that its adapter does not see; not given: lora_model_dir's, else 0",
-             read_dropout, [](const RecipeDraft& r) { return written(r.lora_dropout); }),
+      K::above_zero({"lora_alpha"}, &Recipe::lora_alpha, kLargestAlpha,
+                    "the adapter counts alpha / r times; in LLaMA-Factory's recipes without it alpha is 2 r"),
+      K::number({"lora_dropout"}, &Recipe::lora_dropout, 0, 0.999,
+                "share of a linear's input that its adapter does not see; not given: lora_model_dir's, else 0"),
       K::row({"lora_modules_to_save", "modules_to_save", "additional_target"}, "embed_tokens, lm_head",
              "what trains as a whole beside the adapter", read_saved,
              [](const RecipeDraft& r) { return written(r.lora_modules_to_save); }),
-      K::flag({"peft_use_rslora", "use_rslora"}, &Recipe::peft_use_rslora, "alpha / sqrt(r) instead of alpha / r"),
+      K::flag({"peft_use_rslora", "use_rslora"}, &Recipe::peft_use_rslora,
+              "the adapter counts alpha / sqrt(r) times, not alpha / r"),
       // After lora_target_modules: the stronger word.
       K::flag({"lora_target_linear"}, &Recipe::lora_target_linear,
-              "all linears of the layers; no longer once lora_target_modules is given"),
+              "adapt all linears of the layers; not given: true, unless lora_target_modules is"),
       K::text({"lora_model_dir", "adapter_name_or_path"}, &Recipe::lora_model_dir,
               "a PEFT adapter to start from; rank, alpha and modules are then its own"),
   };
@@ -151,14 +142,13 @@ void settle_adapter(RecipeDraft& draft, const GivenKeys& keys) {
     fail("{}: {}: not together with a regular expression in {} ({}); keep one of them", linear->node.place,
          linear->name, targets->name, targets->node.place);
   // axolotl trains both; all linears of the layers hold all that can be named here.
-  if (draft.lora_target_linear)
-    for (const std::string& module : draft.lora_target_modules)
-      if (const std::string last = "." + module.substr(module.rfind('.') + 1); std::none_of(
-              kLayerLinears.begin(), kLayerLinears.end(), [&](std::string_view l) { return l.ends_with(last); }))
-        fail(
-            "{}: {}: \"{}\" is no linear of the layers, which are all adapted already (lora_target_linear); take it "
-            "out, or name it in lora_modules_to_save, which trains embed_tokens and lm_head whole",
-            targets->node.place, targets->name, module);
+  const Words linears = names_of_linears();
+  for (const std::string& module : draft.lora_target_linear ? draft.lora_target_modules : Words{})
+    if (std::find(linears.begin(), linears.end(), module.substr(module.rfind('.') + 1)) == linears.end())
+      fail(
+          "{}: {}: \"{}\" is no linear of the layers, which are all adapted already (lora_target_linear); take it "
+          "out, or name it in lora_modules_to_save, which trains embed_tokens and lm_head whole",
+          targets->node.place, targets->name, module);
   if (const ConfigValue* pattern = keys.find("lora_layers_pattern");
       pattern != nullptr && draft.lora_layers_to_transform.empty())
     fail("{}: {}: means something with lora_layers_to_transform only; remove it", pattern->node.place, pattern->name);

@@ -19,12 +19,12 @@ std::vector<RecipeField> base_fields() {
   return {
       K::text({"base_model", "model_name_or_path", "model"}, &Recipe::base_model,
               "the model: a Hugging Face folder, a GGUF file, or org/name in the local cache (needed)"),
-      K::choice<AdapterKind>({"adapter", "finetuning_type"}, &Recipe::adapter,
-                             {{"lora", AdapterKind::kLora}, {"qlora", AdapterKind::kQLora}},
-                             "lora: the base rests in 16 or 32 bit; qlora: in 4 bit (needed)"),
-      K::row(
-          {"load_in_4bit"}, "true or false", "the same as quantization.format: nf4, or none",
-          [](RecipeDraft& r, const ConfigValue& v) { r.load_in_4bit = to_bool(v); }, nullptr),
+      K::choice<AdapterKind>(
+          {"adapter", "finetuning_type"}, &Recipe::adapter,
+          {{"lora", AdapterKind::kLora}, {"qlora", AdapterKind::kQLora}},
+          "qlora: the base rests in 4 bit; lora: in 16 or 32, unless quantization.format is nf4 (needed)"),
+      K::flag({"load_in_4bit"}, &RecipeDraft::load_in_4bit,
+              "true is the same as quantization.format: nf4; false as none"),
       K::row(
           {"quantization_bit"}, "4", "the same as quantization.format: nf4",
           [](RecipeDraft& r, const ConfigValue& v) {
@@ -36,16 +36,16 @@ std::vector<RecipeField> base_fields() {
               [](const RecipeDraft&) { return std::string("bnb"); }),
       K::row(
           {"quantization.format", "bnb_4bit_quant_type", "bnb_config_kwargs.bnb_4bit_quant_type", "quantization_type"},
-          choice_names(kFormats), "what the linears of the base rest as; adapter: qlora brings nf4",
+          choice_names(kFormats), "what the linears of the base rest as; not given: nf4 with adapter: qlora, else none",
           [](RecipeDraft& r, const ConfigValue& v) { r.format = to_choice(v, kFormats); },
           [](const RecipeDraft& r) { return choice_name(r.quantization.format, kFormats); }),
-      K::row({"quantization.group_size"}, "a power of two from 32 to 4096", "values that share a scale",
+      K::row({"quantization.group_size"}, "a power of two from 32 to 4096", "values of nf4 that share a scale",
              read_group_size, [](const RecipeDraft& r) { return written(r.quantization.group_size); }),
       K::flag(
           {"quantization.double_quant", "double_quantization", "bnb_4bit_use_double_quant",
            "bnb_config_kwargs.bnb_4bit_use_double_quant"},
           [](auto& r) -> auto& { return r.quantization.double_quant; },
-          "the scales are quantised too: 0.4 bit a value less"),
+          "the scales of nf4 are quantised too: about 0.4 bit a value less"),
   };
 }
 

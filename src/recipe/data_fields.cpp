@@ -1,4 +1,6 @@
 // The keys of a recipe about its rows, and about the chat template that they go through.
+#include <cmath>
+
 #include "recipe/dataset_fields.h"
 #include "recipe/recipe_fields.h"
 
@@ -56,16 +58,16 @@ void read_template(RecipeDraft& r, const ConfigValue& v) {
 
 std::vector<RecipeField> data_fields() {
   return {
-      sources("datasets", &Recipe::datasets, "the rows to train on (needed); their keys stand below"),
-      sources("test_datasets", &Recipe::test_datasets, "rows that are only evaluated"),
-      files("dataset", &Recipe::datasets, "datasets, where only their files are to be named"),
-      files("eval_dataset", &Recipe::test_datasets, "test_datasets, where only their files are to be named"),
-      K::row(
-          {"max_samples"}, whole_number(1, kMany), "rows of every data set that has no max_samples of its own, at most",
-          [](RecipeDraft& r, const ConfigValue& v) { r.max_samples = to_integer(v, 1, 1LL << 53); }, nullptr),
+      sources("datasets", &Recipe::datasets, "the rows to train on; the keys of a data set stand below (needed)"),
+      sources("test_datasets", &Recipe::test_datasets, "rows that are evaluated and never trained on"),
+      files("dataset", &Recipe::datasets, "the same as datasets, where files are all that is to be said"),
+      files("eval_dataset", &Recipe::test_datasets,
+            "the same as test_datasets, where files are all that is to be said"),
+      K::whole({"max_samples"}, &RecipeDraft::max_samples, 1, kMany,
+               "rows taken at most of every data set that has no max_samples of its own"),
       K::row(
           {"dataset_prepared_path"}, "a folder, or none",
-          "where tokenized rows are kept; not given: large data sets, in the user's cache",
+          "where tokenized rows are kept; not given: those of large data sets, in the user's cache",
           [](RecipeDraft& r, const ConfigValue& v) {
             const std::string path = to_text(v);
             r.dataset_prepared_path = path == "none" || path == "false" ? "" : path;
@@ -82,15 +84,16 @@ std::vector<RecipeField> data_fields() {
               "train on every token of a row, not on the answers only"),
       K::whole({"sequence_len", "cutoff_len", "max_length", "max_seq_length"}, &Recipe::sequence_len, 8, 1 << 24,
                "tokens of a row at most"),
-      K::choice<ExcessLength>({"excess_length_strategy"}, &Recipe::excess_length_strategy, kExcess,
-                              "what becomes of longer rows; not given: cut, while at most 1 % of the rows are longer"),
+      K::choice<ExcessLength>(
+          {"excess_length_strategy"}, &Recipe::excess_length_strategy, kExcess,
+          "what becomes of longer rows; not given: truncate, while at most 1 % are longer, else error"),
       // Before chat_template, which may need it.
       K::text(
           {"chat_template_jinja", "custom_chat_template"}, [](auto& r) -> auto& { return r.chat_template.jinja; },
           "a chat template of one's own: a file, or its text"),
       K::row({"chat_template", "template"}, "a name, or a file",
-             "tokenizer_default is the model's own; chatml, llama3, ...; my.jinja", read_template,
-             [](const RecipeDraft& r) { return yaml_text(r.chat_template.name); }),
+             "tokenizer_default is the model's own; else one by its name (chatml, llama3, ...), or my.jinja",
+             read_template, [](const RecipeDraft& r) { return yaml_text(r.chat_template.name); }),
   };
 }
 

@@ -26,6 +26,12 @@ Field harmless(const std::string& name, const std::vector<std::string>& words, c
       nullptr);
 }
 
+std::string names_of_formats() {
+  std::vector<std::string_view> names;
+  for (const RecordFormat& format : record_formats()) names.push_back(format.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 void read_type(DatasetSource& d, const ConfigValue& v) {
   const std::string word = to_text(v);
   if (const RecordFormat* format = find_record_format(word)) {
@@ -33,14 +39,12 @@ void read_type(DatasetSource& d, const ConfigValue& v) {
     return;
   }
   std::vector<std::string> names;
-  std::string list;
   for (const RecordFormat& format : record_formats()) {
     names.emplace_back(format.name);
     names.insert(names.end(), format.aliases.begin(), format.aliases.end());
-    list += (list.empty() ? "" : ", ") + std::string(format.name);
   }
   fail("{}: {}: unknown value \"{}\"{}; one of: {}; or leave it out, then it is recognised by the first row",
-       v.node.place, v.name, word, did_you_mean(word, names), list);
+       v.node.place, v.name, word, did_you_mean(word, names), names_of_formats());
 }
 
 void read_split(DatasetSource& d, const ConfigValue& v) {
@@ -129,30 +133,29 @@ DatasetSource to_dataset(const ConfigValue& list, const ConfigNode& item, Config
 const std::vector<Field>& dataset_fields() {
   using D = DatasetSource;
   static const std::vector<Field> table = {
-      K::text({"path"}, &D::path, "a file, a folder or a pattern (rows-*.jsonl); needed"),
+      K::text({"path"}, &D::path,
+              "a file, a folder or a pattern such as rows-*.jsonl (needed, unless there are data_files)"),
       K::words({"data_files"}, &D::data_files, "only these files of the folder"),
-      K::row({"type"}, "chat_template, alpaca, ...", "the form of its rows; not given: recognised by the first row",
-             read_type, [](const D& d) { return d.type; }),
+      K::row({"type"}, names_of_formats(), "the form of its rows; not given: recognised by the first row", read_type,
+             [](const D& d) { return d.type; }),
       harmless("ds_type", {"json", "csv", "text"}, "files are read as .jsonl, .json, .csv, .tsv or .txt by their names",
-               "files go by their names"),
-      K::row({"split"}, "train[:20%], train[1000:2000]", "a part of its rows", read_split,
+               "whatever it says, files are told apart by their names"),
+      K::row({"split"}, "train[:20%], train[1000:2000]", "which of its rows are taken", read_split,
              [](const D& d) { return written(d.rows.split()); }),
-      K::row(
-          {"max_samples"}, whole_number(1, kMany), "rows at most",
-          [](D& d, const ConfigValue& v) { d.rows.at_most = to_integer(v, 1, 1LL << 53); },
-          [](const D& d) { return written(d.rows.at_most); }),
-      K::text({"field"}, &D::field, "type: completion: the key of the text"),
-      K::text({"field_messages"}, &D::field_messages, "type: chat_template: the key of the messages, in each of which"),
-      K::row({"message_property_mappings"}, "{role: from, content: value}", "these say role and content", read_mappings,
-             nullptr),
-      K::text({"message_field_role"}, &D::message_field_role, "the same, of the role alone"),
-      K::text({"message_field_content"}, &D::message_field_content, "the same, of the content alone"),
-      K::text({"field_system"}, &D::field_system, "the key of a system prompt"),
-      K::text({"field_tools"}, &D::field_tools, "the key of the tools"),
-      K::row({"roles"}, "{assistant: [gpt, model]}", "the template's roles, and those of the file", read_roles,
+      K::whole(
+          {"max_samples"}, [](auto& d) -> auto& { return d.rows.at_most; }, 1, kMany, "rows that are taken at most"),
+      K::text({"field"}, &D::field, "with type: completion, the key of the text"),
+      K::text({"field_messages"}, &D::field_messages, "with type: chat_template, the key of the list of messages"),
+      K::row({"message_property_mappings"}, "{role: from, content: value}",
+             "which keys of a message hold its role and its content", read_mappings, nullptr),
+      K::text({"message_field_role"}, &D::message_field_role, "the key of a message that holds its role"),
+      K::text({"message_field_content"}, &D::message_field_content, "the key of a message that holds its content"),
+      K::text({"field_system"}, &D::field_system, "the key of a row's system prompt"),
+      K::text({"field_tools"}, &D::field_tools, "the key of a row's tools"),
+      K::row({"roles"}, "{assistant: [gpt, model]}", "the template's roles, and what the file calls each", read_roles,
              roles_yaml),
       K::row(
-          {"roles_to_train"}, "a list of roles", "whose turns train; not given: the assistant's",
+          {"roles_to_train"}, "a list of roles", "the roles whose turns train; not given: the assistant's",
           [](D& d, const ConfigValue& v) { d.roles_to_train = to_words(v); },
           [](const D& d) { return d.roles_to_train ? yaml_list(*d.roles_to_train) : ""; }),
       K::choice<TrainOnEos>({"train_on_eos"}, &D::train_on_eos, kTrainOnEos,

@@ -1,4 +1,6 @@
 // The keys of a recipe about evaluation during a run and what follows from it.
+#include <cmath>
+
 #include "recipe/recipe_fields.h"
 
 namespace shardlora {
@@ -26,19 +28,20 @@ void read_steps(RecipeDraft& r, const ConfigValue& v) {
 std::vector<RecipeField> evaluation_fields() {
   return {
       K::row({"eval_strategy", "evaluation_strategy"}, choice_names(kStrategies),
-             "when what is held out is evaluated; not given: at the end", read_strategy,
+             "when held-out rows are evaluated, beside the end of the run; no: not even then", read_strategy,
              [](const RecipeDraft& r) { return r.eval_strategy ? choice_name(*r.eval_strategy, kStrategies) : ""; }),
-      K::row({"eval_steps"}, "a number of steps, or a fraction below 1", "steps between evaluations", read_steps,
+      K::row({"eval_steps"}, "a number of steps, or a fraction below 1",
+             "steps between evaluations; below 1: a share of all steps; 0: only at the end", read_steps,
              [](const RecipeDraft& r) { return written(r.eval_steps); }),
-      K::whole({"evals_per_epoch"}, &Recipe::evals_per_epoch, 0, kMany, "evaluations in an epoch"),
+      K::whole({"evals_per_epoch"}, &Recipe::evals_per_epoch, 0, kMany, "evaluations in an epoch; 0: only at the end"),
       K::whole({"early_stopping_patience", "early_stopping_steps"}, &Recipe::early_stopping_patience, 1, kMany,
                "evaluations without a better loss that end the run"),
       K::number({"early_stopping_threshold"}, &Recipe::early_stopping_threshold, 0, 1e6,
-                "what a loss must fall by to count as better"),
+                "what an evaluation's loss must fall by to count as better"),
       K::flag({"load_best_model_at_end"}, &Recipe::load_best_model_at_end,
               "write the adapter of the lowest evaluation loss, not the last one"),
       K::only({"metric_for_best_model"}, {"eval_loss", "loss"}, "eval_loss, the only metric of this version",
-              "what is better"),
+              "what load_best_model_at_end and early stopping go by"),
   };
 }
 

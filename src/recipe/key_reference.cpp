@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include "base/ascii.h"
 #include "recipe/dataset_fields.h"
 #include "recipe/foreign_keys.h"
 #include "recipe/recipe_fields.h"
@@ -17,9 +18,11 @@ std::string code(const Words& words) {
   return fmt::format("{}", fmt::join(quoted, " "));
 }
 
-// What a key is where a recipe does not give it.
+// What a key is where a recipe does not give it; "" where its help says so.
 template <typename Config>
 std::string default_of(const ConfigField<Config>& field) {
+  for (const char* said : {"(needed", "not given:"})
+    if (field.help.find(said) != std::string::npos) return "";
   std::string value = field.write ? field.write(Config{}) : "";
   if (value.size() > 1 && value.starts_with('"')) value = value.substr(1, value.size() - 2);
   return value;
@@ -85,16 +88,18 @@ std::string entry(const ForeignKeys& row) {
          wrapped(fmt::format("of {}, {}: {}", row.whose, what, row.advice), kIndent);
 }
 
+// `word` is in lower case.
 template <typename Config>
-bool has(const ConfigField<Config>& field, const std::string& word) {
-  bool found = field.name.find(word) != std::string::npos || field.help.find(word) != std::string::npos;
-  for (const std::string& alias : field.aliases) found = found || alias.find(word) != std::string::npos;
-  return found;
+bool has(const ConfigField<Config>& field, const std::string& prefix, const std::string& word) {
+  const std::string all = fmt::format("{}{} {} {}", prefix, field.name, fmt::join(field.aliases, " "), field.help);
+  return lower_case(all).find(word) != std::string::npos;
 }
 
 bool has(ForeignTable rows, const ForeignKeys& row, const std::string& word) {
-  return row.names.find(word) != std::string_view::npos || find_foreign(rows, word) == &row;
+  return lower_case(std::string(row.names)).find(word) != std::string::npos || find_foreign(rows, word) == &row;
 }
+
+constexpr const char* kOfDataset = "datasets[].";
 
 [[noreturn]] void fail_unknown(const std::string& word) {
   Words names;
@@ -102,6 +107,7 @@ bool has(ForeignTable rows, const ForeignKeys& row, const std::string& word) {
     names.push_back(field.name);
     names.insert(names.end(), field.aliases.begin(), field.aliases.end());
   }
+  for (const DatasetField& field : dataset_fields()) names.push_back(field.name);
   throw UsageError(fmt::format("keys: no key has \"{}\" in its name or its help{}", word, did_you_mean(word, names)));
 }
 
@@ -111,13 +117,12 @@ std::string keys_markdown() {
   std::string text =
       "# The keys of a recipe\n\n"
       "Written by `shardlora keys --markdown`; a test fails where this page is older than the tables. `shardlora keys "
-      "WORD` shows the same on a terminal. Keys with a dot stand inside a mapping: `memory:` with `device_limit: "
-      "20GiB` "
-      "below it, or `memory.device_limit=20GiB` on the command line. A key without a value counts as not given. Keys "
-      "that stand nowhere here are refused with the nearest name.\n";
+      "WORD` shows the same on a terminal. Keys with a dot stand inside a mapping: `memory:` with "
+      "`device_limit: 20GiB` below it, or `memory.device_limit=20GiB` on the command line. A key without a value "
+      "counts as not given. Keys that stand nowhere here are refused with the nearest name.\n";
   for (const KeyGroup& group : recipe_groups()) {
     text += fmt::format("\n## {}\n\n{}", group.title, field_table(group.fields));
-    if (&group.fields.front() == &recipe_groups()[2].fields.front())
+    if (std::string_view(group.title) == "Data")
       text += "\n### Of a data set, inside `datasets` and `test_datasets`\n\n" + field_table(dataset_fields());
   }
   text +=
@@ -135,24 +140,25 @@ std::string keys_markdown() {
   return text;
 }
 
-std::string keys_text(const std::string& word) {
+std::string keys_text(const std::string& asked) {
+  const std::string word = lower_case(asked);
   std::string text;
   for (const KeyGroup& group : recipe_groups()) {
     std::string of_group;
     for (const RecipeField& field : group.fields)
-      if (has(field, word)) of_group += entry(field, "");
+      if (has(field, "", word)) of_group += entry(field, "");
     if (!of_group.empty()) text += fmt::format("{}{}\n\n{}", text.empty() ? "" : "\n", group.title, of_group);
   }
   std::string of_dataset, foreign;
   for (const DatasetField& field : dataset_fields())
-    if (has(field, word)) of_dataset += entry(field, "datasets[].");
+    if (has(field, kOfDataset, word)) of_dataset += entry(field, kOfDataset);
   if (!of_dataset.empty())
     text += fmt::format("{}A data set, inside datasets and test_datasets\n\n{}", text.empty() ? "" : "\n", of_dataset);
   for (const ForeignTable rows : {foreign_recipe_keys(), ForeignTable(foreign_keys_of_a_dataset())})
     for (const ForeignKeys& row : rows)
       if (!word.empty() && has(rows, row, word)) foreign += entry(row);
   if (!foreign.empty()) text += fmt::format("{}Keys of other trainers\n\n{}", text.empty() ? "" : "\n", foreign);
-  if (text.empty()) fail_unknown(word);
+  if (text.empty()) fail_unknown(asked);
   return text;
 }
 

@@ -31,8 +31,7 @@ void read_checkpointing(RecipeDraft& r, const ConfigValue& v) {
     return;
   }
   r.gradient_checkpointing = true;
-  r.said.say(fmt::format("{}: {}: {} is true here; memory.device_limit says when inputs of layers go to the host",
-                         v.node.place, v.name, word));
+  r.said.say(fmt::format("{}: {}: {} is true here; inputs of layers stay on the device", v.node.place, v.name, word));
 }
 
 }  // namespace shardlora

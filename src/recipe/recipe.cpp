@@ -48,14 +48,9 @@ void check_given(const GivenKeys& keys, const std::string& path, ConfigProblems&
 }
 
 void check_together(const RecipeDraft& draft, const GivenKeys& keys, ConfigProblems& problems) {
-  const auto wants = [&](const char* key, bool right, const char* what) {
-    if (const ConfigValue* value = keys.find(key); value != nullptr && !right)
-      problems.attempt([&] { expected(*value, what); });
-  };
-  for (const char* list : {"datasets", "dataset"}) wants(list, !draft.datasets.empty(), "at least one dataset");
-  wants("lora_alpha", draft.lora_alpha > 0, "a number above 0");
-  wants("learning_rate", draft.learning_rate > 0, "a number above 0");
-  wants("num_epochs", draft.num_epochs > 0, "a number above 0");
+  for (const char* list : {"datasets", "dataset"})
+    if (const ConfigValue* value = keys.find(list); value != nullptr && draft.datasets.empty())
+      problems.attempt([&] { expected(*value, "at least one dataset"); });
   if (const ConfigValue* linear = keys.find("lora_target_linear");
       linear != nullptr && !draft.lora_target_linear && draft.lora_target_modules.empty() &&
       draft.lora_target_pattern.empty() && !keys.unreadable({"lora_target_modules"}))

@@ -1,7 +1,7 @@
 // A recipe: everything that a run is told, from a YAML file and from key=value on the command line. Names are
 // axolotl's, with Hugging Face's as aliases. Reading is strict: an unknown key, a wrong type or a value out of range is
 // an Error with file and line, all of them in one; keys of other trainers are passed over, taken for something near or
-// refused, as the tables in foreign_keys_*.cpp say. Adding a key is a member here and a row in recipe_fields.cpp.
+// refused, as the tables in foreign_*_keys.cpp say. Adding a key is a member here and a row in a *_fields.cpp.
 #pragma once
 
 #include <cstdint>

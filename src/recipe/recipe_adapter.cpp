@@ -24,12 +24,6 @@ std::set<std::string> last_parts(const std::vector<std::string>& modules) {
   return parts;
 }
 
-std::vector<std::string> names_of_linears() {
-  std::vector<std::string> names;
-  for (const std::string_view linear : kLayerLinears) names.emplace_back(linear.substr(linear.rfind('.') + 1));
-  return names;
-}
-
 // Whether an expression means these modules and no other linear of their layers.
 bool means(const LoraModules& expression, const std::vector<std::string>& adapted) {
   const std::set<std::string> wanted(adapted.begin(), adapted.end());

@@ -41,14 +41,15 @@ std::vector<RecipeField> run_fields() {
           },
           nullptr),
       use_dtype({"bf16", "bfloat16"}, &Recipe::bf16, "compute in bf16; auto: where every rank is fast in it"),
-      use_dtype({"fp16", "float16"}, &Recipe::fp16, "compute in f16 with loss scaling; auto: where bf16 is slow"),
+      use_dtype({"fp16", "float16"}, &Recipe::fp16,
+                "compute in f16 with loss scaling; auto: where every rank is fast in it, but not in bf16"),
       K::row({"gradient_checkpointing"}, "true or false",
              "compute a layer's activations again in the backward pass: less memory, same bits", read_checkpointing,
              [](const RecipeDraft& r) { return written(r.gradient_checkpointing); }),
       K::row(
           {"disable_gradient_checkpointing"}, "true or false", "the opposite of gradient_checkpointing",
           [](RecipeDraft& r, const ConfigValue& v) { r.gradient_checkpointing = !to_bool(v); }, nullptr),
-      K::only({"deterministic"}, {"strict", "true"}, "strict, the only mode of the CPU backend",
+      K::only({"deterministic"}, {"strict", "true"}, "strict, the only mode of this version",
               "the same inputs give the same bits", [](const RecipeDraft&) { return std::string("strict"); }),
       K::choice<Sharding>({"sharding.strategy"}, &Recipe::sharding,
                           {{"full_shard", Sharding::kSharded},
@@ -59,8 +60,10 @@ std::vector<RecipeField> run_fields() {
                            {"no_shard", Sharding::kReplicated},
                            {"NO_SHARD", Sharding::kReplicated}},
                           "full_shard: every rank holds its share of the base; replicate: all of it"),
-      K::bytes({"memory.device_limit"}, &Recipe::device_limit, "what a rank takes of its card at most; 0: no limit"),
-      K::bytes({"memory.host_limit"}, &Recipe::host_limit, "what a rank takes of host memory at most; 0: no limit"),
+      K::bytes({"memory.device_limit"}, &Recipe::device_limit,
+               "what a rank takes of its device's memory at most; 0: no limit"),
+      K::bytes({"memory.host_limit"}, &Recipe::host_limit,
+               "what a rank takes of pinned host memory at most; 0: no limit"),
   };
 }
 

@@ -1,9 +1,9 @@
 // What a run concludes from evaluating while it trains: when it is time, whether to stop early, which adapter was best.
 #pragma once
 
+#include <cstdint>
 #include <limits>
 #include <optional>
-#include <vector>
 
 #include "recipe/recipe.h"
 

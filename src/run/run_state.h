@@ -1,5 +1,5 @@
-// What changes as a run goes on, beside the trainable parameters and the optimiser's state of each: with those it is
-// all that a run needs to go on from here.
+// What changes as a run goes on, beside the trainable parameters, the optimiser's state of each and, with
+// load_best_model_at_end, the best ones so far: with those it is all that a run needs to go on from here.
 #pragma once
 
 #include <cstdint>

@@ -72,7 +72,7 @@ TEST_F(ForeignKeysTest, EverythingThatIsWrongIsToldInOneRun) {
                {"seed=-1", "lernaing_rate=1"}),
       "15 settings are in the way:\n"
       "  r:2: unknown key \"lora_rr\"; did you mean \"lora_r\"?\n"
-      "  r:3: lora_alpha: expected a number above 0, got \"0\"\n"
+      "  r:3: lora_alpha: expected a number above 0, at most 65536, got \"0\"\n"
       "  r:5: datasets[].type: unknown value \"alpacca\"; did you mean \"alpaca\"?; one of: chat_template, "
       "input_output, pre_tokenized, alpaca, prompt_completion, completion; or leave it out, then it is recognised "
       "by the first row\n"
@@ -125,8 +125,7 @@ TEST_F(ForeignKeysTest, WhatIsTakenForSomethingNearIsSaid) {
                   "r:6: wandb_project: nothing is sent anywhere; the numbers are in metrics.jsonl in output_dir",
                   "r:9: streaming: files are read whole; the rows are the same",
                   "r:7: optim: paged_adamw_8bit is AdamW with its state in f32 here",
-                  "r:8: gradient_checkpointing: offload is true here; memory.device_limit says when inputs of "
-                  "layers go to the host"));
+                  "r:8: gradient_checkpointing: offload is true here; inputs of layers stay on the device"));
 }
 
 TEST_F(ForeignKeysTest, WhatWouldChangeTheResultIsRefused) {

@@ -62,8 +62,14 @@ TEST(KeyReference, FindsKeysByNameByAliasAndByHelp) {
                         "number from 1 to 4096; default 8\n"));
   EXPECT_THAT(keys_text("cutoff_len"), HasSubstr("sequence_len (also cutoff_len"));
   EXPECT_THAT(keys_text("NEFTune"), HasSubstr("neftune_noise_alpha"));
+  EXPECT_THAT(keys_text("neftune"), HasSubstr("neftune_noise_alpha"));
   EXPECT_THAT(keys_text("field_tools"), HasSubstr("datasets[].field_tools"));
   EXPECT_THAT(keys_text("lora_r"), Not(HasSubstr("sequence_len")));
+}
+
+TEST(KeyReference, ShowsNoDefaultWhereTheHelpSaysWhatHolds) {
+  EXPECT_THAT(keys_text("finetuning_type"), Not(HasSubstr("default")));
+  EXPECT_THAT(keys_text("quantization.format"), Not(HasSubstr("; default")));
 }
 
 TEST(KeyReference, SaysWhatBecomesOfOtherTrainersKeys) {
@@ -75,6 +81,8 @@ TEST(KeyReference, SaysWhatBecomesOfOtherTrainersKeys) {
 TEST(KeyReference, NamesTheNearestKeyForAWordThatNoneHas) {
   EXPECT_THAT([] { keys_text("leraning_rate"); },
               testing::ThrowsMessage<UsageError>(HasSubstr("did you mean \"learning_rate\"?")));
+  EXPECT_THAT([] { keys_text("feild_messages"); },
+              testing::ThrowsMessage<UsageError>(HasSubstr("did you mean \"field_messages\"?")));
 }
 
 TEST(KeyReference, FitsATerminalOf80Columns) {

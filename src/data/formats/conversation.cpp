@@ -1,6 +1,4 @@
 // Conversations: OpenAI's messages, ShareGPT's conversations, and whatever a recipe says about its keys and roles.
-#include <algorithm>
-
 #include "data/formats/json_forms.h"
 #include "data/formats/message_form.h"
 #include "data/formats/record_format.h"
@@ -37,12 +35,6 @@ Layout layout_of(const Json& messages, const DatasetSource& source) {
                                                 : "content"};
 }
 
-bool names(const DatasetSource& source, const std::string& role) {
-  return source.roles.contains(role) || std::any_of(source.roles.begin(), source.roles.end(), [&](const auto& entry) {
-           return std::find(entry.second.begin(), entry.second.end(), role) != entry.second.end();
-         });
-}
-
 Json message_of(const Json& message, const Layout& layout, const DatasetSource& source, std::size_t i) {
   if (!message.is_object()) bad_row("message {}: not a JSON object", i + 1);
   const auto role = message.find(layout.role);
@@ -50,7 +42,7 @@ Json message_of(const Json& message, const Layout& layout, const DatasetSource& 
   if (!role->is_string()) bad_row("message {}: {} must be text, not {}", i + 1, layout.role, role->type_name());
   const auto& name = role->get_ref<const std::string&>();
   Json out = Json::object();
-  if (name == "function_call" && !names(source, name)) {
+  if (name == "function_call" && !role_by_dataset(name, source)) {
     // ShareGPT's {"from": "function_call", "value": "{\"name\": …, \"arguments\": …}"}, or a list of such calls.
     out["role"] = "assistant";
     out["content"] = "";

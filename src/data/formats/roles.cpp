@@ -20,10 +20,15 @@ constexpr std::array kRoles{
 
 }  // namespace
 
-std::optional<std::string> template_role(const std::string& name, const DatasetSource& source) {
+std::optional<std::string> role_by_dataset(const std::string& name, const DatasetSource& source) {
   for (const auto& [role, names] : source.roles)
     if (std::find(names.begin(), names.end(), name) != names.end()) return role;
   if (source.roles.contains(name)) return name;
+  return {};
+}
+
+std::optional<std::string> template_role(const std::string& name, const DatasetSource& source) {
+  if (auto role = role_by_dataset(name, source)) return role;
   for (const RoleName& known : kRoles)
     if (known.name == name) return std::string(known.role);
   return {};

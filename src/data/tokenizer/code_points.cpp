@@ -3,11 +3,12 @@
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <cctype>
 #include <iterator>
 #include <map>
 #include <string>
 #include <unordered_map>
+
+#include "base/ascii.h"
 
 namespace shardlora {
 namespace {
@@ -109,7 +110,7 @@ const CodePoints* CodePoints::named(std::string_view name) {
   }();
   std::string plain;
   for (const char c : name)
-    if (c != ' ' && c != '_' && c != '-') plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    if (c != ' ' && c != '_' && c != '-') plain += to_lower(c);
   const auto found = sets.find(plain);
   return found == sets.end() ? nullptr : &found->second;
 }

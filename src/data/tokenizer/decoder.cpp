@@ -1,7 +1,6 @@
 #include "data/tokenizer/decoder.h"
 
-#include <cctype>
-
+#include "base/ascii.h"
 #include "base/utf8.h"
 #include "data/tokenizer/byte_alphabet.h"
 #include "data/tokenizer/json_part.h"
@@ -210,7 +209,7 @@ class Sink final : public DecoderLink {
 int byte_of_spelling(std::string_view token) {
   const auto digit = [](char c) {
     if (c >= '0' && c <= '9') return c - '0';
-    const int lower = std::tolower(static_cast<unsigned char>(c));
+    const char lower = to_lower(c);
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
   };
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;

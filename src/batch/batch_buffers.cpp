@@ -1,6 +1,7 @@
 #include "batch/batch_buffers.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace shardlora {
 

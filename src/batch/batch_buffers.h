@@ -1,8 +1,8 @@
 // Micro-batches of one rank in device memory, and how samples become one.
 #pragma once
 
-#include <span>
-#include <vector>
+#include <cstdint>
+#include <optional>
 
 #include "backend/device.h"
 #include "batch/sample.h"

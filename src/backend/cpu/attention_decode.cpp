@@ -1,6 +1,6 @@
 // Attention of one new token a sample over a cache, and the cache's filling. Online softmax over blocks of positions; a
 // task is one key/value head of one sample with all query heads that read it, so that the cache is read once.
-#include <cmath>
+#include <algorithm>
 #include <cstring>
 #include <limits>
 

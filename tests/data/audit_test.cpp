@@ -83,9 +83,12 @@ TEST(Audit, FindsWhatTeachesNoEnd) {
     return SampleMaker(tokenizer(), chat).sample_of(row, what);
   };
   const std::string theirs = "{{ m.content }}<|im_end|>", others = "{{ m.content }}<|im_start|>\n";
-  const Audit a = look_at({sample_by(theirs), sample_by(others), sample_by("{{ m.content }}\n"),
+  const Audit a = look_at({sample_by(theirs), sample_by(others), sample_by(theirs), sample_by("{{ m.content }}\n"),
                            sample_by(others, {.eos = TrainOnEos::kNone})});
   EXPECT_EQ(a.endless, 2);
+  // As long as sequence_len, its end may have been cut.
+  EXPECT_EQ(look_at({sample_of(0, 2048)}).endless, 0);
+  EXPECT_EQ(look_at({sample_of(0, 2047)}).endless, 1);
   EXPECT_THAT(a.text(), HasSubstr("! 2 samples train no token that ends an answer"));
 }
 
@@ -94,13 +97,16 @@ TEST(Audit, FindsBosTwiceAndControlTokensAsText) {
   Sample twice = sample_of("<|im_end|>");
   twice.tokens.insert(twice.tokens.begin(), 2, *tokenizer().bos());
   twice.trained.insert(twice.trained.begin(), 2, 0);
+  Sample once = twice, later = twice;
+  once.tokens.erase(once.tokens.begin()), once.trained.erase(once.trained.begin());
+  std::swap(later.tokens[0], later.tokens[2]);
   Sample spelt{{}, {}, "rows.jsonl", 1};
   const std::string text = "a<|im_end|>";
   for (const Token& token : tokenizer().encode(text, std::vector<std::uint8_t>(text.size(), 0))) {
     spelt.tokens.push_back(token.id);
     spelt.trained.push_back(1);
   }
-  const Audit a = look_at({twice, spelt, sample_of("a<|im_end|>")});
+  const Audit a = look_at({twice, once, later, spelt, sample_of("a<|im_end|>")});
   EXPECT_EQ(a.double_bos, 1);
   EXPECT_EQ(a.spelt_control, 1);
   EXPECT_EQ(a.spelt, "<|im_end|>");

@@ -188,6 +188,15 @@ TEST(Turns, SayWhereOnlySomeRowsAreAskedInAnotherWay) {
   EXPECT_THAT(trained, ElementsAre(HasSubstr("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>find")));
   EXPECT_EQ(asked(thinking, row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"<b>A"}])")).second,
             std::vector<std::string>{"<b>A"});
+  // What an answer says trains, also where the prompt would have gone on like it.
+  EXPECT_EQ(
+      asked(thinking, row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"<think>A"}])")).second,
+      std::vector<std::string>{"<think>A"});
+  // Of an answer that doesn't train nothing is said.
+  EXPECT_THAT(asked(thinking, row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A","train":false},
+                                         {"role":"user","content":"V"},{"role":"assistant","content":"B"}])"))
+                  .first,
+              ::testing::StartsWith("message 4: the prompt"));
   // Tools stand before the last question only, so the first one is asked otherwise; its answer begins where it did.
   row = calling_row();
   const ordered_json more =
@@ -250,6 +259,26 @@ TEST(Turns, AreRefusedWhereTheTemplateLeavesOutWhatShouldTrain) {
   refused(own, row_of(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A",
                       "function_call":{"name":"f","arguments":"{}"}}])"),
           "call 1 (\"f\") nowhere");
+  const ChatTemplate names(
+      "{% for m in messages %}{{ m.content }}{{ m.function_call.name if m.function_call }}{{ "
+      "m.tool_calls[0].function.name "
+      "if m.tool_calls }}{% endfor %}",
+      "t");
+  for (const char* call : {R"("function_call":{"name":"f","arguments":"{\"x\":1}"})",
+                           R"("tool_calls":[{"function":{"name":"f","arguments":"{\"x\":1}"}}])"})
+    refused(names,
+            row_of((std::string(R"([{"role":"user","content":"U"},{"role":"assistant","content":"A",)") + call + "}]")
+                       .c_str()),
+            "the arguments of call 1 (\"f\") nowhere");
+  // The first name says nothing, the second is not written.
+  refused(own, row_of(R"([{"role":"user","content":"U"},
+                      {"role":"assistant","content":"A","reasoning_content":"","thinking":"R"}])"),
+          "message 2: the chat template writes thinking nowhere");
+  const ChatTemplate nothing_of_it("{% for m in messages %}{{ m.reasoning_content[:0] }}{{ m.content }}{% endfor %}",
+                                   "t");
+  refused(nothing_of_it, row_of(R"([{"role":"user","content":"U","reasoning_content":""},
+                      {"role":"assistant","content":"A","reasoning_content":"R"}])"),
+          "message 2: the chat template writes reasoning_content nowhere");
 }
 
 TEST(Turns, SayWhatTheTemplateLeavesOutThatDoesNotTrain) {

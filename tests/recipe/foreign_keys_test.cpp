@@ -129,12 +129,56 @@ TEST_F(ForeignKeysTest, WhatIsTakenForSomethingNearIsSaid) {
 }
 
 TEST_F(ForeignKeysTest, WhatWouldChangeTheResultIsRefused) {
-  for (const char* line :
-       {"use_dora: true", "rl: dpo", "dpo_beta: 0.1", "model_type: LlamaForSequenceClassification",
-        "special_tokens: {eos_token: x}", "loraplus_lr_ratio: 16", "label_smoothing_factor: 0.1", "neat_pcking: true",
-        "plugins: [axolotl.integrations.liger.LigerPlugin, axolotl.integrations.kd.KDPlugin]", "stage: dpo",
-        "enable_thinking: false", "lr_quadratic_warmup: true", "rope_scaling: {type: yarn}", "fp8: true"})
+  for (const char* line : {"use_dora: true",
+                           "rl: dpo",
+                           "dpo_beta: 0.1",
+                           "model_type: LlamaForSequenceClassification",
+                           "special_tokens: {eos_token: x}",
+                           "loraplus_lr_ratio: 16",
+                           "label_smoothing_factor: 0.1",
+                           "neat_pcking: true",
+                           "plugins: [axolotl.integrations.liger.LigerPlugin, axolotl.integrations.kd.KDPlugin]",
+                           "stage: dpo",
+                           "enable_thinking: false",
+                           "lr_quadratic_warmup: true",
+                           "rope_scaling: {type: yarn}",
+                           "fp8: true",
+                           "mask_history: true",
+                           "default_system_message: Be brief",
+                           "disable_shuffling: true",
+                           "mix_strategy: interleave",
+                           "chat_template_kwargs: {x: 1}",
+                           "min_sample_len: 9",
+                           "eval_sequence_len: 99",
+                           "greater_is_better: true",
+                           "resume_from_checkpoint: x",
+                           "use_eaft: true",
+                           "use_dft_loss: true",
+                           "s2_attention: true",
+                           "optim_args: x=1",
+                           "jagged_restart_steps: 5",
+                           "lisa_n_layers: 2",
+                           "peft_trainable_token_indices: [1]",
+                           "embedding_lr: 1",
+                           "peft_init_lora_weights: pissa",
+                           "lora_exclude_modules: [o_proj]",
+                           "create_new_adapter: true",
+                           "tokens: [x]",
+                           "add_tokens: x",
+                           "resize_vocab: true",
+                           "split_special_tokens: true",
+                           "model_revision: old",
+                           "overrides_of_model_config: {x: 1}",
+                           "tokenizer_use_mistral_common: true",
+                           "image_size: 9",
+                           "kd_alpha: 1",
+                           "use_kt: true"})
     EXPECT_THAT(error_of(kMinimal + line + "\n"), HasSubstr("r:4: ")) << line;
+  for (const char* key : {"name: x", "message_field_training: x", "field_thinking: x", "split_thinking: true",
+                          "train_on_eot: all", "drop_system_message: true", "shards: 2", "input_format: x"})
+    EXPECT_THAT(error_of(fmt::format("base_model: m\nadapter: qlora\ndatasets: [{{path: a, {}}}]\n", key)),
+                HasSubstr("r:3: "))
+        << key;
   for (const char* line :
        {"model_type: MistralForCausalLM", "plugins: [axolotl.integrations.liger.LigerPlugin]", "enable_thinking: true",
         "label_smoothing_factor: 0.0", "special_tokens: {eos_token: }", "rl: false", "stage: sft"})

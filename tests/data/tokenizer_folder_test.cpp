@@ -267,6 +267,12 @@ TEST(Bpe, NeverSpellsAControlTokenOfLetters) {
   const Tokenizer tokenizer = folder.open();
   EXPECT_THAT(ids_of(tokenizer.encode("</s>")), ElementsAre(5));
   EXPECT_THAT(ids_of(tokenizer.encode("</s>", std::vector<std::uint8_t>(4, 0))), ElementsAre());
+  // Nor by merges.
+  Folder merged;
+  EXPECT_THAT(ids_of(merged.open().encode("ab")), ElementsAre(2));
+  merged.config["added_tokens_decoder"] = {{"2", {{"content", "ab"}, {"special", true}}}};
+  EXPECT_THAT(ids_of(merged.open().encode("ab")), ElementsAre(2));
+  EXPECT_THAT(ids_of(merged.open().encode("ab", std::vector<std::uint8_t>(2, 0))), ElementsAre(0, 1));
 }
 
 TEST(Tokenizer, SkipsIdsThatTheVocabularyLacks) {

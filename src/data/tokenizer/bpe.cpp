@@ -39,6 +39,7 @@ Bpe::Bpe(std::shared_ptr<const Vocabulary> vocabulary, std::vector<std::uint8_t>
 
   slots_.resize(std::bit_ceil(merges.size() * 2 + 1));
   for (const Merge& merge : merges) {
+    if (usable_[static_cast<std::size_t>(merge.merged)] == 0) continue;
     const std::uint64_t pair = pair_of(merge.left, merge.right);
     std::size_t at = spread(pair) & (slots_.size() - 1);
     while (slots_[at].pair != kNoPair && slots_[at].pair != pair) at = (at + 1) & (slots_.size() - 1);

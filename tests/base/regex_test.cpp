@@ -35,6 +35,7 @@ std::string error_of_pattern(const std::string& pattern) {
 TEST(Regex, SaysWhatIsWrongWithAPattern) {
   EXPECT_THAT(error_of_pattern(".*(q_proj"), HasSubstr("r.yaml:6: lora_target_modules: \".*(q_proj\" is no regular"));
   EXPECT_THAT(error_of_pattern("(a|aa)+!!"), HasSubstr("takes too long"));
+  EXPECT_THAT(error_of_pattern("\\C"), HasSubstr("is no regular expression"));  // half a character
 }
 
 }  // namespace

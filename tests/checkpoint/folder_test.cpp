@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "checkpoint/error_of.h"
+#include "checkpoint/tied_head.h"
 #include "checkpoint/tiny_folder.h"
 
 namespace shardlora {
@@ -259,6 +260,27 @@ TEST(Folder, IsRefusedForTypesThatAreNoFloats) {
   bytes.replace(at, 5, "\"I32\"");
   folder.directory.write("model.safetensors", bytes);
   EXPECT_THAT(error_of_folder(folder), AllOf(HasSubstr(" is I32;"), HasSubstr("F32, F16 and BF16")));
+}
+
+// Of head and embedding every value is compared, however many there are, and what can't be compared is no copy.
+TEST(Folder, ComparesAllOfAHeadWithTheEmbedding) {
+  TinyFolder folder;
+  folder.add("model.embed_tokens.weight", {(1 << 15) + 1, kHidden});
+  folder.tensors["lm_head.weight"] = folder.tensors["model.embed_tokens.weight"];
+  folder.write();
+  const auto tied = [&] { return head_is_tied(SafetensorsFolder(folder.directory.path()), "config.json"); };
+  EXPECT_TRUE(tied());
+  folder.tensors["lm_head.weight"].values.back() += 1;
+  folder.write();
+  EXPECT_FALSE(tied());
+
+  TinyFolder integers;
+  integers.tensors["lm_head.weight"] = integers.tensors["model.embed_tokens.weight"];
+  integers.write();
+  std::string bytes = read_text(integers.directory.path() / "model.safetensors", 1 << 20);
+  bytes.replace(bytes.find("\"F32\"", bytes.find("lm_head.weight")), 5, "\"I32\"");
+  integers.directory.write("model.safetensors", bytes);
+  EXPECT_THAT(error_of_folder(integers), AllOf(HasSubstr("lm_head.weight"), HasSubstr(" is I32;")));
 }
 
 TEST(Folder, IsRefusedForATruncatedFile) {

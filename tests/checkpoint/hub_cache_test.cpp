@@ -77,6 +77,8 @@ TEST_F(HubCache, IsWhereHuggingFaceHasIt) {
   EXPECT_EQ(hub_cache(), "/old");
   setenv("HF_HUB_CACHE", "/hub", 1);
   EXPECT_EQ(hub_cache(), "/hub");
+  setenv("HF_HUB_CACHE", "", 1);
+  EXPECT_EQ(hub_cache(), "/old") << "what says nothing is not set";
 }
 
 TEST_F(HubCache, GivesTheSnapshotThatMainNames) {
@@ -84,6 +86,8 @@ TEST_F(HubCache, GivesTheSnapshotThatMainNames) {
   const fs::path snapshot = download(path());
   EXPECT_EQ(find_model("org/tiny.v1"), snapshot);
   EXPECT_EQ(find_model(snapshot.string()), snapshot);  // what is there as a path is that
+  std::ofstream(path() / "models--org--tiny.v1/refs/main") << kCommit << "\n";
+  EXPECT_EQ(find_model("org/tiny.v1"), snapshot);
 }
 
 TEST_F(HubCache, SaysWhatIsMissingAndHowToGetIt) {
@@ -99,6 +103,9 @@ TEST_F(HubCache, TellsABrokenDownload) {
   const fs::path snapshot = download(path()), model = path() / "models--org--tiny.v1";
   fs::remove(model / "blobs/a");
   EXPECT_THAT(error_of("org/tiny.v1"), AllOf(HasSubstr("config.json"), HasSubstr("not in the cache any more")));
+  std::ofstream(model / "refs/main") << kCommit << "/.";
+  EXPECT_THAT(error_of("org/tiny.v1"), HasSubstr("no snapshot"));
+  std::ofstream(model / "refs/main") << kCommit;
   fs::remove_all(snapshot);
   EXPECT_THAT(error_of("org/tiny.v1"), AllOf(HasSubstr(kCommit), HasSubstr("no snapshot")));
   fs::remove(model / "refs/main");

@@ -1,4 +1,5 @@
 #include "data/formats/record_format.h"
+#include "data/formats/roles.h"
 #include "data/rows/bad_rows.h"
 
 #include <gmock/gmock.h>
@@ -43,6 +44,17 @@ TEST(RecordFormat, ReadsConversationsAsTheRecipeMapsThem) {
             R"({"role":"assistant","content":"A","weight":0},{"role":"critic","content":"C"}],"tools":[{}]})");
   EXPECT_THAT([&] { messages_of(R"({"messages":[]})", source); },
               ThrowsMessage<RowError>(HasSubstr("\"talk\" (field_messages) is missing; the row has messages")));
+}
+
+TEST(RecordFormat, KnowsRolesByTheRecipesNamesFirst) {
+  DatasetSource source;
+  source.roles = {{"critic", {"c"}}, {"user", {"gpt"}}};
+  EXPECT_EQ(template_role("c", source), "critic");
+  EXPECT_EQ(template_role("critic", source), "critic");
+  EXPECT_EQ(template_role("gpt", source), "user");
+  EXPECT_EQ(template_role("human", source), "user");
+  EXPECT_EQ(template_role("model", source), "assistant");
+  EXPECT_EQ(template_role("nobody", source), std::nullopt);
 }
 
 TEST(RecordFormat, TakesWhatMessagesMayHold) {

@@ -12,8 +12,10 @@
 namespace shardlora {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::ThrowsMessage;
 
 // The real tokenizer and template, read once.
@@ -247,6 +249,23 @@ TEST_F(SampleSetTest, StopsAfterTenBadRows) {
                   HasSubstr("rows.jsonl:12: 10 bad rows; correct or remove them (the last: not valid JSON: byte")));
 }
 
+TEST(BadRows, EndTheReadingFromTheTenthOnWhereTheyAreMoreThanOneInAHundred) {
+  const auto add = [](std::int64_t read, std::int64_t bad) {
+    BadRows rows;
+    rows.count_read(read);
+    for (std::int64_t i = 1; i <= bad; ++i) rows.add("r", i, "why");
+  };
+  EXPECT_NO_THROW(add(9, 9));
+  EXPECT_THROW(add(10, 10), Error);
+  EXPECT_THROW(add(999, 10), Error);
+  EXPECT_NO_THROW(add(1000, 10));
+  EXPECT_THROW(add(1099, 11), Error);
+  testing::internal::CaptureStdout();
+  add(2000, 12);
+  const std::string said = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(said, AllOf(HasSubstr("r:10: row left out: why"), HasSubstr("counted only"), Not(HasSubstr("r:11:"))));
+}
+
 // Original Alpaca has 28 empty answers in 52,002 rows.
 TEST_F(SampleSetTest, GoesOnWhereOneRowInAHundredIsBad) {
   NEEDS_TEST_MODEL();
@@ -276,6 +295,9 @@ TEST_F(SampleSetTest, TrainsTheRolesThatADatasetNames) {
   // Names of other files are mapped as those of messages are.
   source.roles_to_train = {"human"};
   EXPECT_THAT(marked(load_samples({source}, smollm2().records, {}, 1).samples.at(0)), HasSubstr("user\n⟦U⟧<"));
+  source.roles_to_train = {"gpt"};
+  EXPECT_THAT(marked(load_samples({source}, smollm2().records, {}, 1).samples.at(0)),
+              HasSubstr("user\nU<|im_end|>\n<|im_start|>assistant\n⟦ word⟧<"));
   source.roles = {{"user", {"guest"}}};
   source.roles_to_train = {"guest"};
   EXPECT_THAT(marked(load_samples({source}, smollm2().records, {}, 1).samples.at(0)), HasSubstr("user\n⟦U⟧<"));

@@ -54,6 +54,14 @@ TEST(LoraModules, TargetsTheChosenLayersOnly) {
   EXPECT_TRUE(only_q_of({.target_modules = {"q_proj"}, .layers_to_transform = {11}}, 11));
   EXPECT_TRUE(
       only_q_of({.target_modules = {"q_proj"}, .layers_to_transform = {1}, .layers_pattern = {"h", "layers"}}, 1));
+  EXPECT_TRUE(
+      only_q_of({.target_modules = {"q_proj"}, .layers_to_transform = {1}, .layers_pattern = {"model.layers"}}, 1));
+  // The first number of a name is the layer's.
+  for (const std::vector<std::string>& pattern : {std::vector<std::string>{}, {"layers"}}) {
+    const LoraModules modules({.target_modules = {"up_proj"}, .layers_to_transform = {1}, .layers_pattern = pattern});
+    EXPECT_TRUE(modules.targets("model.layers.1.mlp.layers.2.up_proj"));
+    EXPECT_FALSE(modules.targets("model.layers.2.mlp.layers.1.up_proj"));
+  }
   const LoraModules elsewhere({.target_modules = {"q_proj"}, .layers_to_transform = {1}, .layers_pattern = {"h"}});
   EXPECT_FALSE(elsewhere.targets("model.layers.1.self_attn.q_proj"));
   // PEFT asks for no layer where a module is named in full.
@@ -71,6 +79,10 @@ TEST(LoraModules, TakeTheFirstPatternThatMatchesTheEndOfAName) {
   EXPECT_EQ(modules.rank("model.layers.0.self_attn.qq_proj"), 8);
   EXPECT_EQ(modules.scale("model.layers.0.self_attn.q_proj"), 32.0);
   EXPECT_EQ(modules.scale("model.layers.0.mlp.up_proj"), 2.0);
+  const LoraModules either({.rank = 8, .rank_pattern = {{"q_proj|k_proj", 2}}});
+  EXPECT_EQ(either.rank("model.layers.1.self_attn.q_proj"), 2);
+  EXPECT_EQ(either.rank("model.layers.1.self_attn.k_proj"), 2);
+  EXPECT_EQ(either.rank("model.layers.1.self_attn.qk_proj"), 8);
 }
 
 }  // namespace

@@ -42,6 +42,9 @@ TEST(AdapterFields, ATextWithCommasIsAListOfNames) {
                            "lora_target_modules: q_proj, v_proj", "lora_target_modules: [q_proj, v_proj]"})
     EXPECT_THAT(lora_of(line).target_modules, ElementsAre("q_proj", "v_proj")) << line;
   EXPECT_THAT(lora_of("lora_target_modules: q_proj").target_modules, ElementsAre("q_proj"));
+  // The ends of names may hold dots; LLaMA-Factory has no expressions.
+  EXPECT_THAT(lora_of("lora_target_modules: mlp.down_proj").target_modules, ElementsAre("mlp.down_proj"));
+  EXPECT_THAT(load("lora_target: .*q_proj,v_proj").lora_target_modules, ElementsAre(".*q_proj", "v_proj"));
   EXPECT_EQ(lora_of("lora_target: all").target_modules.size(), 7U);
   EXPECT_EQ(lora_of("lora_target_modules: all-linear").target_modules.size(), 7U);
 }
@@ -110,6 +113,63 @@ TEST(AdapterFields, RulesThatMatchNothingAreSlips) {
   EXPECT_THAT(error_of_rules("lora_rank_pattern: {q_prj: 2}"), HasSubstr("r.yaml:6: lora_rank_pattern: \"q_prj\""));
   EXPECT_THAT(error_of_rules("lora_alpha_pattern: {k_proj: 2}"), HasSubstr("\"k_proj\" is the name of no module"));
   EXPECT_THAT(error_of_rules("lora_layers_to_transform: [0, 7]"), HasSubstr("nothing is adapted in layer 7"));
+}
+
+Adapter adapter_on(const std::vector<std::string>& modules) {
+  Adapter adapter;
+  adapter.config = {.rank = 4, .alpha = 8};
+  for (const std::string& module : modules) {
+    adapter.config.target_modules.push_back(module.substr(module.rfind('.') + 1));
+    adapter.tensors[module + ".lora_A.weight"] = {{4, 8}, {}};
+    adapter.tensors[module + ".lora_B.weight"] = {{8, 4}, {}};
+  }
+  return adapter;
+}
+
+std::string error_beside(const Adapter& start, const std::string& lines, bool tied_embeddings = false) {
+  try {
+    check_recipe_fits(load("lora_model_dir: old\n" + lines), start, tied_embeddings);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(AdapterFields, AnExpressionBesideAnAdapterMeansExactlyItsModules) {
+  Adapter start = adapter_on({"model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj"});
+  for (const char* same :
+       {"'.*q_proj'", R"('model\.layers\.[01]\.self_attn\.q_proj')", "q_proj", "[q_proj]", "self_attn.q_proj"})
+    EXPECT_EQ(error_beside(start, fmt::format("lora_target_modules: {}", same)), "no error") << same;
+  for (const char* other : {"'.*(q|v)_proj'", "'.*v_proj'", R"('model\.layers\.0\..*q_proj')", "'.*proj'", "'q_.*'",
+                            "[q_proj, v_proj]", "[v_proj]", "all-linear"})
+    EXPECT_THAT(error_beside(start, fmt::format("lora_target_modules: {}", other)),
+                HasSubstr("but the adapter in old has [q_proj] and goes on as it is"))
+        << other;
+  EXPECT_THAT(error_beside(start, "lora_target_linear: true"), HasSubstr("r.yaml:7: lora_target_linear: [down_proj, "));
+  // One that was made by an expression has that.
+  start.config.target_pattern = ".*q_proj";
+  EXPECT_EQ(error_beside(start, "lora_target_modules: '.*q_proj'"), "no error");
+  EXPECT_THAT(error_beside(start, "lora_target_modules: '.*v_proj'"), HasSubstr("has .*q_proj"));
+}
+
+TEST(AdapterFields, WhatDiffersFromTheAdapterToStartFromIsRefused) {
+  Adapter start = adapter_on({"model.layers.0.self_attn.q_proj"});
+  EXPECT_EQ(error_beside(start, "lora_r: 4\nlora_alpha: 8\npeft_use_rslora: false\nlora_target: q_proj"), "no error");
+  EXPECT_EQ(error_beside(start, ""), "no error") << "what is not given is the adapter's";
+  for (const char* line :
+       {"lora_r: 5", "lora_alpha: 9", "peft_use_rslora: true", "lora_rank_pattern: {q_proj: 2}",
+        "lora_alpha_pattern: {q_proj: 2}", "lora_layers_to_transform: [0]",
+        "lora_layers_to_transform: [0]\nlora_layers_pattern: layers", "lora_modules_to_save: [embed_tokens]"})
+    EXPECT_THAT(error_beside(start, line), HasSubstr("write that, or remove this key")) << line;
+  start.config.layers_to_transform = {0};
+  EXPECT_THAT(error_beside(start, "lora_layers_to_transform: [0]\nlora_layers_pattern: layers"),
+              HasSubstr("r.yaml:8: lora_layers_pattern"));
+  // Tied, embedding and head are one matrix under two names.
+  start.config.modules_to_save = {"embed_tokens"};
+  EXPECT_EQ(error_beside(start, "lora_modules_to_save: [lm_head]", true), "no error");
+  EXPECT_THAT(error_beside(start, "lora_modules_to_save: [lm_head]"), HasSubstr("has [embed_tokens]"));
+  start.config.modules_to_save = {};
+  EXPECT_THAT(error_beside(start, "lora_modules_to_save: [lm_head]", true), HasSubstr("has none"));
 }
 
 }  // namespace

@@ -56,6 +56,14 @@ TEST(LossWatch, TellsWhereALossRisesAboveItsBeginning) {
   const auto lost = [&](std::int64_t s) { return losses[static_cast<std::size_t>(s - 1)]; };
   EXPECT_THAT(watch(12, 0, lost).verdict, HasSubstr("above the 0.9300 where it began"));
   EXPECT_THAT(watch(40, 0.1, [](std::int64_t s) { return s < 4 ? 1.5 : 3.0; }).said, HasSubstr("rose"));
+  // A quarter of a run, up to ten steps, is compared with its beginning.
+  EXPECT_EQ(watch(12, 0, [](std::int64_t s) { return s < 7 ? 2.0 : 9.0; }).at, 8);
+  // How much is a rise: a fifth, where a run is short two.
+  const auto rises_to = [](double loss) { return [=](std::int64_t s) { return s < 11 ? 2.0 : loss; }; };
+  EXPECT_EQ(watch(100, 0, rises_to(2.4)).verdict, "");
+  EXPECT_THAT(watch(100, 0, rises_to(2.5)).verdict, HasSubstr("above the 2.0000"));
+  EXPECT_EQ(watch(20, 0, rises_to(2.8)).verdict, "");
+  EXPECT_THAT(watch(20, 0, rises_to(2.9)).verdict, HasSubstr("above the 2.0000"));
   // What came back is told while it lasts, and not in the end.
   const Watched back = watch(100, 0.1, [](std::int64_t s) { return s > 20 && s < 60 ? 5.0 : 2.0; });
   EXPECT_THAT(back.said, HasSubstr("rose"));
@@ -80,6 +88,10 @@ TEST(LossWatch, IsSilentOnRunsThatGoWell) {
     const Watched low = watch(60, 0.003, [](std::int64_t) { return 0.02; }, seed);
     EXPECT_EQ(low.said + low.verdict, "") << seed;
   }
+  // A step counts by what trains of it.
+  LossWatch uneven(8, kVocabulary);
+  for (std::int64_t s = 1; s <= 8; ++s) EXPECT_EQ(uneven.add(s == 8 ? 9.0 : 2.0, s == 8 ? 1 : 1000), "") << s;
+  EXPECT_EQ(uneven.verdict(), "");
   LossWatch watch(8, kVocabulary);
   EXPECT_EQ(watch.verdict(), "") << "no step yet";
   EXPECT_EQ(watch.add(std::numeric_limits<double>::quiet_NaN(), 10), "");
@@ -105,8 +117,8 @@ TEST(LossWatch, TellsWhereTheEvaluationsGetWorse) {
   EXPECT_EQ(watch.add_evaluation(40, 1.2), "");
   EXPECT_EQ(watch.add_evaluation(60, 1.55), "");
   EXPECT_EQ(watch.verdict(), "");
-  EXPECT_THAT(watch.add_evaluation(80, 1.7),
-              AllOf(HasSubstr("rose to 1.7000 from the 1.5000 of step 20"), HasSubstr("load_best_model_at_end: true")));
+  EXPECT_THAT(watch.add_evaluation(80, 1.6),
+              AllOf(HasSubstr("rose to 1.6000 from the 1.5000 of step 20"), HasSubstr("load_best_model_at_end: true")));
   EXPECT_EQ(watch.add_evaluation(100, 1.8), "") << "once";
   EXPECT_THAT(watch.verdict(), HasSubstr("the eval loss ended at 1.8000, above the 1.5000 of step 20"));
 }
@@ -144,6 +156,39 @@ TEST(RunSize, IsToldWhereItTeachesLittleWithTheSettingThatHelps) {
               ElementsAre(HasSubstr("gradient_accumulation_steps: 1 makes 28 steps, num")));
   recipe.max_steps = 4;
   EXPECT_THAT(size_warnings(recipe, size), ElementsAre(AllOf(HasSubstr("(max_steps)"), HasSubstr("max_steps: 20"))));
+  // A step has a micro-batch of every rank; packed, there are fewer rows than samples.
+  recipe.max_steps.reset();
+  recipe.gradient_accumulation_steps = 4;
+  size.ranks = 2;
+  EXPECT_THAT(size_warnings(recipe, size),
+              ElementsAre(HasSubstr("gradient_accumulation_steps: 1 makes 14 steps, num")));
+  recipe.global_batch_size = 16;
+  size.samples = 1000;
+  EXPECT_THAT(size_warnings(recipe, size), ElementsAre(HasSubstr("global_batch_size: 2 makes 32 steps, num")));
+}
+
+TEST(RunSize, IsToldBelowTenStepsThirtyWithAWarmUpAndTenHeldOut) {
+  Recipe recipe;
+  recipe.warmup_steps = 2;
+  recipe.val_set_size = 0.1;
+  recipe.eval_strategy = EvalStrategy::kSteps;
+  const auto told = [&](std::int64_t steps, std::int64_t held_out) {
+    return size_warnings(recipe, {.steps = steps,
+                                  .steps_of_epoch = steps,
+                                  .global_batch_size = 16,
+                                  .samples = 16 * steps,
+                                  .held_out = held_out});
+  };
+  EXPECT_THAT(told(30, 10), IsEmpty());
+  EXPECT_THAT(told(30, 9), ElementsAre(StartsWith("9 samples held out")));
+  EXPECT_THAT(told(29, 10), ElementsAre(StartsWith("the warm-up (2 steps) begins at a learning rate of 0")));
+  recipe.warmup_steps = 0;
+  EXPECT_THAT(told(10, 10), IsEmpty());
+  EXPECT_THAT(told(9, 10), ElementsAre(StartsWith("only 9 steps")));
+  for (const std::int64_t whole : {20, 21}) {
+    recipe.warmup_steps = whole;
+    EXPECT_THAT(told(20, 10), ElementsAre(HasSubstr("is the whole run of 20 steps")));
+  }
 }
 
 // 30 rows are 21 steps of it, which is enough for the answers to change.

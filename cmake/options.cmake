@@ -60,7 +60,11 @@ function(shardlora_tests name)
   target_include_directories(${name}_tests PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${name}_tests PRIVATE TEST_DATA="${TEST_DATA_DIR}")
   target_compile_options(${name}_tests PRIVATE ${SHARDLORA_COLD})
-  shardlora_gtest(${name}_tests ${name})
+  if(name STREQUAL "data" AND SANITIZE)
+    shardlora_gtest(${name}_tests ${name} 2)  # minutes there
+  else()
+    shardlora_gtest(${name}_tests ${name})
+  endif()
 endfunction()
 
 # A GoogleTest program is one test of ctest, or `parts` of it that may run side by side: it starts once, and what its

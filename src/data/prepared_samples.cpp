@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 // Goes up whenever the same input gives other samples, or the file another layout.
-constexpr const char* kVersion = "shardlora samples 3\n";
+constexpr const char* kVersion = "shardlora samples 4\n";
 constexpr std::size_t kDigest = 64;
 constexpr std::uintmax_t kFolderLimit = std::uintmax_t{16} << 30;
 

@@ -1,0 +1,13 @@
+// Whether this is a build with AddressSanitizer, where every allocation is dear: what walks over all code points to
+// find wrong values, which the release build does, looks at a part of them for wrong accesses.
+#pragma once
+
+namespace shardlora {
+
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
+}  // namespace shardlora

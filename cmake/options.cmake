@@ -47,9 +47,9 @@ function(shardlora_folder name)
 endfunction()
 
 # One test program per folder of tests/: every .cpp in it but what tests/CMakeLists.txt compiles once for several devices.
-# Links the folder of src/ of the same name and LINK.
+# Links the folder of src/ of the same name and LINK. PARTS: as shardlora_gtest has them.
 function(shardlora_tests name)
-  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "" "PARTS" "LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "_gpu\\.cpp|gpu_main|train/(equivalence|golden|loss_scale|half)_test")
   if(NOT sources)
@@ -60,11 +60,7 @@ function(shardlora_tests name)
   target_include_directories(${name}_tests PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${name}_tests PRIVATE TEST_DATA="${TEST_DATA_DIR}")
   target_compile_options(${name}_tests PRIVATE ${SHARDLORA_COLD})
-  if(name STREQUAL "data" AND SANITIZE)
-    shardlora_gtest(${name}_tests ${name} 2)  # minutes there
-  else()
-    shardlora_gtest(${name}_tests ${name})
-  endif()
+  shardlora_gtest(${name}_tests ${name} ${ARG_PARTS})
 endfunction()
 
 # A GoogleTest program is one test of ctest, or `parts` of it that may run side by side: it starts once, and what its

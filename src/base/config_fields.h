@@ -103,7 +103,9 @@ struct ConfigField {
   std::string name;
   std::vector<std::string> aliases;
   std::string type;  // what it takes, for people
-  std::string help;  // one line
+  // One line. "(needed" or "not given: ..." in it says what holds where the key is not given, in the place of a
+  // default.
+  std::string help;
   std::function<void(Config&, const ConfigValue&)> read;
   std::function<std::string(const Config&)> write;  // null or "": not written
 };

@@ -2,9 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/error.h"
-#include "io/temporary_directory.h"
 #include "recipe/recipe_adapter.h"
+#include "recipe/recipe_text.h"
 
 namespace shardlora {
 namespace {
@@ -14,27 +13,19 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Pair;
 
-Recipe load(const std::string& lines, const std::vector<std::string>& overrides = {}) {
-  const TemporaryDirectory directory;
-  const auto path = directory.write(
-      "r.yaml",
-      "base_model: model.gguf\nadapter: lora\ndatasets:\n  - path: rows.jsonl\n    type: chat_template\n" + lines);
-  return load_recipe(path, overrides);
-}
+const std::string kBefore =
+    "base_model: model.gguf\nadapter: lora\ndatasets:\n  - path: rows.jsonl\n    type: chat_template\n";
 
+Recipe load(const std::string& lines, const std::vector<std::string>& overrides = {}) {
+  return load_text(kBefore + lines, overrides);
+}
 std::string error_of(const std::string& lines, const std::vector<std::string>& overrides = {}) {
-  try {
-    load(lines, overrides);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return error_of_text(kBefore + lines, overrides);
 }
 
 // The adapter of the recipe that `resolved_yaml` writes of the one that says `lines`.
 LoraConfig lora_of(const std::string& lines, const std::vector<std::string>& overrides = {}) {
-  const TemporaryDirectory directory;
-  return lora_config(load_recipe(directory.write("resolved.yaml", resolved_yaml(load(lines, overrides)))));
+  return lora_config(load_text(resolved_yaml(load(lines, overrides))));
 }
 
 TEST(AdapterFields, ATextWithCommasIsAListOfNames) {

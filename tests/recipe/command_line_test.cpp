@@ -1,13 +1,8 @@
 // What the command line says wins over the file, also where the two use different keys.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
-
-#include "base/error.h"
-#include "recipe/recipe.h"
+#include "recipe/recipe_text.h"
 
 namespace shardlora {
 namespace {
@@ -17,14 +12,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 Recipe load(const std::string& yaml, const std::vector<std::string>& overrides = {}) {
-  const std::filesystem::path file =
-      std::filesystem::temp_directory_path() / ("shardlora_overrides_" + std::to_string(::getpid()) + ".yaml");
-  std::ofstream(file) << "base_model: m.gguf\ndatasets: [rows.jsonl]\n" << yaml;
-  struct Removed {
-    const std::filesystem::path& path;
-    ~Removed() { std::filesystem::remove(path); }
-  } const removed{file};
-  return load_recipe(file.string(), overrides);
+  return load_text("base_model: m.gguf\ndatasets: [rows.jsonl]\n" + yaml, overrides);
 }
 
 TEST(CommandLine, WinsOverKeysOfTheFileThatSayOtherwise) {

@@ -2,15 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <set>
 
-#include "base/file.h"
-#include "recipe/recipe.h"
 #include "recipe/recipe_fields.h"
+#include "recipe/recipe_text.h"
 
 namespace shardlora {
 namespace {
@@ -21,90 +17,63 @@ using ::testing::IsEmpty;
 
 const std::string kMinimal = "base_model: m\nadapter: qlora\ndatasets: [a.jsonl]\n";  // what is added begins on line 4
 
-class ForeignKeysTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    path_ = std::filesystem::temp_directory_path() / ("shardlora_foreign_" + std::to_string(::getpid()) + ".yaml");
-  }
-  void TearDown() override { std::filesystem::remove(path_); }
-  Recipe load(const std::string& yaml, const std::vector<std::string>& overrides = {}) const {
-    std::ofstream(path_) << yaml;
-    return load_recipe(path_.string(), overrides);
-  }
-  // With "r" for the file's name.
-  std::string shortened(std::string text) const {
-    for (const std::string name = path_.string(); text.find(name) != std::string::npos;)
-      text.replace(text.find(name), name.size(), "r");
-    return text;
-  }
-  std::string error_of(const std::string& yaml, const std::vector<std::string>& overrides = {}) const {
-    try {
-      load(yaml, overrides);
-    } catch (const Error& error) {
-      return shortened(error.what());
-    }
-    return "no error";
-  }
-  std::vector<std::string> notes_of(const std::string& yaml, const std::vector<std::string>& overrides = {}) const {
-    std::vector<std::string> notes;
-    for (const std::string& note : load(kMinimal + yaml, overrides).notes) notes.push_back(shortened(note));
-    return notes;
-  }
-  std::filesystem::path path_;
-};
+std::vector<std::string> notes_of(const std::string& yaml, const std::vector<std::string>& overrides = {}) {
+  return load_text(kMinimal + yaml, overrides).notes;
+}
 
-TEST_F(ForeignKeysTest, EverythingThatIsWrongIsToldInOneRun) {
+TEST(ForeignKeysTest, EverythingThatIsWrongIsToldInOneRun) {
   EXPECT_EQ(
-      error_of("base_model: m\n"
-               "lora_rr: 16\n"
-               "lora_alpha: 0\n"
-               "datasets:\n"
-               "  - {path: a, type: alpacca, pth: b}\n"
-               "  - {type: alpaca}\n"
-               "quantization: {formt: nf4, group_size: 48}\n"
-               "load_in_8bit: true\n"
-               "micro_batch_size: many\n"
-               "lora_r: 8\n"
-               "lora_rank: 9\n"
-               "bf16: true\n"
-               "fp16: true\n"
-               "memory: lots\n",
-               {"seed=-1", "lernaing_rate=1"}),
+      error_of_text("base_model: m\n"
+                    "lora_rr: 16\n"
+                    "lora_alpha: 0\n"
+                    "datasets:\n"
+                    "  - {path: a, type: alpacca, pth: b}\n"
+                    "  - {type: alpaca}\n"
+                    "quantization: {formt: nf4, group_size: 48}\n"
+                    "load_in_8bit: true\n"
+                    "micro_batch_size: many\n"
+                    "lora_r: 8\n"
+                    "lora_rank: 9\n"
+                    "bf16: true\n"
+                    "fp16: true\n"
+                    "memory: lots\n",
+                    {"seed=-1", "lernaing_rate=1"}),
       "15 settings are in the way:\n"
-      "  r:2: unknown key \"lora_rr\"; did you mean \"lora_r\"?\n"
-      "  r:3: lora_alpha: expected a number above 0, at most 65536, got \"0\"\n"
-      "  r:5: datasets[].type: unknown value \"alpacca\"; did you mean \"alpaca\"?; one of: chat_template, "
+      "  r.yaml:2: unknown key \"lora_rr\"; did you mean \"lora_r\"?\n"
+      "  r.yaml:3: lora_alpha: expected a number above 0, at most 65536, got \"0\"\n"
+      "  r.yaml:5: datasets[].type: unknown value \"alpacca\"; did you mean \"alpaca\"?; one of: chat_template, "
       "input_output, pre_tokenized, alpaca, prompt_completion, completion; or leave it out, then it is recognised "
       "by the first row\n"
-      "  r:5: unknown key \"pth\" of a dataset; did you mean \"path\"?; this version knows path, data_files, "
+      "  r.yaml:5: unknown key \"pth\" of a dataset; did you mean \"path\"?; this version knows path, data_files, "
       "type, ds_type, split, max_samples, field, field_messages, message_property_mappings, message_field_role, "
       "message_field_content, field_system, field_tools, roles, roles_to_train, train_on_eos\n"
-      "  r:6: datasets: a dataset without a path; add \"path: rows.jsonl\"\n"
-      "  r:7: unknown key \"quantization.formt\"; did you mean \"quantization.format\"?\n"
-      "  r:7: quantization.group_size: expected a power of two from 32 to 4096, got \"48\"\n"
-      "  r:8: load_in_8bit: known, but not supported in this version; take load_in_4bit: true with adapter: "
+      "  r.yaml:6: datasets: a dataset without a path; add \"path: rows.jsonl\"\n"
+      "  r.yaml:7: unknown key \"quantization.formt\"; did you mean \"quantization.format\"?\n"
+      "  r.yaml:7: quantization.group_size: expected a power of two from 32 to 4096, got \"48\"\n"
+      "  r.yaml:8: load_in_8bit: known, but not supported in this version; take load_in_4bit: true with adapter: "
       "qlora, or neither: the base then rests in 16 bit, closer to the original (or set it to false)\n"
-      "  r:9: micro_batch_size: expected a whole number from 1 to 1048576, got \"many\"\n"
-      "  r:11: lora_rank: given twice; the first is lora_r at r:10\n"
-      "  r:13: fp16: not together with bf16: true (r:12); training computes in one of them, so set the other one "
+      "  r.yaml:9: micro_batch_size: expected a whole number from 1 to 1048576, got \"many\"\n"
+      "  r.yaml:11: lora_rank: given twice; the first is lora_r at r.yaml:10\n"
+      "  r.yaml:13: fp16: not together with bf16: true (r.yaml:12); training computes in one of them, so set the other "
+      "one "
       "to false\n"
-      "  r:14: memory: expected a mapping of its keys, indented below it, got \"lots\"\n"
+      "  r.yaml:14: memory: expected a mapping of its keys, indented below it, got \"lots\"\n"
       "  command line: unknown key \"lernaing_rate\"; did you mean \"learning_rate\"?\n"
-      "  r: adapter is missing; write adapter: qlora (4-bit base) or adapter: lora (this version trains no full "
+      "  r.yaml: adapter is missing; write adapter: qlora (4-bit base) or adapter: lora (this version trains no full "
       "model)\n"
       "  command line: seed: expected a whole number of at least 0, got \"-1\"");
 }
 
-TEST_F(ForeignKeysTest, AValueThatCannotBeReadBringsNoSecondComplaint) {
-  EXPECT_EQ(error_of(kMinimal + "sequence_len: long\nmax_tokens_per_micro_batch: 100\n"),
-            "r:4: sequence_len: expected a whole number from 8 to 16777216, got \"long\"");
-  EXPECT_EQ(error_of(kMinimal + "val_set_size: 2.5\nearly_stopping_patience: 2\neval_steps: 5\n"),
-            "r:4: val_set_size: expected a fraction below 1 or a whole number of rows, got \"2.5\"");
-  EXPECT_EQ(error_of("base_model: m\nadapter: full\ndatasets: [a]\nload_in_4bit: false\n"),
-            "r:2: adapter: unknown value \"full\"; one of: lora, qlora");
+TEST(ForeignKeysTest, AValueThatCannotBeReadBringsNoSecondComplaint) {
+  EXPECT_EQ(error_of_text(kMinimal + "sequence_len: long\nmax_tokens_per_micro_batch: 100\n"),
+            "r.yaml:4: sequence_len: expected a whole number from 8 to 16777216, got \"long\"");
+  EXPECT_EQ(error_of_text(kMinimal + "val_set_size: 2.5\nearly_stopping_patience: 2\neval_steps: 5\n"),
+            "r.yaml:4: val_set_size: expected a fraction below 1 or a whole number of rows, got \"2.5\"");
+  EXPECT_EQ(error_of_text("base_model: m\nadapter: full\ndatasets: [a]\nload_in_4bit: false\n"),
+            "r.yaml:2: adapter: unknown value \"full\"; one of: lora, qlora");
 }
 
-TEST_F(ForeignKeysTest, WhatIsHarmlessIsToldInOneLine) {
+TEST(ForeignKeysTest, WhatIsHarmlessIsToldInOneLine) {
   EXPECT_THAT(notes_of("flash_attention: true\nddp_timeout: 180000000\nfsdp: [full_shard]\ntf32: true\n"
                        "fsdp_config: {offload_params: true}\ngradient_checkpointing_kwargs: {use_reentrant: true}\n"
                        "warmup_steps: 0\nsequence_len: 512\nexcess_length_strategy: drop\n"),
@@ -115,20 +84,20 @@ TEST_F(ForeignKeysTest, WhatIsHarmlessIsToldInOneLine) {
               IsEmpty());
 }
 
-TEST_F(ForeignKeysTest, WhatIsTakenForSomethingNearIsSaid) {
+TEST(ForeignKeysTest, WhatIsTakenForSomethingNearIsSaid) {
   EXPECT_THAT(
       notes_of("saves_per_epoch: 2\nsave_strategy: steps\nwandb_project: mine\noptim: paged_adamw_8bit\n"
                "gradient_checkpointing: offload\nstreaming: true\nwarmup_ratio: 0\nsequence_len: 512\n"
                "excess_length_strategy: drop\n"),
-      ElementsAre("r:4: saves_per_epoch: the adapter is written once, at the end",
-                  "r:5: save_strategy: the adapter is written once, at the end",
-                  "r:6: wandb_project: nothing is sent anywhere; the numbers are in metrics.jsonl in output_dir",
-                  "r:9: streaming: files are read whole; the rows are the same",
-                  "r:7: optim: paged_adamw_8bit is AdamW with its state in f32 here",
-                  "r:8: gradient_checkpointing: offload is true here; inputs of layers stay on the device"));
+      ElementsAre("r.yaml:4: saves_per_epoch: the adapter is written once, at the end",
+                  "r.yaml:5: save_strategy: the adapter is written once, at the end",
+                  "r.yaml:6: wandb_project: nothing is sent anywhere; the numbers are in metrics.jsonl in output_dir",
+                  "r.yaml:9: streaming: files are read whole; the rows are the same",
+                  "r.yaml:7: optim: paged_adamw_8bit is AdamW with its state in f32 here",
+                  "r.yaml:8: gradient_checkpointing: offload is true here; inputs of layers stay on the device"));
 }
 
-TEST_F(ForeignKeysTest, WhatWouldChangeTheResultIsRefused) {
+TEST(ForeignKeysTest, WhatWouldChangeTheResultIsRefused) {
   for (const char* line : {"use_dora: true",
                            "rl: dpo",
                            "dpo_beta: 0.1",
@@ -173,24 +142,24 @@ TEST_F(ForeignKeysTest, WhatWouldChangeTheResultIsRefused) {
                            "image_size: 9",
                            "kd_alpha: 1",
                            "use_kt: true"})
-    EXPECT_THAT(error_of(kMinimal + line + "\n"), HasSubstr("r:4: ")) << line;
+    EXPECT_THAT(error_of_text(kMinimal + line + "\n"), HasSubstr("r.yaml:4: ")) << line;
   for (const char* key : {"name: x", "message_field_training: x", "field_thinking: x", "split_thinking: true",
                           "train_on_eot: all", "drop_system_message: true", "shards: 2", "input_format: x"})
-    EXPECT_THAT(error_of(fmt::format("base_model: m\nadapter: qlora\ndatasets: [{{path: a, {}}}]\n", key)),
-                HasSubstr("r:3: "))
+    EXPECT_THAT(error_of_text(fmt::format("base_model: m\nadapter: qlora\ndatasets: [{{path: a, {}}}]\n", key)),
+                HasSubstr("r.yaml:3: "))
         << key;
   for (const char* line :
        {"model_type: MistralForCausalLM", "plugins: [axolotl.integrations.liger.LigerPlugin]", "enable_thinking: true",
         "label_smoothing_factor: 0.0", "special_tokens: {eos_token: }", "rl: false", "stage: sft"})
-    EXPECT_EQ(error_of(kMinimal + line + "\n"), "no error") << line;
+    EXPECT_EQ(error_of_text(kMinimal + line + "\n"), "no error") << line;
 }
 
-TEST_F(ForeignKeysTest, TheCommandLineTakesTheWordOfAForeignKeyBack) {
-  EXPECT_EQ(error_of(kMinimal + "load_in_8bit: true\n", {"load_in_8bit=false"}), "no error");
-  EXPECT_THAT(error_of(kMinimal, {"load_in_8bit=true"}), HasSubstr("command line: load_in_8bit: known, but"));
+TEST(ForeignKeysTest, TheCommandLineTakesTheWordOfAForeignKeyBack) {
+  EXPECT_EQ(error_of_text(kMinimal + "load_in_8bit: true\n", {"load_in_8bit=false"}), "no error");
+  EXPECT_THAT(error_of_text(kMinimal, {"load_in_8bit=true"}), HasSubstr("command line: load_in_8bit: known, but"));
 }
 
-TEST_F(ForeignKeysTest, OtherValuesOfWhatARecipeLeavesOutAreToldInOneLine) {
+TEST(ForeignKeysTest, OtherValuesOfWhatARecipeLeavesOutAreToldInOneLine) {
   EXPECT_THAT(notes_of("lora_r: 8\n"), IsEmpty());
   EXPECT_THAT(
       notes_of("chunked_cross_entropy: true\n"),
@@ -204,27 +173,27 @@ TEST_F(ForeignKeysTest, OtherValuesOfWhatARecipeLeavesOutAreToldInOneLine) {
                           "never do)"));
 }
 
-TEST_F(ForeignKeysTest, AxolotlsAlpacaPromptIsToldToDiffer) {
+TEST(ForeignKeysTest, AxolotlsAlpacaPromptIsToldToDiffer) {
   const std::string alpaca = "base_model: m\nadapter: qlora\ndatasets: [{path: a, type: alpaca}]\n";
-  const auto told = [&](const std::string& more) { return load(alpaca + more).notes; };
+  const auto told = [&](const std::string& more) { return load_text(alpaca + more).notes; };
   EXPECT_THAT(told("chunked_cross_entropy: true\n"), testing::Contains(HasSubstr("### Response:")));
   EXPECT_THAT(told(""), testing::Not(testing::Contains(HasSubstr("### Response:"))));
 }
 
-TEST_F(ForeignKeysTest, NearWordsOfKeysReachTheRecipe) {
-  EXPECT_EQ(load(kMinimal + "use_cpu: true\n").backend, Backend::kCpu);
-  EXPECT_TRUE(load(kMinimal + "train_sampling_strategy: group_by_length\n").group_by_length);
+TEST(ForeignKeysTest, NearWordsOfKeysReachTheRecipe) {
+  EXPECT_EQ(load_text(kMinimal + "use_cpu: true\n").backend, Backend::kCpu);
+  EXPECT_TRUE(load_text(kMinimal + "train_sampling_strategy: group_by_length\n").group_by_length);
   EXPECT_FALSE(
-      load(kMinimal + "bnb_config_kwargs: {bnb_4bit_use_double_quant: false, bnb_4bit_compute_dtype: bfloat16}\n")
+      load_text(kMinimal + "bnb_config_kwargs: {bnb_4bit_use_double_quant: false, bnb_4bit_compute_dtype: bfloat16}\n")
           .quantization.double_quant);
-  EXPECT_EQ(load(kMinimal + "template: qwen3_nothink\n").chat_template.name, "qwen3_nothink");
-  const Recipe recipe = load(
+  EXPECT_EQ(load_text(kMinimal + "template: qwen3_nothink\n").chat_template.name, "qwen3_nothink");
+  const Recipe recipe = load_text(
       "base_model: m\nadapter: lora\nmax_samples: 9\neval_dataset: t/x.json\n"
       "datasets:\n  - {path: a, split: 'train[10%:]'}\n  - {path: b, max_samples: 3}\n");
   EXPECT_EQ(recipe.datasets[0].rows.at_most, 9);
   EXPECT_EQ(recipe.datasets[1].rows.at_most, 3);
   EXPECT_EQ(recipe.test_datasets.at(0).rows.at_most, 9);
-  EXPECT_EQ(resolved_yaml(load(resolved_yaml(recipe))), resolved_yaml(recipe));
+  EXPECT_EQ(resolved_yaml(load_text(resolved_yaml(recipe))), resolved_yaml(recipe));
 }
 
 TEST(ForeignTables, NameEveryKeyOnceAndNoneThatIsRead) {

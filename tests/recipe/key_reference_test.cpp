@@ -51,7 +51,6 @@ TEST(KeyReference, ShowsDefaultsThatReadBackToThemselves) {
 
 TEST(KeyReference, IsThePageInTheDocumentation) {
   const std::filesystem::path docs = std::filesystem::path(TEST_DATA) / "../../docs";
-  if (!std::filesystem::exists(docs)) GTEST_SKIP() << "a bundle has no docs";
   EXPECT_TRUE(read_text(docs / "recipe.md", 1 << 20) == keys_markdown())
       << "docs/recipe.md is stale: build/shardlora keys --markdown > docs/recipe.md";
 }

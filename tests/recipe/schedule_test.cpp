@@ -1,13 +1,11 @@
 // Learning rates of recipes against transformers' schedulers (scripts/goldens/schedules.py), over whole runs.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "base/file.h"
 #include "io/json.h"
-#include "recipe/recipe.h"
+#include "recipe/recipe_text.h"
 
 namespace shardlora {
 namespace {
@@ -31,11 +29,8 @@ TEST(LearningRate, FollowsTransformersOverWholeRuns) {
   const std::filesystem::path golden = std::filesystem::path(TEST_DATA) / "optim" / "schedules.json";
   const nlohmann::json runs = parse_json(read_text(golden, 1 << 20), golden.string())["runs"];
   ASSERT_GE(runs.size(), 30U);
-  const std::filesystem::path file =
-      std::filesystem::temp_directory_path() / fmt::format("shardlora_schedule_{}.yaml", getpid());
   for (const auto& run : runs) {
-    std::ofstream(file) << recipe_of(run);
-    const LearningRate rates = load_recipe(file.string()).learning_rates(run["total"]);
+    const LearningRate rates = load_text(recipe_of(run)).learning_rates(run["total"]);
     for (std::size_t s = 0; s < run["rates"].size(); ++s) {
       // Both compute in double; the order of a handful of operations differs.
       const double expected = run["rates"][s];
@@ -43,23 +38,19 @@ TEST(LearningRate, FollowsTransformersOverWholeRuns) {
           << recipe_of(run) << "step " << s << " of " << run["total"];
     }
   }
-  std::filesystem::remove(file);
 }
 
 // transformers 5: a share below 1, whole steps from 1 on.
 TEST(WarmUp, IsAShareOfTheRunBelowOne) {
-  const std::filesystem::path file =
-      std::filesystem::temp_directory_path() / fmt::format("shardlora_warmup_{}.yaml", getpid());
-  const auto warmup = [&](const std::string& steps) {
-    std::ofstream(file) << "base_model: m.gguf\nadapter: qlora\ndatasets: [rows.jsonl]\nwarmup_steps: " + steps + "\n";
-    return load_recipe(file.string()).warmup(30);
+  const auto warmup = [](const std::string& steps) {
+    return load_text("base_model: m.gguf\nadapter: qlora\ndatasets: [rows.jsonl]\nwarmup_steps: " + steps + "\n")
+        .warmup(30);
   };
   EXPECT_EQ(warmup("0.25"), 8);  // ceil(7.5)
   EXPECT_EQ(warmup("1"), 1);
   EXPECT_EQ(warmup("7"), 7);
   EXPECT_EQ(warmup("0"), 0);
   EXPECT_THROW(warmup("1.5"), Error);
-  std::filesystem::remove(file);
 }
 
 }  // namespace

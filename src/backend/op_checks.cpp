@@ -82,7 +82,9 @@ void weight_gradient(const WeightGradient& job) {
 void dequantize(ConstTensor y, const PackedTensor& w) {
   check_shape("y", y, w.shape);
   check_float("y", y);
-  CHECK(w.format.dense() || (w.format.block > 0 && w.format.block % 2 == 0), "a block of {} values", w.format.block);
+  const SectionBytes bytes = section_bytes(w.format, w.shape);
+  for (std::size_t s = 0; s < bytes.size(); ++s)
+    CHECK(bytes[s] == 0 || w.sections[s] != nullptr, "{} lacks section {}", name_of(w.format), s);
 }
 
 void cast(ConstTensor y, ConstTensor x) {

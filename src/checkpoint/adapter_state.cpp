@@ -7,7 +7,7 @@
 
 namespace shardlora {
 
-void initialise_adapter(ParamStore& store, const ModelSpec& model, const BaseModel& base, std::uint64_t seed) {
+void initialise_adapter(ParamStore& store, const BaseModel& base, std::uint64_t seed) {
   constexpr std::uint32_t kStream = 0x0ADA97E5;  // keeps these draws apart from other uses of the seed
   const PhiloxKey key{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};
   for (std::size_t u = 0; u < store.units(); ++u) {
@@ -16,7 +16,7 @@ void initialise_adapter(ParamStore& store, const ModelSpec& model, const BaseMod
     const std::vector<ParamSpec>& params = layout.spec().params;
     for (std::size_t p = 0; p < params.size(); ++p) {
       if (trains_as_a_whole(params[p]))
-        base.read(base.name_of(model, params[p]), params[p],
+        base.read(base.name_of(params[p].name), params[p],
                   std::span(elements).subspan(static_cast<std::size_t>(layout.element_offset(p)),
                                               static_cast<std::size_t>(params[p].shape.numel())));
       if (!params[p].trainable || !params[p].name.ends_with("lora_A.weight")) continue;

@@ -11,7 +11,7 @@ namespace shardlora {
 
 // An untrained adapter: A uniform in +-1/sqrt(in), B zero, as PEFT starts; whole modules that train as the base has
 // them. The values depend on the base, the seed and the parameter's place in the model only.
-void initialise_adapter(ParamStore& store, const ModelSpec& model, const BaseModel& base, std::uint64_t seed);
+void initialise_adapter(ParamStore& store, const BaseModel& base, std::uint64_t seed);
 // The values of a PEFT adapter; an Error names what does not fit.
 void set_adapter(ParamStore& store, const Adapter& adapter);
 // All values of the adapter. Collective; every rank gets them.

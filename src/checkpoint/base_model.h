@@ -21,8 +21,12 @@ class BaseModel {
   const std::filesystem::path& path() const { return source_->path(); }
   // Of everything that makes the model, read now. What a checkpoint pins its base with.
   std::string sha256() const { return source_->sha256(); }
-  // What this base calls a parameter of `model`, and how it stores it.
-  StoredName name_of(const ModelSpec& model, const ParamSpec& param) const { return source_->name_of(model, param); }
+  // What this base calls a parameter, and how it stores it.
+  StoredName name_of(const std::string& parameter) const { return source_->name_of(parameter); }
+  // What a tensor of this name is packed as; nothing where there is none, or it cannot be read.
+  std::optional<Format> stored_format(const StoredName& name) const;
+  // Formats that are not dense, each once, in the order of the tensors: none where the base is not quantised.
+  std::vector<Format> quantised_formats() const;
 
   // It has every frozen parameter of `model` in its shape, in a type that can be read, and no tensor that the model
   // would leave out (a bias). To be called before anything large is allocated.
@@ -33,6 +37,16 @@ class BaseModel {
   void read(const StoredName& name, const ParamSpec& param, std::span<float> out) const;
   // The rows from `first` on, as many as `out` holds; both multiples of row_grain(name, param).
   void read_rows(const StoredName& name, const ParamSpec& param, std::int64_t first, std::span<float> out) const;
+  // The same rows as they are stored, in section 0 of stored_format(name), which is whole blocks in every row if heads
+  // have to be put in order.
+  void read_packed_rows(const StoredName& name, const ParamSpec& param, std::int64_t first,
+                        std::span<std::byte> out) const;
+  // A whole section of stored_format(name).
+  void read_section(const StoredName& name, int section, std::span<std::byte> out) const {
+    source_->read_section(name.name, section, out, 0);
+  }
+  // Values of a tensor that are not finite are an Error.
+  void check_finite(const StoredName& name, std::span<const float> values) const;
   // Rows that have to be read together: blocks of GGUF and heads whose rows are in another order are not cut.
   std::int64_t row_grain(const StoredName& name, const ParamSpec& param) const;
 
@@ -47,7 +61,7 @@ class BaseModel {
 inline std::int64_t row_length(const Shape& shape) { return shape.rank() < 2 ? 1 : shape.numel() / shape[0]; }
 
 // Puts the rows of whole heads from the order of GGUF's llama (rotary pairs side by side: row 2k + p) back to Hugging
-// Face's (halves: row p * head / 2 + k). rows: (heads * head, length).
-void unpermute_heads(std::span<float> rows, std::int64_t head, std::int64_t length);
+// Face's (halves: row p * head / 2 + k). rows: heads * head of row_bytes each.
+void unpermute_heads(std::span<std::byte> rows, std::int64_t head, std::size_t row_bytes);
 
 }  // namespace shardlora

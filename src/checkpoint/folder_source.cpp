@@ -39,8 +39,8 @@ class FolderSource final : public TensorSource {
     return sha256_of(lines);
   }
 
-  StoredName name_of(const ModelSpec&, const ParamSpec& param) const override {
-    return {param.name == kEmbeddingName && stores_head_only() ? kHeadName : param.name};
+  StoredName name_of(const std::string& parameter) const override {
+    return {parameter == kEmbeddingName && stores_head_only() ? kHeadName : parameter};
   }
   const std::filesystem::path& file_of(const std::string& name) const override {
     const auto* place = files_.find(name);
@@ -50,17 +50,24 @@ class FolderSource final : public TensorSource {
     const auto* place = files_.find(name);
     return place == nullptr ? std::nullopt : std::optional(place->entry->shape);
   }
-  std::int64_t block_of(const std::string&) const override { return 1; }
+  std::optional<Format> format_of(const std::string& name) const override {
+    const std::optional<DType> dtype = place_of(name).entry->float_type();
+    return dtype ? std::optional(dense_format(*dtype)) : std::nullopt;
+  }
   void read_f32(const std::string& name, std::span<float> out, std::int64_t first) const override {
-    const auto* place = files_.find(name);
-    CHECK(place != nullptr, "tensor {} is read before it was looked for", name);
-    place->file->read_f32(*place->entry, out, first);
+    const auto& [file, entry] = place_of(name);
+    file->read_f32(*entry, out, first);
+  }
+  void read_section(const std::string& name, int section, std::span<std::byte> out, std::size_t first) const override {
+    CHECK(section == 0, "{} is one section, not {}", name, section + 1);
+    const auto& [file, entry] = place_of(name);
+    file->read_bytes(*entry, out, first);
   }
 
   void check_readable() const override {
     for (const std::string& name : parameters()) {
       const auto& [file, entry] = *files_.find(name);
-      if (!entry->is_float())
+      if (!entry->float_type())
         fail("{}: tensor {} is {}; this version reads F32, F16 and BF16. Take the unquantised model",
              file->path().string(), name, entry->dtype);
     }
@@ -77,6 +84,11 @@ class FolderSource final : public TensorSource {
   }
 
  private:
+  const SafetensorsFolder::Place& place_of(const std::string& name) const {
+    const auto* place = files_.find(name);
+    CHECK(place != nullptr, "tensor {} is read before it was looked for", name);
+    return *place;
+  }
   // Of the one matrix that is both.
   bool stores_head_only() const {
     return config_.tied_embeddings && files_.find(kEmbeddingName) == nullptr && files_.find(kHeadName) != nullptr;

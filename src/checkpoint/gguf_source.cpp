@@ -14,18 +14,21 @@ class GgufSource final : public TensorSource {
   const std::filesystem::path& path() const override { return file_.path(); }
   std::string sha256() const override { return sha256_of_file(file_.path()); }
 
-  StoredName name_of(const ModelSpec& model, const ParamSpec& param) const override { return model.gguf_name(param); }
+  StoredName name_of(const std::string& parameter) const override { return gguf_name(config_, parameter); }
   const std::filesystem::path& file_of(const std::string&) const override { return file_.path(); }
   std::optional<Shape> shape_of(const std::string& name) const override {
     const GgufTensor* tensor = file_.find(name);
     return tensor == nullptr ? std::nullopt : std::optional(tensor->shape);
   }
-  std::int64_t block_of(const std::string& name) const override {
-    const GgmlType type = file_.tensor(name).type;
-    return can_read(type) ? block_size(type) : 1;
+  std::optional<Format> format_of(const std::string& name) const override {
+    return shardlora::format_of(file_.tensor(name).type);
   }
   void read_f32(const std::string& name, std::span<float> out, std::int64_t first) const override {
     file_.read_f32(file_.tensor(name), out, first);
+  }
+  void read_section(const std::string& name, int section, std::span<std::byte> out, std::size_t first) const override {
+    CHECK(section == 0, "blocks of ggml are one section, not {}", section + 1);
+    file_.read_bytes(file_.tensor(name), out, first);
   }
 
   void check_readable() const override { file_.check_supported(); }

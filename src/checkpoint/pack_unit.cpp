@@ -13,10 +13,12 @@ namespace {
 constexpr std::int64_t kPieceValues = std::int64_t{1} << 17;  // 512 KiB of f32 a thread; even a small layer has some
 
 struct Source {
+  PackedTensor packed;  // where its sections come to lie
   const ParamSpec* param;
   StoredName name;
+  bool as_stored;  // the base holds the parameter's format: its bytes are taken over
   Sections sections{};
-  std::vector<float> absmax;
+  std::vector<float> scales;
 };
 
 struct Piece {
@@ -24,16 +26,25 @@ struct Piece {
   std::int64_t first_row, rows;
 };
 
-std::vector<Source> sources_of(const std::function<StoredName(const ParamSpec&)>& name_of, const UnitLayout& layout,
+std::vector<Source> sources_of(const BaseModel& base, const NameOf& name_of, const UnitLayout& layout,
                                std::byte* flat) {
   std::vector<Source> sources;
   for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
     const ParamSpec& param = layout.spec().params[p];
     if (param.trainable || param.shape.numel() == 0) continue;
-    Source source{&param, name_of(param), {}, {}};
-    for (int s = 0; s < kSections; ++s)
-      source.sections[static_cast<std::size_t>(s)] = flat + layout.section_offset(p, s);
-    source.absmax.resize(static_cast<std::size_t>(blocks_of(param.format, param.shape.numel())));
+    Source source{{param.format, param.shape, {}}, &param, name_of(param.name), false, {}, {}};
+    for (std::size_t s = 0; s < source.sections.size(); ++s)
+      source.packed.sections[s] = source.sections[s] = flat + layout.section_offset(p, static_cast<int>(s));
+    source.as_stored = !param.format.dense() && base.stored_format(source.name) == param.format;
+    if (source.as_stored) {
+      const SectionBytes bytes = section_bytes(param.format, param.shape);
+      for (int s = 1; s < kSections; ++s) {
+        const auto at = static_cast<std::size_t>(s);
+        if (bytes[at] > 0) base.read_section(source.name, s, {source.sections[at], bytes[at]});
+      }
+    } else {
+      source.scales.resize(static_cast<std::size_t>(scales_of(param.format, param.shape.numel())));
+    }
     sources.push_back(std::move(source));
   }
   return sources;
@@ -44,7 +55,7 @@ std::vector<Piece> pieces_of(const BaseModel& base, const std::vector<Source>& s
   std::vector<Piece> pieces;
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const ParamSpec& param = *sources[i].param;
-    const std::int64_t length = row_length(param.shape), grain = encode_grain(param.format);
+    const std::int64_t length = row_length(param.shape), grain = grain_of(param.format);
     CHECK(length > 0 && grain > 0, "{} has rows of {} values", param.name, length);
     const std::int64_t together = std::lcm(base.row_grain(sources[i].name, param), grain / std::gcd(grain, length));
     const std::int64_t rows = std::max<std::int64_t>(1, kPieceValues / (together * length)) * together;
@@ -54,20 +65,29 @@ std::vector<Piece> pieces_of(const BaseModel& base, const std::vector<Source>& s
   return pieces;
 }
 
-void encode(const BaseModel& base, const Piece& piece, Source& source, std::vector<float>& values) {
-  const std::int64_t length = row_length(source.param->shape);
+// `values`: a thread's memory for a piece.
+void pack(const BaseModel& base, const Piece& piece, Source& source, std::vector<float>& values) {
+  const ParamSpec& param = *source.param;
+  const std::int64_t length = row_length(param.shape), begin = piece.first_row * length;
   values.resize(static_cast<std::size_t>(piece.rows * length));
-  base.read_rows(source.name, *source.param, piece.first_row, values);
-  encode_values(source.param->format, values, piece.first_row * length, source.sections, source.absmax);
+  if (!source.as_stored) {
+    base.read_rows(source.name, param, piece.first_row, values);
+    encode_values(param.format, values, begin, source.sections, source.scales);
+    return;
+  }
+  const auto bytes_of = [&](std::int64_t n) { return section_bytes(param.format, {n})[0]; };
+  const std::size_t first = bytes_of(begin), last = bytes_of(begin + std::ssize(values));
+  base.read_packed_rows(source.name, param, piece.first_row, {source.sections[0] + first, last - first});
+  dequantize(source.packed, begin, values);
+  base.check_finite(source.name, values);
 }
 
 }  // namespace
 
-void pack_unit(const BaseModel& base, const std::function<StoredName(const ParamSpec&)>& name_of,
-               const UnitLayout& layout, std::span<std::byte> flat) {
+void pack_unit(const BaseModel& base, const NameOf& name_of, const UnitLayout& layout, std::span<std::byte> flat) {
   CHECK(flat.size() >= layout.frozen_bytes(), "{} bytes for a unit of {}", flat.size(), layout.frozen_bytes());
   std::fill(flat.begin(), flat.end(), std::byte{0});
-  std::vector<Source> sources = sources_of(name_of, layout, flat.data());
+  std::vector<Source> sources = sources_of(base, name_of, layout, flat.data());
   const std::vector<Piece> pieces = pieces_of(base, sources);
 
   std::exception_ptr failure;  // an exception must not leave a parallel region
@@ -77,7 +97,7 @@ void pack_unit(const BaseModel& base, const std::function<StoredName(const Param
 #pragma omp for schedule(dynamic)
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       try {
-        encode(base, pieces[i], sources[pieces[i].source], values);
+        pack(base, pieces[i], sources[pieces[i].source], values);
       } catch (...) {
 #pragma omp critical(pack_unit_failure)
         failure = std::current_exception();
@@ -85,11 +105,12 @@ void pack_unit(const BaseModel& base, const std::function<StoredName(const Param
     }
   }
   if (failure) std::rethrow_exception(failure);
-  for (const Source& source : sources) finish_sections(source.param->format, source.sections, source.absmax);
+  for (const Source& source : sources)
+    if (!source.as_stored) finish_sections(source.param->format, source.sections, source.scales);
 }
 
-void pack_unit(const BaseModel& base, const ModelSpec& model, const UnitLayout& layout, std::span<std::byte> flat) {
-  pack_unit(base, [&](const ParamSpec& param) { return base.name_of(model, param); }, layout, flat);
+void pack_unit(const BaseModel& base, const UnitLayout& layout, std::span<std::byte> flat) {
+  pack_unit(base, [&](const std::string& parameter) { return base.name_of(parameter); }, layout, flat);
 }
 
 }  // namespace shardlora

@@ -1,5 +1,6 @@
-// From the file to a unit's flat bytes: every frozen parameter read, quantised or converted into its sections. Work is
-// spread over all OpenMP threads in pieces of whole blocks, so the bytes do not depend on how many there are.
+// From the file to a unit's flat bytes: every frozen parameter read and quantised or converted into its sections, or,
+// where the file holds it in the very format that it rests as, its bytes taken over. Work is spread over all OpenMP
+// threads in pieces of whole blocks, so the bytes do not depend on how many there are.
 #pragma once
 
 #include <functional>
@@ -11,10 +12,10 @@
 namespace shardlora {
 
 // flat: layout.frozen_bytes() of host memory; the gaps between sections become 0.
-void pack_unit(const BaseModel& base, const ModelSpec& model, const UnitLayout& layout, std::span<std::byte> flat);
+void pack_unit(const BaseModel& base, const UnitLayout& layout, std::span<std::byte> flat);
 
 // The same for any naming of the layout's parameters in the file.
-void pack_unit(const BaseModel& base, const std::function<StoredName(const ParamSpec&)>& name_of,
-               const UnitLayout& layout, std::span<std::byte> flat);
+using NameOf = std::function<StoredName(const std::string& parameter)>;
+void pack_unit(const BaseModel& base, const NameOf& name_of, const UnitLayout& layout, std::span<std::byte> flat);
 
 }  // namespace shardlora

@@ -23,14 +23,18 @@ class TensorSource {
   // Of everything that makes the model, read now.
   virtual std::string sha256() const = 0;
 
-  // What this checkpoint calls a parameter of `model`, and how it stores it.
-  virtual StoredName name_of(const ModelSpec& model, const ParamSpec& param) const = 0;
+  // What this checkpoint calls a parameter, and how it stores it.
+  virtual StoredName name_of(const std::string& parameter) const = 0;
   // The file that holds (or should hold) a tensor: for messages.
   virtual const std::filesystem::path& file_of(const std::string& name) const = 0;
   virtual std::optional<Shape> shape_of(const std::string& name) const = 0;  // nothing: there is no such tensor
-  // Row-major values that have to be read together: the block of a quantised type, 1 for plain ones.
-  virtual std::int64_t block_of(const std::string& name) const = 0;
+  // What a tensor is stored as. Nothing: in a type that cannot be read.
+  virtual std::optional<Format> format_of(const std::string& name) const = 0;
+  // Decoded, from the row-major value `first` on: whole blocks of the format.
   virtual void read_f32(const std::string& name, std::span<float> out, std::int64_t first) const = 0;
+  // The stored bytes of a section of the format, from byte `first` of it on.
+  virtual void read_section(const std::string& name, int section, std::span<std::byte> out,
+                            std::size_t first) const = 0;
 
   // Tensors in a type that read_f32 cannot decode are an Error that lists types.
   virtual void check_readable() const = 0;

@@ -15,7 +15,7 @@ using Place = SafetensorsFolder::Place;
 constexpr std::int64_t kChunkValues = std::int64_t{1} << 20;
 
 bool same_values(const Place& a, const Place& b) {
-  if (!a.entry->is_float() || !b.entry->is_float()) return false;
+  if (!a.entry->float_type() || !b.entry->float_type()) return false;
   std::vector<float> left, right;
   const std::int64_t values = a.entry->shape.numel();
   for (std::int64_t at = 0; at < values; at += std::ssize(left)) {

@@ -62,8 +62,9 @@ std::shared_ptr<GenerationOptions> GenerationOptions::add_to(CLI::App& verb, con
       ->check(CLI::Range(1e-6, 1.0))
       ->capture_default_str();
   verb.add_option("--seed", o->sampling.seed, "of the draws: the same seed gives the same text")->capture_default_str();
-  verb.add_option("--format", o->format, "how the base rests; else as the adapter was trained, else nf4")
-      ->check(CLI::IsMember({"nf4", "none"}));
+  verb.add_option("--format", o->format,
+                  "how the base rests; else as the adapter was trained, else gguf for a quantised GGUF file, else nf4")
+      ->check(CLI::IsMember(base_formats()));
   verb.add_option("--backend", o->backend, "auto: GPUs where there are some")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
@@ -76,13 +77,15 @@ Recipe GenerationOptions::recipe() const {
   Recipe recipe;
   recipe.base_model = model.empty() ? base_of(adapter) : model;
   const std::optional<Quantization> trained = adapter.empty() ? std::nullopt : trained_on(adapter);
-  recipe.quantization = trained.value_or(Quantization{.format = BaseFormat::kNF4});
-  if (!format.empty()) recipe.quantization.format = format == "nf4" ? BaseFormat::kNF4 : BaseFormat::kNone;
+  recipe.quantization = trained.value_or(Quantization{.format = "nf4"});
+  if (!format.empty()) recipe.quantization.format = format;
+  recipe.quantization.by_name = trained || !format.empty();
   recipe.backend = backend == "cpu" ? Backend::kCpu : backend == "cuda" ? Backend::kCuda : Backend::kAuto;
   if (model.empty() || (trained && format.empty()))
-    spdlog::info("base {}, {}{}", recipe.base_model,
-                 recipe.quantization.format == BaseFormat::kNF4 ? "nf4" : "not quantised",
-                 trained && format.empty() ? ", as the adapter was trained" : "");
+    spdlog::info("base {}{}", recipe.base_model,
+                 trained && format.empty()
+                     ? fmt::format(", quantization.format {}, as the adapter was trained", recipe.quantization.format)
+                     : "");
   return recipe;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "io/gguf_types.h"
+#include "quant/quantize.h"
 
 namespace shardlora {
 namespace {
@@ -20,26 +21,11 @@ std::string name_of(GgmlType type) {
   return block ? block->name : fmt::format("type {}", static_cast<std::uint32_t>(type));
 }
 
-bool can_read(GgmlType type) {
-  switch (type) {
-    case GgmlType::kF32:
-    case GgmlType::kF16:
-    case GgmlType::kBF16:
-    case GgmlType::kQ8_0:
-    case GgmlType::kQ4_0:
-    case GgmlType::kQ4_1:
-    case GgmlType::kQ5_0:
-    case GgmlType::kQ5_1:
-    case GgmlType::kQ2_K:
-    case GgmlType::kQ3_K:
-    case GgmlType::kQ4_K:
-    case GgmlType::kQ5_K:
-    case GgmlType::kQ6_K: return true;
-    default: return false;
-  }
+std::optional<Format> format_of(GgmlType type) {
+  const auto block = block_of(type);
+  if (!block || !block->codec) return {};
+  return Format{.codec = *block->codec};
 }
-
-std::int64_t block_size(GgmlType type) { return block_of(type).value().values; }
 
 bool GgufFile::has(std::string_view key) const { return metadata_.find(key) != metadata_.end(); }
 
@@ -104,7 +90,7 @@ const GgufTensor& GgufFile::tensor(std::string_view name) const {
 void GgufFile::check_supported() const {
   std::map<std::string, int> unreadable;
   for (const GgufTensor& tensor : tensors_)
-    if (!can_read(tensor.type)) ++unreadable[name_of(tensor.type)];
+    if (!format_of(tensor.type)) ++unreadable[name_of(tensor.type)];
   if (unreadable.empty()) return;
   std::string list;
   for (const auto& [name, count] : unreadable)
@@ -113,28 +99,32 @@ void GgufFile::check_supported() const {
        path().string(), list, kSupported);
 }
 
+void GgufFile::read_bytes(const GgufTensor& tensor, std::span<std::byte> out, std::uint64_t first) const {
+  CHECK(first <= tensor.bytes && out.size() <= tensor.bytes - first, "bytes [{}, {}) of {} {}", first,
+        first + out.size(), tensor.name, tensor.shape.text());
+  file_.read_at(tensor.offset + first, out);
+}
+
 void GgufFile::read_f32(const GgufTensor& tensor, std::span<float> out, std::int64_t first) const {
-  if (!can_read(tensor.type))
+  const std::optional<Format> format = format_of(tensor.type);
+  if (!format)
     fail("{}: tensor {} is {}, which cannot be read; supported are {}. Take a file of one of these types",
          path().string(), tensor.name, name_of(tensor.type), kSupported);
   const GgmlBlock block = block_of(tensor.type).value();
-  const auto count = static_cast<std::int64_t>(out.size());
-  CHECK(first >= 0 && first % block.values == 0 && count % block.values == 0,
-        "values [{}, {}) of {} do not fall on blocks of {}", first, first + count, tensor.name, block.values);
-  CHECK(first <= tensor.shape.numel() && count <= tensor.shape.numel() - first, "values [{}, {}) of {} {}", first,
-        first + count, tensor.name, tensor.shape.text());
+  const auto values = static_cast<std::size_t>(block.values);
+  CHECK(first >= 0 && first % block.values == 0 && out.size() % values == 0,
+        "{} values of {} from {} on are no whole blocks of {}", out.size(), tensor.name, first, values);
 
   const std::size_t step = kChunkBytes / block.bytes;  // blocks
-  const auto values = static_cast<std::size_t>(block.values);
   std::vector<std::byte> bytes(std::min(step, out.size() / values) * block.bytes);
-  std::uint64_t offset = tensor.offset + static_cast<std::uint64_t>(first / block.values) * block.bytes;
+  std::uint64_t offset = static_cast<std::uint64_t>(first / block.values) * block.bytes;
   while (!out.empty()) {
-    const std::size_t blocks = std::min(step, out.size() / values);
+    const std::size_t blocks = std::min(step, out.size() / values), count = blocks * values;
     const std::span<std::byte> part(bytes.data(), blocks * block.bytes);
-    file_.read_at(offset, part);
-    decode_blocks(tensor.type, part, out.first(blocks * values));
+    read_bytes(tensor, part, offset);
+    dequantize({*format, {static_cast<std::int64_t>(count)}, {part.data()}}, 0, out.first(count));
     offset += part.size();
-    out = out.subspan(blocks * values);
+    out = out.subspan(count);
   }
 }
 

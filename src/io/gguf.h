@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,7 +15,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "tensor/tensor.h"
+#include "quant/format.h"
 
 namespace shardlora {
 
@@ -41,9 +42,9 @@ enum class GgmlType : std::uint32_t {
   kF64 = 28,
   kBF16 = 30,
 };
-std::string name_of(GgmlType type);      // "Q4_1"; "type 77" where the number is not known
-bool can_read(GgmlType type);            // plain floats, Q8_0, Q4 and Q5 of blocks of 32, Q2_K to Q6_K
-std::int64_t block_size(GgmlType type);  // values that share a block; 1 for the plain types. can_read types only
+std::string name_of(GgmlType type);  // "Q4_1"; "type 77" where the number is not known
+// What its values are packed as. Nothing: it cannot be read.
+std::optional<Format> format_of(GgmlType type);
 
 struct GgufTensor {
   std::string name;
@@ -80,7 +81,9 @@ class GgufFile {
 
   // An Error that names every type in the file that read_f32 cannot decode, and those that it can.
   void check_supported() const;
-  // Decodes out.size() values from the row-major position `first` (a multiple of block_size) on, in f32 arithmetic.
+  // The bytes as they lie in the file; out.size() of them from byte `first` of the tensor on.
+  void read_bytes(const GgufTensor& tensor, std::span<std::byte> out, std::uint64_t first = 0) const;
+  // Decodes out.size() values from `first` (a multiple of the block's size) on, in f32 arithmetic.
   void read_f32(const GgufTensor& tensor, std::span<float> out, std::int64_t first = 0) const;
 
   using Value = std::variant<bool, std::int64_t, double, std::string, std::vector<bool>, std::vector<std::int64_t>,

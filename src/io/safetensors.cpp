@@ -168,20 +168,25 @@ void SafetensorsFile::read_bytes(const SafetensorsEntry& tensor, std::span<std::
   file_.read_at(tensor.offset + first, out);
 }
 
-bool SafetensorsEntry::is_float() const { return dtype == "F32" || dtype == "F16" || dtype == "BF16"; }
+std::optional<DType> SafetensorsEntry::float_type() const {
+  if (dtype == "F32") return DType::kF32;
+  if (dtype == "F16") return DType::kF16;
+  if (dtype == "BF16") return DType::kBF16;
+  return {};
+}
 
 void SafetensorsFile::read_f32(const SafetensorsEntry& tensor, std::span<float> out, std::int64_t first) const {
-  if (!tensor.is_float())
-    fail("{}: tensor {} is {}, F32, F16 or BF16 was expected", path().string(), tensor.name, tensor.dtype);
+  const std::optional<DType> type = tensor.float_type();
+  if (!type) fail("{}: tensor {} is {}, F32, F16 or BF16 was expected", path().string(), tensor.name, tensor.dtype);
   const std::uint64_t size = bytes_of(tensor.dtype);
   std::vector<std::byte> bytes(std::min(kChunkValues, out.size()) * size);
   for (auto at = static_cast<std::uint64_t>(first) * size; !out.empty();) {
     const std::span<float> values = out.first(std::min(kChunkValues, out.size()));
     const std::span<std::byte> part(bytes.data(), values.size() * size);
     read_bytes(tensor, part, at);
-    if (tensor.dtype == "F32") convert<float>(part, values);
-    if (tensor.dtype == "F16") convert<F16>(part, values);
-    if (tensor.dtype == "BF16") convert<BF16>(part, values);
+    if (*type == DType::kF32) convert<float>(part, values);
+    if (*type == DType::kF16) convert<F16>(part, values);
+    if (*type == DType::kBF16) convert<BF16>(part, values);
     at += part.size();
     out = out.subspan(values.size());
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,7 +24,7 @@ struct SafetensorsEntry {
   Shape shape;           // row-major, outermost first; rank 0 is one value
   std::uint64_t offset;  // from the start of the file
   std::uint64_t bytes;
-  bool is_float() const;  // F32, F16 or BF16: what read_f32 reads
+  std::optional<DType> float_type() const;  // F32, F16 or BF16: what read_f32 reads. Nothing: it is another type
 };
 
 class SafetensorsFile {

@@ -96,7 +96,7 @@ void check_saved_modules(const ModelConfig& c, const LoraConfig& adapter) {
 
 std::span<const Architecture> architectures() { return kArchitectures; }
 
-ModelSpec::ModelSpec(const ModelConfig& config, const BaseFormats& base, const LoraConfig* adapter)
+ModelSpec::ModelSpec(const ModelConfig& config, const FormatOf& format_of, const LoraConfig* adapter)
     : config_(config), traits_(traits_of(config.architecture)) {
   config_.qkv_bias = config_.qkv_bias || traits_.qkv_bias;
   const ModelConfig& c = config_;
@@ -110,13 +110,15 @@ ModelSpec::ModelSpec(const ModelConfig& config, const BaseFormats& base, const L
     dropout_ = static_cast<float>(adapter->dropout);
   }
   const auto saved = [&](const char* module) { return adapter != nullptr && adapter->saves(module); };
-  const ParamSpec table{"model.embed_tokens.weight", {c.vocab, c.hidden}, base.other, saved("embed_tokens")};
+  const auto table = [&](const char* module) {
+    const std::string unit(module), name = unit + ".weight";
+    return ParamSpec{name, {c.vocab, c.hidden}, format_of(name), saved(last_part(unit).c_str())};
+  };
   const ParamSpec norm{"model.norm.weight", {c.hidden}, kFormatF32};
-  units_.push_back({"model.embed_tokens", {table}});
+  units_.push_back({"model.embed_tokens", {table("model.embed_tokens")}});
   if (c.tied_embeddings) units_.back().params.push_back(norm);
-  for (std::int64_t i = 0; i < c.layers; ++i) units_.push_back(layer(i, base));
-  if (!c.tied_embeddings)
-    units_.push_back({"lm_head", {{"lm_head.weight", {c.vocab, c.hidden}, base.other, saved("lm_head")}, norm}});
+  for (std::int64_t i = 0; i < c.layers; ++i) units_.push_back(layer(i, format_of));
+  if (!c.tied_embeddings) units_.push_back({"lm_head", {table("lm_head"), norm}});
 }
 
 void ModelSpec::choose_adapted(const LoraConfig& adapter) {
@@ -157,12 +159,13 @@ void ModelSpec::choose_adapted(const LoraConfig& adapter) {
   fail("lora_target_modules is empty; choose from {}", fmt::join(names_of_linears(), ", "));
 }
 
-UnitSpec ModelSpec::layer(std::int64_t index, const BaseFormats& base) const {
+UnitSpec ModelSpec::layer(std::int64_t index, const FormatOf& format_of) const {
   const ModelConfig& c = config_;
   UnitSpec unit{fmt::format("model.layers.{}", index), {}};
-  for (std::size_t i = 0; i < kLinears; ++i)
-    unit.params.push_back(
-        {fmt::format("{}.{}.weight", unit.name, kLayerLinears[i]), {widths(c, i).out, widths(c, i).in}, base.linear});
+  for (std::size_t i = 0; i < kLinears; ++i) {
+    const std::string name = fmt::format("{}.{}.weight", unit.name, kLayerLinears[i]);
+    unit.params.push_back({name, {widths(c, i).out, widths(c, i).in}, format_of(name)});
+  }
   unit.params.push_back({unit.name + ".input_layernorm.weight", {c.hidden}, kFormatF32});
   unit.params.push_back({unit.name + ".post_attention_layernorm.weight", {c.hidden}, kFormatF32});
   if (traits_.qk_norm) {
@@ -184,12 +187,16 @@ UnitSpec ModelSpec::layer(std::int64_t index, const BaseFormats& base) const {
   return unit;
 }
 
-StoredName ModelSpec::gguf_name(const ParamSpec& param) const {
-  if (param.name == "model.embed_tokens.weight") return {"token_embd.weight"};
-  if (param.name == "model.norm.weight") return {"output_norm.weight"};
-  if (param.name == "lm_head.weight") return {"output.weight"};
+FormatOf rest_as(const Format& linears, const Format& tables) {
+  return [=](const std::string& parameter) { return parameter.starts_with("model.layers.") ? linears : tables; };
+}
+
+StoredName gguf_name(const ModelConfig& config, const std::string& parameter) {
+  if (parameter == "model.embed_tokens.weight") return {"token_embd.weight"};
+  if (parameter == "model.norm.weight") return {"output_norm.weight"};
+  if (parameter == "lm_head.weight") return {"output.weight"};
   // "model.layers.7.mlp.up_proj.weight" -> "blk.7.ffn_up.weight"
-  const std::string_view rest = std::string_view(param.name).substr(std::string_view("model.layers.").size());
+  const std::string_view rest = std::string_view(parameter).substr(std::string_view("model.layers.").size());
   const std::size_t dot = rest.find('.'), last = rest.rfind('.');
   const std::string_view layer = rest.substr(0, dot), module = rest.substr(dot + 1, last - dot - 1),
                          kind = rest.substr(last + 1);
@@ -197,10 +204,11 @@ StoredName ModelSpec::gguf_name(const ParamSpec& param) const {
     if (module == ours) return {fmt::format("blk.{}.{}.{}", layer, theirs, kind)};
   for (std::size_t i = 0; i < kLinears; ++i) {
     if (module != kLayerLinears[i]) continue;
-    const std::int64_t heads = i == kQ ? config_.heads : i == kK ? config_.kv_heads : 0;
-    return {fmt::format("blk.{}.{}.{}", layer, kGgufModules[i], kind), traits_.gguf_rotary_pairs ? heads : 0};
+    const std::int64_t heads = i == kQ ? config.heads : i == kK ? config.kv_heads : 0;
+    return {fmt::format("blk.{}.{}.{}", layer, kGgufModules[i], kind),
+            traits_of(config.architecture).gguf_rotary_pairs ? heads : 0};
   }
-  CHECK(false, "{} has no name in GGUF", param.name);
+  CHECK(false, "{} has no name in GGUF", parameter);
   return {};
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,16 +16,18 @@
 
 namespace shardlora {
 
-// What the linears of the decoder rest as, and the rest (embedding, head).
-struct BaseFormats {
-  Format linear, other;
-};
+// What a matrix of the frozen base rests as, by its name. Vectors (norms, biases) rest in f32.
+using FormatOf = std::function<Format(const std::string& parameter)>;
+// One format for the linears of the layers, one for embedding and head.
+FormatOf rest_as(const Format& linears, const Format& tables);
 
 // Under which name a checkpoint stores one of our parameters, and how.
 struct StoredName {
   std::string name;
   std::int64_t permuted_heads = 0;  // > 0: rows are stored in rotary-pair order per head and have to be put back
 };
+// In a GGUF file of a model of this configuration.
+StoredName gguf_name(const ModelConfig& config, const std::string& parameter);
 
 // The linears of a layer, in the order of kLayerLinears, of their parameters and of everything that is kept per linear.
 enum Linear : std::size_t { kQ, kK, kV, kO, kGate, kUp, kDown, kLinears };
@@ -59,7 +62,7 @@ class ModelSpec {
  public:
   // `adapter`: what trains beside the frozen base; null: nothing does. An architecture that is not known is an Error,
   // and so is an adapter that targets what is no linear of this model, or nothing.
-  ModelSpec(const ModelConfig& config, const BaseFormats& base, const LoraConfig* adapter);
+  ModelSpec(const ModelConfig& config, const FormatOf& format_of, const LoraConfig* adapter);
 
   const ModelConfig& config() const { return config_; }
   const std::vector<UnitSpec>& units() const { return units_; }
@@ -70,7 +73,6 @@ class ModelSpec {
   // Whether the embedding trains; the head does where its unit has something that trains.
   bool embedding_trains() const { return units_[embedding_unit()].params[0].trainable; }
   bool head_trains() const { return units_[head_unit()].params[0].trainable; }
-  StoredName gguf_name(const ParamSpec& param) const;
 
   // Where a layer's parameters stand in its unit. The linears' weights come first, in order.
   static constexpr std::size_t kInputNorm = kLinears, kPostNorm = kLinears + 1, kQNorm = kLinears + 2,
@@ -83,7 +85,7 @@ class ModelSpec {
 
  private:
   void choose_adapted(const LoraConfig& adapter);
-  UnitSpec layer(std::int64_t index, const BaseFormats& base) const;
+  UnitSpec layer(std::int64_t index, const FormatOf& format_of) const;
 
   ModelConfig config_;
   DecoderTraits traits_;

@@ -36,7 +36,7 @@ UnitLayout::UnitLayout(const UnitSpec& spec)
     for (std::size_t p = 0; p < spec.params.size(); ++p) {
       const ParamSpec& param = spec.params[p];
       if (param.trainable) continue;
-      const SectionBytes bytes = section_bytes(param.format, param.shape.numel());
+      const SectionBytes bytes = section_bytes(param.format, param.shape);
       for (std::size_t s = 0; s < bytes.size(); ++s) {
         if (bytes[s] == 0 || static_cast<int>(part_of(param.format, s)) != part) continue;
         offsets_[p][s] = round_up(frozen_bytes_, kSectionAlignment);
@@ -58,7 +58,7 @@ std::vector<PackedTensor> UnitLayout::views(const std::byte* frozen, const std::
       if (trainable != nullptr)
         view.sections[0] = trainable + static_cast<std::size_t>(element_offsets_[p]) * size_of(trainable_dtype);
     } else if (frozen != nullptr) {
-      const SectionBytes bytes = section_bytes(param.format, param.shape.numel());
+      const SectionBytes bytes = section_bytes(param.format, param.shape);
       for (std::size_t s = 0; s < bytes.size(); ++s) {
         if (bytes[s] != 0) view.sections[s] = frozen + offsets_[p][s];
       }

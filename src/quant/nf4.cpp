@@ -1,6 +1,8 @@
 #include "quant/nf4.h"
 
+#include <algorithm>
 #include <bit>
+#include <cstring>
 
 namespace shardlora {
 namespace {
@@ -54,7 +56,52 @@ void encode_short_block(std::span<const float> values, std::byte* codes, float* 
   }
 }
 
+SectionBytes bytes_of(const Format& format, const Shape& shape) {
+  CHECK(format.block > 0 && format.block % 2 == 0, "a block of {} values does not fill whole bytes", format.block);
+  const auto n = static_cast<std::size_t>(shape.numel()), block = static_cast<std::size_t>(format.block);
+  const std::size_t blocks = (n + block - 1) / block, codes = (n + 1) / 2;
+  if (!format.double_quant) return {codes, blocks * sizeof(float), 0, 0};
+  return {codes, blocks, (blocks + kNestedBlock - 1) / kNestedBlock * sizeof(float), sizeof(float)};
+}
+
+std::int64_t grain(const Format& format) { return format.block; }
+
+void decode(const PackedTensor& tensor, std::int64_t begin, std::span<float> out) {
+  const std::int64_t block = tensor.format.block, end = begin + std::ssize(out);
+  for (std::int64_t i = begin; i < end;) {
+    const float absmax = nf4_absmax(tensor, i / block);
+    for (const std::int64_t stop = std::min(end, (i / block + 1) * block); i < stop; ++i)
+      out[static_cast<std::size_t>(i - begin)] = nf4_value(nf4_code_at(tensor.sections[0], i)) * absmax;
+  }
+}
+
+void encode(const Format& format, std::span<const float> values, std::int64_t begin, const Sections& sections,
+            std::span<float> absmax) {
+  nf4_encode(values, format.block, sections[0] + begin / 2, &absmax[static_cast<std::size_t>(begin / format.block)]);
+}
+
+void finish(const Format& format, const Sections& sections, std::span<const float> absmax) {
+  if (format.double_quant)
+    compress_absmax(absmax, sections[1], reinterpret_cast<float*>(sections[2]), reinterpret_cast<float*>(sections[3]));
+  else
+    std::memcpy(sections[1], absmax.data(), absmax.size_bytes());
+}
+
+std::string text(const Format& format) {
+  return fmt::format("nf4 (block {}{})", format.block, format.double_quant ? ", double quantisation" : "");
+}
+
 }  // namespace
+
+constinit const CodecRow kNf4Row = {.codec = Codec::kNF4,
+                                    .name = "nf4",
+                                    .dtype = std::nullopt,
+                                    .section_bytes = bytes_of,
+                                    .grain = grain,
+                                    .decode = decode,
+                                    .encode = encode,
+                                    .finish = finish,
+                                    .text = text};
 
 void nf4_encode(std::span<const float> values, int block, std::byte* codes, float* absmax) {
   CHECK(block > 0 && block % 2 == 0, "a block of {} values does not fill whole bytes", block);

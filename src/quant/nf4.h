@@ -1,6 +1,9 @@
 // NF4 (Dettmers et al., "QLoRA: efficient finetuning of quantized LLMs", 2023): 16 levels, the quantiles of a normal
 // distribution scaled to [-1, 1]; a block of values shares its largest magnitude. Functions of one value and of one run
 // of blocks; codes and absmax are bit for bit those of bitsandbytes' CPU backend.
+//
+// Sections: 0 codes (two a byte, the first value in the high nibble), 1 absmax (f32 a block; u8 with double
+// quantisation), 2 nested absmax (f32 per kNestedBlock blocks), 3 nested offset (one f32).
 #pragma once
 
 #include <array>
@@ -10,12 +13,15 @@
 #include <span>
 
 #include "base/host_device.h"
+#include "quant/codec.h"
 #include "quant/dynamic_map.h"
-#include "quant/format.h"
 
 namespace shardlora {
 
+extern const CodecRow kNf4Row;
+
 inline constexpr int kNf4Levels = 16;
+inline constexpr int kNestedBlock = 256;
 
 HOST_DEVICE constexpr float nf4_value(std::uint8_t code) {
   constexpr float kLevels[kNf4Levels] = {

@@ -1,5 +1,5 @@
-// Whole tensors between f32 values and packed sections. One rank quantises a whole tensor: the nested offset is a mean
-// over all of it.
+// Whole tensors between f32 values and packed sections. One rank quantises a whole tensor: the nested offset of nf4 is
+// a mean over all of it.
 #pragma once
 
 #include <array>
@@ -12,20 +12,21 @@ namespace shardlora {
 
 using Sections = std::array<std::byte*, kSections>;
 
-// Fills all sections of `format`; sections[s] has section_bytes(format, values.size())[s] bytes, f32 ones aligned to 4.
+// Fills all sections of `format`; sections[s] has section_bytes(format, shape)[s] bytes, f32 ones aligned to 4. Formats
+// that can be encoded only.
 void quantize(const Format& format, std::span<const float> values, const Sections& sections);
 
-// The same in two steps, so that a caller may spread the first one over threads: `absmax` holds one value a block of
-// the tensor. encode_values works on the values from `begin` on, which is a multiple of encode_grain(format) (or, for
+// The same in two steps, so that a caller may spread the first one over threads: `scales` holds as many values as
+// scales_of says. encode_values works on the values from `begin` on, which is a multiple of grain_of(format) (or, for
 // the last piece, up to the tensor's end); finish_sections comes after all of them.
-std::int64_t encode_grain(const Format& format);
+std::int64_t grain_of(const Format& format);
 void encode_values(const Format& format, std::span<const float> values, std::int64_t begin, const Sections& sections,
-                   std::span<float> absmax);
-void finish_sections(const Format& format, const Sections& sections, std::span<const float> absmax);
-// Blocks of a tensor: the size of `absmax`. 0 for a dense format.
-std::int64_t blocks_of(const Format& format, std::int64_t numel);
+                   std::span<float> scales);
+void finish_sections(const Format& format, const Sections& sections, std::span<const float> scales);
+std::int64_t scales_of(const Format& format, std::int64_t numel);
 
-// out = the values [begin, begin + out.size()) of a packed tensor.
+// out = the values [begin, begin + out.size()) of a packed tensor, in f32; begin is a multiple of grain_of its format,
+// and so is the end, or it is the tensor's.
 void dequantize(const PackedTensor& tensor, std::int64_t begin, std::span<float> out);
 
 }  // namespace shardlora

@@ -1,4 +1,5 @@
 // The keys of a recipe about the base model and how it rests.
+#include "quant/codec.h"
 #include "recipe/recipe_fields.h"
 
 namespace shardlora {
@@ -6,7 +7,11 @@ namespace {
 
 using K = RecipeKinds;
 
-const Choices<BaseFormat> kFormats{{"none", BaseFormat::kNone}, {"nf4", BaseFormat::kNF4}};
+Choices<std::string> formats() {
+  Choices<std::string> words;
+  for (const std::string& word : base_formats()) words.push_back({word, word});
+  return words;
+}
 
 void read_group_size(RecipeDraft& r, const ConfigValue& v) {
   r.quantization.group_size = to_integer(v, 32, 4096);
@@ -15,6 +20,18 @@ void read_group_size(RecipeDraft& r, const ConfigValue& v) {
 
 }  // namespace
 
+std::vector<std::string> base_formats() {
+  std::vector<std::string> words{kNotQuantised, kAsInGguf};
+  for (const CodecRow* row : codecs())
+    if (row->encode != nullptr) words.emplace_back(row->name);
+  return words;
+}
+
+bool is_quantised(const std::string& format) {
+  const CodecRow* codec = find_codec(format);
+  return format == kAsInGguf || (codec != nullptr && !codec->dtype);
+}
+
 std::vector<RecipeField> base_fields() {
   return {
       K::text({"base_model", "model_name_or_path", "model"}, &Recipe::base_model,
@@ -22,23 +39,24 @@ std::vector<RecipeField> base_fields() {
       K::choice<AdapterKind>(
           {"adapter", "finetuning_type"}, &Recipe::adapter,
           {{"lora", AdapterKind::kLora}, {"qlora", AdapterKind::kQLora}},
-          "qlora: the base rests in 4 bit; lora: in 16 or 32, unless quantization.format is nf4 (needed)"),
+          "qlora: the base rests quantised; lora: as it is, unless a key below quantises it (needed)"),
       K::flag({"load_in_4bit"}, &RecipeDraft::load_in_4bit,
-              "true is the same as quantization.format: nf4; false as none"),
+              "true: nf4, unless the base is quantised already; false: no quantising here"),
       K::row(
-          {"quantization_bit"}, "4", "the same as quantization.format: nf4",
+          {"quantization_bit"}, "4", "the same as load_in_4bit: true",
           [](RecipeDraft& r, const ConfigValue& v) {
             if (to_text(v) != "4") expected(v, "4 (NF4), the only width of this version");
             r.load_in_4bit = true;
           },
           nullptr),
       K::only({"quantization_method"}, {"bnb", "bitsandbytes"}, "bnb", "NF4 is quantised as bitsandbytes does it",
-              [](const RecipeDraft&) { return std::string("bnb"); }),
+              [](const RecipeDraft& r) { return std::string(r.quantization.format == "nf4" ? "bnb" : ""); }),
       K::row(
           {"quantization.format", "bnb_4bit_quant_type", "bnb_config_kwargs.bnb_4bit_quant_type", "quantization_type"},
-          choice_names(kFormats), "what the linears of the base rest as; not given: nf4 with adapter: qlora, else none",
-          [](RecipeDraft& r, const ConfigValue& v) { r.format = to_choice(v, kFormats); },
-          [](const RecipeDraft& r) { return choice_name(r.quantization.format, kFormats); }),
+          choice_names(formats()),
+          "what the base rests as; not given: as a quantised GGUF has it, else nf4 with adapter: qlora, else none",
+          [](RecipeDraft& r, const ConfigValue& v) { r.format = to_choice(v, formats()); },
+          [](const RecipeDraft& r) { return written(r.quantization.format); }),
       K::row({"quantization.group_size"}, "a power of two from 32 to 4096", "values of nf4 that share a scale",
              read_group_size, [](const RecipeDraft& r) { return written(r.quantization.group_size); }),
       K::flag(
@@ -53,16 +71,14 @@ std::vector<RecipeField> base_fields() {
 void settle_format(RecipeDraft& draft, const GivenKeys& keys, const std::string& path) {
   const bool qlora = draft.adapter == AdapterKind::kQLora;
   const ConfigValue* four_bit = keys.find("load_in_4bit") ? keys.find("load_in_4bit") : keys.find("quantization_bit");
-  if (draft.load_in_4bit && draft.format && *draft.load_in_4bit != (*draft.format == BaseFormat::kNF4)) {
+  if (draft.load_in_4bit && draft.format && *draft.load_in_4bit != is_quantised(*draft.format)) {
     const ConfigValue& format = *keys.find("quantization.format");
     fail("{}: {}: says the opposite of {} ({}); keep one of them", format.node.place, format.name, four_bit->name,
          four_bit->node.place);
   }
-  draft.quantization.format = draft.format         ? *draft.format
-                              : draft.load_in_4bit ? (*draft.load_in_4bit ? BaseFormat::kNF4 : BaseFormat::kNone)
-                              : qlora              ? BaseFormat::kNF4
-                                                   : BaseFormat::kNone;
-  if (qlora && draft.quantization.format == BaseFormat::kNone) {
+  draft.quantization.by_name = draft.format.has_value();
+  draft.quantization.format = draft.format ? *draft.format : draft.load_in_4bit.value_or(qlora) ? "nf4" : kNotQuantised;
+  if (qlora && !is_quantised(draft.quantization.format)) {
     const ConfigValue* value = draft.format ? keys.find("quantization.format") : four_bit;
     fail("{}: {}: adapter: qlora needs a quantised base; write adapter: lora, or format nf4",
          value ? value->node.place : path, value ? value->name : "quantization.format");

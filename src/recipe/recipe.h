@@ -21,15 +21,20 @@ namespace shardlora {
 enum class AdapterKind : std::uint8_t { kLora, kQLora };
 enum class Backend : std::uint8_t { kAuto, kCpu, kCuda };  // kAuto: GPUs where every rank has one
 enum class UseDtype : std::uint8_t { kAuto, kYes, kNo };   // to compute in; auto: where it is faster than f32
-enum class BaseFormat : std::uint8_t { kNone, kNF4 };
 enum class EvalStrategy : std::uint8_t { kNo, kSteps, kEpoch };
 
-// How the frozen base rests.
+// What the frozen base rests as: the dtype that is computed in, the blocks of a quantised GGUF file, or a codec's name.
+inline constexpr const char *kNotQuantised = "none", *kAsInGguf = "gguf";
 struct Quantization {
-  BaseFormat format = BaseFormat::kNone;
+  std::string format = kNotQuantised;
+  bool by_name = false;  // the format was asked for by name, so a base that is quantised already gets it, too
   std::int64_t group_size = 64;
-  bool double_quant = true;  // of NF4 only
+  bool double_quant = true;  // of nf4 only
 };
+// The words for `format`.
+std::vector<std::string> base_formats();
+// Whether a base of this format has fewer bits than f16.
+bool is_quantised(const std::string& format);
 
 // lr_scheduler_kwargs: what some schedules let one choose, under transformers' names.
 struct ScheduleKwargs {

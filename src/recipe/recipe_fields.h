@@ -12,7 +12,7 @@ namespace shardlora {
 // A recipe while it is read: keys that only have a meaning together wait here.
 struct RecipeDraft : Recipe {
   std::optional<bool> load_in_4bit;
-  std::optional<BaseFormat> format;
+  std::optional<std::string> format;
   std::optional<std::int64_t> max_samples;  // of every data set that says nothing else
   ConfigNotes said;
 };

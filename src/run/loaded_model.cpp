@@ -4,27 +4,22 @@
 
 #include "checkpoint/adapter_state.h"
 #include "checkpoint/pack_unit.h"
+#include "run/base_formats.h"
 #include "shard/warm_up.h"
 
 namespace shardlora {
 namespace {
 
-BaseFormats base_formats(const Recipe& recipe, DType dtype) {
-  const Format other = dense_format(dtype);
-  if (recipe.quantization.format == BaseFormat::kNone) return {other, other};
-  return {{Codec::kNF4, static_cast<int>(recipe.quantization.group_size), recipe.quantization.double_quant}, other};
-}
-
 // Units are dealt round: each is read and quantised as a whole on one rank (its nested offsets are means over whole
 // tensors), then sent to the owners of its pages. All ranks work at once, one unit each a round.
-void load_base(const BaseModel& base, const ModelSpec& model, Device& device, ParamStore& store, Communicator& comm) {
+void load_base(const BaseModel& base, Device& device, ParamStore& store, Communicator& comm) {
   const auto ranks = static_cast<std::size_t>(comm.size()), rank = static_cast<std::size_t>(comm.rank());
   std::size_t largest = 0;
   for (std::size_t u = rank; u < store.units(); u += ranks) largest = std::max(largest, store.layout(u).frozen_bytes());
   const Buffer flat = device.allocate(largest, Tier::kPinned, Purpose::kFrozen);
   for (std::size_t round = 0; round < store.units(); round += ranks) {
     if (const std::size_t mine = round + rank; mine < store.units())
-      pack_unit(base, model, store.layout(mine), {flat.data(), store.layout(mine).frozen_bytes()});
+      pack_unit(base, store.layout(mine), {flat.data(), store.layout(mine).frozen_bytes()});
     for (std::size_t root = 0; root < ranks && round + root < store.units(); ++root)
       store.scatter_frozen(round + root, static_cast<int>(root), root == rank ? flat.data() : nullptr, comm);
   }
@@ -32,14 +27,15 @@ void load_base(const BaseModel& base, const ModelSpec& model, Device& device, Pa
 
 }  // namespace
 
-LoadedModel::LoadedModel(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const LoraConfig* adapter) {
+LoadedModel::LoadedModel(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const LoraConfig* adapter)
+    : quantization(settled(recipe.quantization, base)) {
   const DType dtype = compute_dtype(recipe, ranks);
-  model = make_model(*ranks.device, {base.config(), base_formats(recipe, dtype), adapter}, dtype);
+  model = make_model(*ranks.device, {base.config(), format_of(quantization, base, dtype), adapter}, dtype);
   base.check(model->spec());
   store = std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->spec().units(),
                                        Residence{Tier::kDevice, recipe.sharding});
   gather_in_every_size(*ranks.device, *ranks.gathers, largest_share(*store));
-  load_base(base, model->spec(), *ranks.device, *store, *ranks.reductions);
+  load_base(base, *ranks.device, *store, *ranks.reductions);
 }
 
 LoadedModel load_with_adapter(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const std::string& directory) {

@@ -17,6 +17,7 @@ struct LoadedModel {
   // Collective.
   LoadedModel(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const LoraConfig* adapter);
 
+  Quantization quantization;  // as it is for this base
   std::unique_ptr<Model> model;
   std::unique_ptr<ParamStore> store;
 };

@@ -14,6 +14,7 @@
 #include "checkpoint/adapter_state.h"
 #include "data/preview.h"
 #include "recipe/recipe_adapter.h"
+#include "run/base_formats.h"
 #include "run/evaluation.h"
 #include "run/loss_watch.h"
 #include "run/progress.h"
@@ -70,7 +71,11 @@ class Run {
     // Touches an earlier run's files, so only when all that can fail is done, and every rank has read the adapter to
     // start from, which may be that run's.
     ranks.reductions->barrier();
-    if (ranks.first()) directory_.emplace(recipe);
+    if (ranks.first()) {
+      Recipe resolved = recipe;
+      resolved.quantization = loaded_->quantization;
+      directory_.emplace(resolved);
+    }
     announce();
   }
 
@@ -148,7 +153,7 @@ class Run {
       set_adapter(*loaded_->store, *start);
     } else {
       check_rules_are_used(recipe_, loaded_->model->spec().units());
-      initialise_adapter(*loaded_->store, loaded_->model->spec(), base_, recipe_.seed);
+      initialise_adapter(*loaded_->store, base_, recipe_.seed);
     }
   }
 
@@ -208,8 +213,7 @@ class Run {
                  ranks_.size() == 1 ? "" : "s", name_of(loaded_->model->dtype()),
                  scales_loss() ? " with loss scaling" : "");
     spdlog::info("beside the recipe the last bits depend on {}", numerics().dump());
-    spdlog::info("base {}: {} layers, {}", recipe_.base_model, base_.config().layers,
-                 name_of(loaded_->model->spec().units()[1].params[0].format));
+    spdlog::info("base {}: {}", recipe_.base_model, formats_text(loaded_->model->spec()));
     spdlog::info("adapter: rank {}, alpha {}{}{}{}, on {}; {:.2f} M values", lora_.rank, lora_.alpha,
                  recipe_.lora_alpha_by_rank ? " (2 x lora_rank, as LLaMA-Factory has it without lora_alpha)" : "",
                  lora_.rslora ? ", rank-stabilised" : "",

@@ -131,7 +131,7 @@ void measure_ops(Device& device, DType dtype, const OpShapes& s, const Ceilings&
   {
     const Format nf4{Codec::kNF4, 64, true};
     PackedTensor packed{nf4, {s.wide, s.hidden}, {}};
-    const SectionBytes sizes = section_bytes(nf4, s.wide * s.hidden);
+    const SectionBytes sizes = section_bytes(nf4, {s.wide, s.hidden});
     double bytes = static_cast<double>(w.bytes());
     for (std::size_t i = 0; i < kSections; ++i) {
       packed.sections[i] = pool.random(DType::kF32, {static_cast<std::int64_t>(sizes[i] / 4 + 1)}).data;

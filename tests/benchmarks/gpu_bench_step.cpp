@@ -40,7 +40,7 @@ void fill(const UnitLayout& layout, std::byte* flat) {
   for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
     const ParamSpec& param = layout.spec().params[p];
     if (param.trainable) continue;
-    const SectionBytes sizes = section_bytes(param.format, param.shape.numel());
+    const SectionBytes sizes = section_bytes(param.format, param.shape);
     std::byte* const first = flat + layout.section_offset(p, 0);
     if (!param.format.dense()) {
       fill_random(first, sizes[0]);
@@ -70,7 +70,8 @@ Measurement measure_step(Device& device, DType dtype, const StepSettings& s, std
       .rank = 16,
       .alpha = 16,
       .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
-  const auto model = make_model(device, {config_of(s), {{Codec::kNF4, 64, false}, dense_format(dtype)}, &lora}, dtype);
+  const auto model =
+      make_model(device, {config_of(s), rest_as({Codec::kNF4, 64, false}, dense_format(dtype)), &lora}, dtype);
   ParamStore store(device, 0, 1, model->spec().units(), {});
   std::size_t largest = 0;
   for (std::size_t u = 0; u < store.units(); ++u) largest = std::max(largest, store.layout(u).frozen_bytes());

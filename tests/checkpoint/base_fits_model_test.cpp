@@ -15,7 +15,7 @@ std::string error_of_check(const TinyGguf& gguf) {
   return error_of([&] {
     const Opened opened(gguf);
     const Format f32{.codec = Codec::kF32};
-    opened.base.check({opened.base.config(), {f32, f32}, nullptr});
+    opened.base.check({opened.base.config(), rest_as(f32, f32), nullptr});
   });
 }
 
@@ -47,13 +47,13 @@ TEST(BaseModel, RefusesATensorOfAnotherShape) {
 
 TEST(PackUnit, PacksEveryUnitOfAModel) {
   const Opened opened(tiny_llama());
-  const ModelSpec model(opened.base.config(), {{.codec = Codec::kNF4}, {.codec = Codec::kF32}}, nullptr);
+  const ModelSpec model(opened.base.config(), rest_as({.codec = Codec::kNF4}, {.codec = Codec::kF32}), nullptr);
   for (std::size_t unit = 0; unit < model.units().size(); ++unit) {
     const UnitLayout layout(model.units()[unit]);
     std::vector<std::byte> flat(layout.frozen_bytes());
-    pack_unit(opened.base, model, layout, flat);
+    pack_unit(opened.base, layout, flat);
     for (const PackedTensor& view : layout.views(flat.data(), nullptr, DType::kF32)) {
-      const auto size = section_bytes(view.format, view.shape.numel())[0];
+      const auto size = section_bytes(view.format, view.shape)[0];
       EXPECT_TRUE(
           std::any_of(view.sections[0], view.sections[0] + size, [](std::byte b) { return b != std::byte{0}; }));
     }

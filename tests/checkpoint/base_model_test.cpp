@@ -12,6 +12,7 @@
 #include "checkpoint/pack_unit.h"
 #include "checkpoint/tiny_llama.h"
 #include "quant/quantize.h"
+#include "quant/random_blocks.h"
 
 namespace shardlora {
 namespace {
@@ -141,7 +142,7 @@ TEST(BaseModel, SaysWhatToGiveInsteadOfWhatIsThere) {
 // By hand, one head of 4 rows: stored pairs (0 1) (2 3) are rows (0 2) (1 3) of the halves.
 TEST(BaseModel, PutsTheRowsOfRotaryPairsBackIntoHalves) {
   std::vector<float> rows = {0, 0.5F, 1, 1.5F, 2, 2.5F, 3, 3.5F, /* second head */ 4, 4.5F, 5, 5.5F, 6, 6.5F, 7, 7.5F};
-  unpermute_heads(rows, 4, 2);
+  unpermute_heads(std::as_writable_bytes(std::span(rows)), 4, 2 * sizeof(float));
   EXPECT_EQ(rows, (std::vector<float>{0, 0.5F, 2, 2.5F, 1, 1.5F, 3, 3.5F, 4, 4.5F, 6, 6.5F, 5, 5.5F, 7, 7.5F}));
 }
 
@@ -200,7 +201,7 @@ struct Unit {
     add("norm", {301}, {.codec = Codec::kF32});
     add("dense", {300, 701}, {.codec = Codec::kBF16});
   }
-  static StoredName name(const ParamSpec& param) { return {param.name, param.name == "rotary" ? kHeads : 0}; }
+  static StoredName name(const std::string& parameter) { return {parameter, parameter == "rotary" ? kHeads : 0}; }
   TinyGguf gguf = tiny_llama();
   UnitSpec spec{"unit", {}};
 };
@@ -215,7 +216,7 @@ TEST(PackUnit, GivesWhatQuantisingEachWholeTensorGives) {
     const ParamSpec& param = unit.spec.params[p];
     if (param.trainable) continue;
     std::vector<float> values(static_cast<std::size_t>(param.shape.numel()));
-    opened.base.read(Unit::name(param), param, values);
+    opened.base.read(Unit::name(param.name), param, values);
     Sections sections{};
     for (int s = 0; s < kSections; ++s)
       sections[static_cast<std::size_t>(s)] = expected.data() + layout.section_offset(p, s);
@@ -236,6 +237,52 @@ TEST(PackUnit, GivesTheSameBytesOnAnyNumberOfThreads) {
   pack_unit(opened.base, Unit::name, layout, many);
   omp_set_num_threads(threads_before);
   EXPECT_EQ(one, many);
+}
+
+// Rows of q go to other places, each with its blocks as they are; nothing else about the file's bytes changes.
+TEST(PackUnit, TakesOverTheBlocksOfTheFile) {
+  const Format q4_1{.codec = Codec::kQ4_1}, q6_k{.codec = Codec::kQ6_K};
+  const std::int64_t head = 2 * 16, width = 3008, row = width / 32 * 20;
+  TinyGguf gguf = tiny_llama();
+  gguf.tensors.push_back({"rotary", {kHeads * head, width}, {}, random_blocks(q4_1, kHeads * head * width, 1), 3});
+  gguf.tensors.push_back({"plain", {700, 512}, {}, random_blocks(q6_k, 700 * 512, 2), 14});
+  const Opened opened(gguf);
+  const UnitSpec spec{"unit", {{"rotary", {kHeads * head, width}, q4_1}, {"plain", {700, 512}, q6_k}}};
+  const UnitLayout layout(spec);
+  std::vector<std::byte> flat(layout.frozen_bytes());
+  pack_unit(opened.base, Unit::name, layout, flat);
+
+  const auto section = [&](std::size_t p) { return flat.data() + layout.section_offset(p, 0); };
+  const std::vector<std::byte>&rotary = gguf.tensor("rotary").blocks, &plain = gguf.tensor("plain").blocks;
+  EXPECT_TRUE(std::equal(plain.begin(), plain.end(), section(1)));
+  for (std::int64_t h = 0; h < kHeads; ++h)
+    for (std::int64_t k = 0; k < head / 2; ++k)
+      for (std::int64_t p = 0; p < 2; ++p) {
+        const auto from = rotary.begin() + (h * head + 2 * k + p) * row;
+        ASSERT_TRUE(std::equal(from, from + row, section(0) + (h * head + p * head / 2 + k) * row)) << h << " " << k;
+      }
+  for (std::size_t p = 0; p < spec.params.size(); ++p) {
+    const ParamSpec& param = spec.params[p];
+    std::vector<float> read(static_cast<std::size_t>(param.shape.numel())), decoded(read.size());
+    opened.base.read(Unit::name(param.name), param, read);
+    dequantize({param.format, param.shape, {section(p)}}, 0, decoded);
+    EXPECT_EQ(decoded, read) << param.name;
+  }
+}
+
+TEST(PackUnit, RefusesBlocksWhoseScaleIsNoNumber) {
+  const Format q8_0{.codec = Codec::kQ8_0};
+  TinyGguf gguf = tiny_llama();
+  gguf.tensors.push_back({"plain", {700, 512}, {}, random_blocks(q8_0, 700 * 512, 2), 8});
+  std::byte* const scale = gguf.tensor("plain").blocks.data() + 34 * 9000;
+  scale[0] = std::byte{1};
+  scale[1] = std::byte{0x7C};
+  const Opened opened(gguf);
+  const UnitSpec spec{"unit", {{"plain", {700, 512}, q8_0}}};
+  const UnitLayout layout(spec);
+  std::vector<std::byte> flat(layout.frozen_bytes());
+  EXPECT_THAT(error_of([&] { pack_unit(opened.base, Unit::name, layout, flat); }),
+              HasSubstr("tensor plain holds a value that is infinite or not a number"));
 }
 
 TEST(PackUnit, CarriesAnErrorOutOfItsThreads) {

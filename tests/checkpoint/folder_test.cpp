@@ -21,7 +21,7 @@ std::string error_of_folder(const TinyFolder& folder) {
   return error_of([&] {
     const BaseModel base = BaseModel::open(folder.directory.path());
     const Format f32{.codec = Codec::kF32};
-    base.check({base.config(), {f32, f32}, nullptr});
+    base.check({base.config(), rest_as(f32, f32), nullptr});
   });
 }
 
@@ -183,11 +183,11 @@ TEST(Folder, KeepsAHeadThatIsNotTheEmbedding) {
   EXPECT_EQ(error_of_folder(folder), "");
   const BaseModel base = BaseModel::open(folder.directory.path());
   const Format f32{.codec = Codec::kF32};
-  const ModelSpec model(base.config(), {f32, f32}, nullptr);
+  const ModelSpec model(base.config(), rest_as(f32, f32), nullptr);
   const ParamSpec& table = model.units()[model.head_unit()].params[0];
   EXPECT_EQ(table.name, "model.embed_tokens.weight");
   std::vector<float> values(folder.tensors["lm_head.weight"].values.size());
-  base.read(base.name_of(model, table), table, values);
+  base.read(base.name_of(table.name), table, values);
   EXPECT_EQ(values, folder.tensors["lm_head.weight"].values);
   folder.tensors.erase("lm_head.weight");
   folder.write();

@@ -71,17 +71,17 @@ TEST_F(RealBase, GivesRowsInHuggingFacesOrder) {
 // 16 quantile levels of normal weights in blocks of 64 leave some 9 % of the norm as error.
 TEST_F(RealBase, IsPackedToNf4WithItsUsualError) {
   const Format nf4{.codec = Codec::kNF4, .block = 64, .double_quant = true};
-  const ModelSpec model(base_->config(), {nf4, {.codec = Codec::kBF16}}, nullptr);
+  const ModelSpec model(base_->config(), rest_as(nf4, {.codec = Codec::kBF16}), nullptr);
   base_->check(model);
   const std::size_t unit = model.layer_unit(7);
   const UnitSpec& spec = model.units()[unit];
   const UnitLayout layout(spec);
   std::vector<std::byte> flat(layout.frozen_bytes());
-  pack_unit(*base_, model, layout, flat);
+  pack_unit(*base_, layout, flat);
   const auto views = layout.views(flat.data(), nullptr, DType::kF32);
   for (std::size_t p = 0; p < views.size(); ++p) {
-    const auto values = read(model.gguf_name(spec.params[p]).name, model.gguf_name(spec.params[p]).permuted_heads,
-                             spec.params[p].shape);
+    const StoredName stored = base_->name_of(spec.params[p].name);
+    const auto values = read(stored.name, stored.permuted_heads, spec.params[p].shape);
     std::vector<float> decoded(values.size());
     dequantize(views[p], 0, decoded);
     double error = 0, norm = 0;
@@ -96,6 +96,32 @@ TEST_F(RealBase, IsPackedToNf4WithItsUsualError) {
       EXPECT_GT(relative, 0.05) << spec.params[p].name;
       EXPECT_LT(relative, 0.12) << spec.params[p].name;
     }
+  }
+}
+
+TEST_F(RealBase, RestsOnTheBytesOfItsFile) {
+  const ModelSpec model(
+      base_->config(), [&](const std::string& name) { return base_->stored_format(base_->name_of(name)).value(); },
+      nullptr);
+  std::size_t resting = 0, dense = 0;
+  for (const UnitSpec& unit : model.units())
+    for (const ParamSpec& param : unit.params)
+      (param.format.dense() ? dense : resting) += section_bytes(param.format, param.shape)[0];
+  // By the gguf package: 210 tensors of Q4_1, one of Q8_0, 61 of F32.
+  EXPECT_EQ(resting, 66355200U + 30081024U);
+  EXPECT_EQ(dense, 140544U);
+
+  const std::size_t unit = model.layer_unit(7);
+  const UnitLayout layout(model.units()[unit]);
+  std::vector<std::byte> flat(layout.frozen_bytes());
+  pack_unit(*base_, layout, flat);
+  const auto views = layout.views(flat.data(), nullptr, DType::kF32);
+  for (std::size_t p = 0; p < views.size(); ++p) {
+    const StoredName stored = base_->name_of(layout.spec().params[p].name);
+    const auto values = read(stored.name, stored.permuted_heads, views[p].shape);
+    std::vector<float> decoded(values.size());
+    dequantize(views[p], 0, decoded);
+    EXPECT_EQ(decoded, values) << stored.name;
   }
 }
 

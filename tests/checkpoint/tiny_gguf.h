@@ -1,4 +1,4 @@
-// GGUF files of F32 tensors, to be changed by a test before they are written.
+// GGUF files of F32 tensors, or of given blocks, to be changed by a test before they are written.
 #pragma once
 
 #include <stdexcept>
@@ -17,6 +17,8 @@ struct TinyGguf {
     std::string name;
     Shape shape;
     std::vector<float> values;
+    std::vector<std::byte> blocks = {};  // of type block_type; instead of values
+    std::uint32_t block_type = 0;
   };
   std::vector<std::pair<std::string, Value>> metadata;
   std::vector<Entry> tensors;
@@ -48,8 +50,9 @@ struct TinyGguf {
     for (const Entry& entry : tensors) {
       std::vector<std::uint64_t> reversed;
       for (int d = entry.shape.rank() - 1; d >= 0; --d) reversed.push_back(static_cast<std::uint64_t>(entry.shape[d]));
-      file.tensor(entry.name, reversed, 0, data.size());
+      file.tensor(entry.name, reversed, entry.block_type, data.size());
       data.append(reinterpret_cast<const char*>(entry.values.data()), entry.values.size() * sizeof(float));
+      data.append(reinterpret_cast<const char*>(entry.blocks.data()), entry.blocks.size());
       data.resize((data.size() + 31) / 32 * 32);
     }
     return file.data(std::move(data)).bytes();

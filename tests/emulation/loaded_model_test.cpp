@@ -35,7 +35,7 @@ Free train_and_generate(Rendezvous& rendezvous, Sharding sharding) {
   const BaseModel base = BaseModel::open(recipe.base_model);
   const LoraConfig lora = lora_config(recipe);
   LoadedModel loaded(ranks, recipe, base, &lora);
-  initialise_adapter(*loaded.store, loaded.model->spec(), base, recipe.seed);
+  initialise_adapter(*loaded.store, base, recipe.seed);
   const auto samples = tiny_samples(11, static_cast<std::int32_t>(base.config().vocab));
   std::vector<SampleRefs> batch;
   for (const Sample& sample : samples) batch.push_back({&sample});

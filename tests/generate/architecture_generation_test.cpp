@@ -28,10 +28,10 @@ TEST_P(ArchitectureGeneration, FollowsTheForwardPass) {
   const auto gathers = rendezvous.make_communicator(*device, "gathers");
   const Format dense = dense_format(dtype);
   const StreamerOptions streamer{.dtype = dtype};
-  const auto model = make_model(*device, {base.config(), {dense, dense}, nullptr}, dtype);
+  const auto model = make_model(*device, {base.config(), rest_as(dense, dense), nullptr}, dtype);
   ParamStore store(*device, 0, 1, model->spec().units(), Residence{});
   for (std::size_t u = 0; u < store.units(); ++u)
-    pack_unit(base, model->spec(), store.layout(u), {store.frozen(u), store.layout(u).frozen_bytes()});
+    pack_unit(base, store.layout(u), {store.frozen(u), store.layout(u).frozen_bytes()});
 
   constexpr std::int64_t kNew = 12;
   const std::vector<TokenIds> prompts = {{5, 17, 60, 3, 41}, {88}, {9, 9, 30}};

@@ -29,12 +29,12 @@ nlohmann::json read_goldens() {
 struct RealModel {
   explicit RealModel(const std::filesystem::path& path) : base(BaseModel::open(path)) {
     const Format f32 = dense_format(DType::kF32);
-    model = make_model(*device, {base.config(), {f32, f32}, nullptr}, DType::kF32);
+    model = make_model(*device, {base.config(), rest_as(f32, f32), nullptr}, DType::kF32);
     base.check(model->spec());
     store = std::make_unique<ParamStore>(*device, 0, 1, model->spec().units(), Residence{});
     for (std::size_t u = 0; u < store->units(); ++u) {
       std::vector<std::byte> flat(store->layout(u).frozen_bytes());
-      pack_unit(base, model->spec(), store->layout(u), flat);
+      pack_unit(base, store->layout(u), flat);
       store->scatter_frozen(u, 0, pinned_copy(*device, flat).data(), *reductions);
     }
   }

@@ -39,7 +39,7 @@ std::vector<Section> sections_of(const UnitSpec& spec, const UnitLayout& layout)
   for (std::size_t p = 0; p < spec.params.size(); ++p) {
     const ParamSpec& param = spec.params[p];
     if (param.trainable) continue;
-    const SectionBytes bytes = section_bytes(param.format, param.shape.numel());
+    const SectionBytes bytes = section_bytes(param.format, param.shape);
     for (int s = 0; s < kSections; ++s) {
       const std::size_t size = bytes[static_cast<std::size_t>(s)];
       if (size == 0) continue;

@@ -60,15 +60,15 @@ TEST(Nf4, IsNowhereFartherFromAValueThanHalfTheWidestGap) {
   }
 }
 
-TEST(Nf4, DecodesAnyRangeAsTheWhole) {
+TEST(Nf4, DecodesAnyBlocksAsTheWhole) {
   const std::vector<float> values = normal_values(64 * 300 + 31, 2);
   for (const Format& format :
        {kNf4, kNf4Double, Format{.codec = Codec::kBF16}, Format{.codec = Codec::kF16}, Format{.codec = Codec::kF32}}) {
     const Packed packed(format, values);
     std::vector<float> whole(values.size());
     dequantize(packed.tensor, 0, whole);
-    for (const std::size_t begin : {0UL, 1UL, 63UL, 64UL, 8191UL, values.size() - 5}) {
-      std::vector<float> part(std::min<std::size_t>(200, values.size() - begin));
+    for (const std::size_t begin : {0UL, 64UL, 8128UL, values.size() - 31}) {
+      std::vector<float> part(std::min<std::size_t>(192, values.size() - begin));
       dequantize(packed.tensor, static_cast<std::int64_t>(begin), part);
       EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(begin)))
           << name_of(format);
@@ -85,7 +85,7 @@ TEST(Nf4, GivesTheSameBytesFromPiecesInAnyOrder) {
        {kNf4, kNf4Double, Format{.codec = Codec::kBF16}, Format{.codec = Codec::kF16}, Format{.codec = Codec::kF32}}) {
     const Packed whole(format, values);
     Packed pieces(format, std::vector<float>(values.size(), 1.0F));
-    std::vector<float> absmax(static_cast<std::size_t>(blocks_of(format, std::ssize(values))));
+    std::vector<float> absmax(static_cast<std::size_t>(scales_of(format, std::ssize(values))));
     for (const std::size_t begin : {64UL * 200, 0UL}) {
       const std::size_t end = begin == 0 ? 64 * 200 : values.size();
       encode_values(format, std::span(values).subspan(begin, end - begin), static_cast<std::int64_t>(begin),
@@ -97,11 +97,11 @@ TEST(Nf4, GivesTheSameBytesFromPiecesInAnyOrder) {
 }
 
 TEST(Nf4, HasTheBytesThatItsFormatSays) {
-  EXPECT_EQ(section_bytes(kNf4, 64 * 3 + 1), (SectionBytes{97, 16, 0, 0}));
-  EXPECT_EQ(section_bytes(kNf4Double, 64 * 257), (SectionBytes{32 * 257, 257, 8, 4}));
-  EXPECT_EQ(section_bytes({.codec = Codec::kBF16}, 7), (SectionBytes{14, 0, 0, 0}));
-  EXPECT_EQ(section_bytes({.codec = Codec::kF16}, 7), (SectionBytes{14, 0, 0, 0}));
-  EXPECT_EQ(section_bytes({.codec = Codec::kF32}, 7), (SectionBytes{28, 0, 0, 0}));
+  EXPECT_EQ(section_bytes(kNf4, {64 * 3 + 1}), (SectionBytes{97, 16, 0, 0}));
+  EXPECT_EQ(section_bytes(kNf4Double, {64 * 257}), (SectionBytes{32 * 257, 257, 8, 4}));
+  EXPECT_EQ(section_bytes({.codec = Codec::kBF16}, {7}), (SectionBytes{14, 0, 0, 0}));
+  EXPECT_EQ(section_bytes({.codec = Codec::kF16}, {7}), (SectionBytes{14, 0, 0, 0}));
+  EXPECT_EQ(section_bytes({.codec = Codec::kF32}, {7}), (SectionBytes{28, 0, 0, 0}));
   EXPECT_EQ(name_of(kNf4Double), "nf4 (block 64, double quantisation)");
 }
 

@@ -10,7 +10,7 @@ namespace shardlora {
 
 struct Packed {
   Packed(const Format& format, std::span<const float> values) : tensor{format, {std::ssize(values)}, {}} {
-    const SectionBytes sizes = section_bytes(format, std::ssize(values));
+    const SectionBytes sizes = section_bytes(format, {std::ssize(values)});
     for (std::size_t s = 0; s < sizes.size(); ++s) {
       bytes[s].resize(sizes[s]);
       tensor.sections[s] = bytes[s].data();

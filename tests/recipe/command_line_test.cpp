@@ -29,11 +29,9 @@ TEST(CommandLine, WinsOverKeysOfTheFileThatSayOtherwise) {
   const Recipe half = load("adapter: qlora\nbf16: true\n", {"fp16=true"});
   EXPECT_EQ(half.fp16, UseDtype::kYes);
   EXPECT_EQ(half.bf16, UseDtype::kNo);
-  EXPECT_EQ(load("adapter: lora\nload_in_4bit: true\n", {"quantization.format=none"}).quantization.format,
-            BaseFormat::kNone);
-  EXPECT_EQ(load("adapter: lora\nquantization: {format: nf4}\n", {"load_in_4bit=false"}).quantization.format,
-            BaseFormat::kNone);
-  EXPECT_EQ(load("adapter: lora\nload_in_4bit: false\n", {"adapter=qlora"}).quantization.format, BaseFormat::kNF4);
+  EXPECT_EQ(load("adapter: lora\nload_in_4bit: true\n", {"quantization.format=none"}).quantization.format, "none");
+  EXPECT_EQ(load("adapter: lora\nquantization: {format: nf4}\n", {"load_in_4bit=false"}).quantization.format, "none");
+  EXPECT_EQ(load("adapter: lora\nload_in_4bit: false\n", {"adapter=qlora"}).quantization.format, "nf4");
   EXPECT_TRUE(load("adapter: qlora\nsample_packing: true\n", {"group_by_length=true"}).group_by_length);
   EXPECT_FALSE(load("adapter: qlora\npacking: true\nneat_packing: true\n", {"sample_packing=false"}).sample_packing);
   EXPECT_FALSE(load("adapter: qlora\nsample_packing: true\n", {"packing=false"}).sample_packing);

@@ -66,7 +66,7 @@ TEST(ForeignRecipes, AxolotlsLoraOfLlama) {
 
 TEST(ForeignRecipes, AxolotlsQLoraOfLlama) {
   const Recipe recipe = load_changed("axolotl_llama_3_qlora_1b");
-  EXPECT_EQ(recipe.quantization.format, BaseFormat::kNF4);
+  EXPECT_EQ(recipe.quantization.format, "nf4");
   EXPECT_EQ(recipe.dataset_prepared_path, "last_run_prepared");
   EXPECT_THAT(notes_of(recipe).size(), 4U);
   EXPECT_THAT(notes_of(recipe)[2], EndsWith("adamw_bnb_8bit is AdamW with its state in f32 here"));
@@ -78,7 +78,7 @@ TEST(ForeignRecipes, AxolotlsEightBitBaseIsRefusedAndNothingElse) {
                           "version; take load_in_4bit: true with adapter: qlora, or neither: the base then rests in 16 "
                           "bit, closer to the original (or set it to false)"));
   const Recipe recipe = load_changed("axolotl_llama_3_instruct_lora_8b", {"load_in_8bit=false"});
-  EXPECT_EQ(recipe.quantization.format, BaseFormat::kNone);
+  EXPECT_EQ(recipe.quantization.format, "none");
   EXPECT_EQ(recipe.chat_template.name, "llama3");
 }
 
@@ -129,8 +129,8 @@ TEST(ForeignRecipes, LlamaFactorysNeedTheirDataNamed) {
     }
   }
   EXPECT_THAT(load_changed("llama_factory_qwen3_lora_sft_ds3", {"dataset=a.jsonl"}).notes[0], HasSubstr("deepspeed, "));
-  EXPECT_EQ(load_changed("llama_factory_qwen3_lora_sft", {"dataset=a.jsonl"}).quantization.format, BaseFormat::kNone);
-  EXPECT_EQ(load_changed("llama_factory_llama3_lora_sft", {"dataset=a.jsonl"}).quantization.format, BaseFormat::kNF4);
+  EXPECT_EQ(load_changed("llama_factory_qwen3_lora_sft", {"dataset=a.jsonl"}).quantization.format, "none");
+  EXPECT_EQ(load_changed("llama_factory_llama3_lora_sft", {"dataset=a.jsonl"}).quantization.format, "nf4");
   EXPECT_FALSE(load_changed("llama_factory_qwen3_lora_sft_bnb_npu", {"dataset=a.jsonl"}).quantization.double_quant);
 }
 

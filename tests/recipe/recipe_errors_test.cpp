@@ -30,7 +30,8 @@ TEST(RecipeErrors, SaysWhatIsWrongWhereAndWhatToDo) {
       {"quantization: {formt: nf4}",
        "r.yaml:6: unknown key \"quantization.formt\"; did you mean \"quantization.format\"?"},
       {"quantization:\n  double_quant: true\n  format: nf-4",
-       "r.yaml:8: quantization.format: unknown value \"nf-4\"; did you mean \"nf4\"?; one of: none, nf4"},
+       "r.yaml:8: quantization.format: unknown value \"nf-4\"; did you mean \"nf4\"?; one of: none, gguf, f32, bf16, "
+       "f16, nf4"},
       {"quantization: nf4", "r.yaml:6: quantization: expected a mapping of its keys, indented below it, got \"nf4\""},
       {"lora_r: many", "r.yaml:6: lora_r: expected a whole number from 1 to 4096, got \"many\""},
       {"lora_r: 1.5", "r.yaml:6: lora_r: expected a whole number from 1 to 4096, got \"1.5\""},

@@ -21,7 +21,7 @@ datasets:
 TEST(RecipeTest, FillsInWhatIsNotGiven) {
   const Recipe recipe = load_text(kMinimal);
   EXPECT_EQ(recipe.base_model, "model.gguf");
-  EXPECT_EQ(recipe.quantization.format, BaseFormat::kNF4);
+  EXPECT_EQ(recipe.quantization.format, "nf4");
   EXPECT_TRUE(recipe.quantization.double_quant);
   EXPECT_TRUE(recipe.lora_target_linear);
   ASSERT_EQ(recipe.datasets.size(), 1U);
@@ -81,7 +81,7 @@ memory: {device_limit: 24GiB, host_limit: 1.5 GB}
 )");
   EXPECT_EQ(recipe.base_model, "a b.gguf");
   EXPECT_EQ(recipe.adapter, AdapterKind::kLora);
-  EXPECT_EQ(recipe.quantization.format, BaseFormat::kNF4);
+  EXPECT_EQ(recipe.quantization.format, "nf4");
   EXPECT_EQ(recipe.quantization.group_size, 128);
   EXPECT_FALSE(recipe.quantization.double_quant);
   EXPECT_EQ(recipe.lora_r, 16);
@@ -189,7 +189,7 @@ max_steps: -1
 disable_gradient_checkpointing: true
 datasets: [rows.jsonl]
 )");
-  EXPECT_EQ(recipe.quantization.format, BaseFormat::kNF4);
+  EXPECT_EQ(recipe.quantization.format, "nf4");
   EXPECT_FALSE(recipe.quantization.double_quant);
   EXPECT_EQ(recipe.lora_r, 4);
   EXPECT_TRUE(recipe.lora_target_linear);
@@ -269,7 +269,7 @@ model_type: LlamaForCausalLM
 
 TEST(RecipeTest, CommandLineHasTheLastWord) {
   EXPECT_EQ(load_text(kMinimal + "lora_r: 4\n", {"lora_r=8", "lora_rank=16"}).lora_r, 16);
-  EXPECT_EQ(load_text(kMinimal, {"adapter=lora", "quantization.format=none"}).quantization.format, BaseFormat::kNone);
+  EXPECT_EQ(load_text(kMinimal, {"adapter=lora", "quantization.format=none"}).quantization.format, "none");
   EXPECT_EQ(load_text(kMinimal, {"quantization={group_size: 256}"}).quantization.group_size, 256);
   EXPECT_THAT(load_text(kMinimal, {"lora_target_modules=[o_proj]"}).lora_target_modules, ElementsAre("o_proj"));
   EXPECT_EQ(load_text(kMinimal + "max_steps: 3\n", {"max_steps="}).max_steps, std::nullopt);

@@ -56,7 +56,7 @@ TEST(AdapterPatterns, AreWrittenWithPeftsKeysAndShapes) {
 std::string error_of(const LoraConfig& lora) {
   const Format f32 = dense_format(DType::kF32);
   try {
-    ModelSpec(BaseModel::open(golden_path("tiny-tied.gguf")).config(), {f32, f32}, &lora);
+    ModelSpec(BaseModel::open(golden_path("tiny-tied.gguf")).config(), rest_as(f32, f32), &lora);
   } catch (const Error& error) {
     return error.what();
   }

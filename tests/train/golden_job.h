@@ -96,12 +96,12 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   if (base.config().tied_embeddings) tie_saved_modules(start);
   const Format format = dense_format(job.dtype);
   const auto model =
-      make_model(device, {base.config(), {job.linears.value_or(format), format}, &start.config}, job.dtype);
+      make_model(device, {base.config(), rest_as(job.linears.value_or(format), format), &start.config}, job.dtype);
   base.check(model->spec());
   check_adapter(start, model->spec().units());
   ParamStore store(device, rendezvous.rank(), rendezvous.size(), model->spec().units(), {});
-  const auto name = [&](const ParamSpec& param) {
-    const StoredName stored = base.name_of(model->spec(), param);
+  const auto name = [&](const std::string& parameter) {
+    const StoredName stored = base.name_of(parameter);
     return job.rename ? job.rename(stored) : stored;
   };
   for (std::size_t u = 0; u < store.units(); ++u) {

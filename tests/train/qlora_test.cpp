@@ -31,7 +31,7 @@ Adapter starting_adapter(const BaseModel& base) {
                     .alpha = 8,
                     .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
   const Format f32 = dense_format(DType::kF32);
-  const ModelSpec model(base.config(), {f32, f32}, &adapter.config);
+  const ModelSpec model(base.config(), rest_as(f32, f32), &adapter.config);
   for (const UnitSpec& unit : model.units()) {
     for (const ParamSpec& param : unit.params) {
       if (!param.trainable) continue;

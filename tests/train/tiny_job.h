@@ -134,8 +134,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
                         .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
                         .modules_to_save = job.saved,
                         .dropout = job.dropout};
-  const auto model =
-      make_model(*device, {config, {{job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)}, &lora}, dtype);
+  const auto model = make_model(
+      *device, {config, rest_as({job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)), &lora}, dtype);
   ParamStore store(*device, rendezvous.rank(), rendezvous.size(), model->spec().units(), {Tier::kDevice, job.sharding});
 
   TinyResult result;

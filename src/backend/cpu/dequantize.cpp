@@ -88,6 +88,7 @@ template <typename T>
 
 void dequantize(Tensor y, const PackedTensor& w) {
   if (w.format.dense()) return cast(y, w.dense());
+  if (w.format.codec != Codec::kNF4) return dequantize_ggml(y, w);
   with_float_type(y.dtype, [&]<typename T>(std::type_identity<T>) {
     const std::int64_t n = y.numel(), block = w.format.block, blocks = (n + block - 1) / block, readable = (n + 1) / 2;
     T* out = y.as<T>();

@@ -13,6 +13,7 @@ namespace shardlora::cpu {
 inline constexpr std::int64_t kParallelValues = 16384;
 
 void dequantize(Tensor y, const PackedTensor& w);
+void dequantize_ggml(Tensor y, const PackedTensor& w);  // what dequantize does for codecs of quant/ggml.h
 void cast(Tensor y, ConstTensor x);
 void zero(Tensor y);
 void add(Tensor y, ConstTensor a, ConstTensor b);

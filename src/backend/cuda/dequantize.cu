@@ -109,6 +109,7 @@ void decode(Tensor y, const Nf4& w, int block, cudaStream_t stream) {
 
 void dequantize(Tensor y, const PackedTensor& packed, cudaStream_t stream) {
   if (packed.format.dense()) return cast(y, packed.dense(), stream);
+  if (packed.format.codec != Codec::kNF4) return dequantize_ggml(y, packed, stream);
   const auto& sections = packed.sections;
   const Nf4 w{sections[0], sections[1], reinterpret_cast<const float*>(sections[2]),
               reinterpret_cast<const float*>(sections[3])};

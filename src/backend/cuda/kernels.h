@@ -11,6 +11,8 @@
 namespace shardlora::cuda {
 
 void dequantize(Tensor y, const PackedTensor& w, cudaStream_t stream);
+// What dequantize does for codecs of quant/ggml.h.
+void dequantize_ggml(Tensor y, const PackedTensor& w, cudaStream_t stream);
 // Fills all sections of `format` with the values, as quant/quantize.h does on the host. absmax (blocks) f32 is scratch
 // that only double quantisation needs.
 void quantize(const Format& format, const Sections& to, ConstTensor values, Tensor absmax, cudaStream_t stream);

@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kNestedBlock)
 
 void quantize(const Format& format, const Sections& to, ConstTensor values, Tensor absmax, cudaStream_t stream) {
   if (format.dense()) return cast({to[0], dtype_of(format.codec), values.shape}, values, stream);
-  const std::int64_t n = values.numel(), blocks = blocks_of(format, n);
+  const std::int64_t n = values.numel(), blocks = scales_of(format, n);
   float* const scales = format.double_quant ? absmax.as<float>() : reinterpret_cast<float*>(to[1]);
   with_float_type(values.dtype, [&]<typename T>(std::type_identity<T>) {
     launch(encode_kernel<T>, blocks_for(blocks, kThreads / 32), kThreads, 0, stream, to[0], scales, values.as<T>(),

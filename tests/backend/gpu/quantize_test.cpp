@@ -37,7 +37,7 @@ class Nf4OnTheDevice : public testing::TestWithParam<Format> {
   // Sections of the format in device memory.
   struct Packed {
     Packed(const Format& format, std::int64_t n) {
-      const SectionBytes bytes = section_bytes(format, n);
+      const SectionBytes bytes = section_bytes(format, {n});
       for (std::size_t s = 0; s < kSections; ++s) {
         held.emplace_back(DType::kU8, Shape{static_cast<std::int64_t>(bytes[s])});
         to[s] = held[s].tensor.data;
@@ -73,13 +73,13 @@ TEST_P(Nf4OnTheDevice, HasTheHostsBytesAndValues) {
   const std::int64_t whole = std::min(300 * format.block, 64 * 300);  // more blocks than a nested group has
   for (const DType dtype : kFloats)
     for (const std::int64_t n : {std::int64_t{1}, std::int64_t{17}, whole, whole + 37}) {
-      const Held values(dtype, {n}, weights(n, format.block)), absmax(DType::kF32, {blocks_of(format, n)});
+      const Held values(dtype, {n}, weights(n, format.block)), absmax(DType::kF32, {scales_of(format, n)});
       const Packed packed(format, n);
       cuda::quantize(format, packed.to, values, absmax, stream());
 
       std::array<std::vector<std::byte>, kSections> want;
       Sections to{};
-      const SectionBytes bytes = section_bytes(format, n);
+      const SectionBytes bytes = section_bytes(format, {n});
       for (std::size_t s = 0; s < kSections; ++s) {
         want[s].resize(bytes[s]);
         to[s] = want[s].data();

@@ -3,6 +3,7 @@
 #include "backend/held.h"
 #include "quant/nf4.h"
 #include "quant/quantize.h"
+#include "quant/random_blocks.h"
 
 namespace shardlora {
 namespace {
@@ -13,7 +14,7 @@ struct Packed {
     std::vector<float> values;
     for (const double value : random_values(n, 1, 0.07)) values.push_back(static_cast<float>(value));
     std::array<std::byte*, kSections> to{};
-    const SectionBytes bytes = section_bytes(format, n);
+    const SectionBytes bytes = section_bytes(format, {n});
     for (std::size_t s = 0; s < kSections; ++s) {
       memory[s].resize(bytes[s] / sizeof(float) + 1);
       host.sections[s] = to[s] = reinterpret_cast<std::byte*>(memory[s].data());
@@ -45,6 +46,28 @@ TEST(Dequantize, GivesTheCodecsBitsRoundedOnce) {
                 << name_of(dtype) << " value " << i << " of " << n << ", block " << block;
         }
       }
+}
+
+// At any place of y, and of more values than one thread takes.
+TEST(Dequantize, GivesTheBitsOfGgufBlocksRoundedOnce) {
+  Device& device = device_under_test();
+  EXPECT_EQ(ggml_formats().size(), 10U);
+  for (const Format& format : ggml_formats())
+    for (const std::int64_t n : {256, 256 * 77}) {
+      const std::vector<std::byte> blocks = random_blocks(format, n, 5);
+      const Held held(DType::kU8, {std::ssize(blocks)});
+      held.put({blocks.data(), blocks.data() + blocks.size()});
+      std::vector<float> expected(static_cast<std::size_t>(n));
+      dequantize({format, {n}, {blocks.data()}}, 0, expected);
+      for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+        const Held y(dtype, {n});
+        device.ops().dequantize(y, {format, {n}, {held.tensor.data}});
+        const Doubles got = y.values();
+        for (std::size_t i = 0; i < got.size(); ++i)
+          ASSERT_EQ(static_cast<float>(got[i]), rounded(dtype, expected[i]))
+              << name_of(format) << " to " << name_of(dtype) << ", value " << i << " of " << n;
+      }
+    }
 }
 
 TEST(Dequantize, RoundsDenseWeights) {

@@ -1,0 +1,81 @@
+#include "run/base_formats.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "checkpoint/tiny_llama.h"
+#include "quant/random_blocks.h"
+
+namespace shardlora {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+constexpr const char *kEmbedding = "model.embed_tokens.weight", *kUp = "model.layers.0.mlp.up_proj.weight",
+                     *kDown = "model.layers.0.mlp.down_proj.weight";
+
+// The linears of a layer in Q4_1, but for one in Q8_0 and one left as it was.
+TinyGguf quantised_llama() {
+  TinyGguf gguf = tiny_llama();
+  for (TinyGguf::Entry& entry : gguf.tensors) {
+    if (entry.shape.rank() < 2 || entry.name == "token_embd.weight" || entry.name == "blk.0.attn_v.weight") continue;
+    const bool eight = entry.name == "blk.0.ffn_up.weight";
+    entry.values.clear();
+    entry.blocks = random_blocks({.codec = eight ? Codec::kQ8_0 : Codec::kQ4_1}, entry.shape.numel(), 1);
+    entry.block_type = eight ? 8 : 3;
+  }
+  return gguf;
+}
+
+TEST(BaseFormats, KeepTheBlocksOfAQuantisedFileWhereNothingElseIsAskedForByName) {
+  const Opened opened(quantised_llama());
+  for (const Quantization& asked : {Quantization{.format = "nf4"}, Quantization{}, Quantization{.format = "gguf"}}) {
+    const Quantization to = settled(asked, opened.base);
+    EXPECT_EQ(to.format, "gguf");
+    EXPECT_TRUE(to.by_name);
+    const FormatOf format = format_of(to, opened.base, DType::kBF16);
+    EXPECT_EQ(format(kUp).codec, Codec::kQ8_0);
+    EXPECT_EQ(format(kDown).codec, Codec::kQ4_1);
+    EXPECT_EQ(format("model.layers.0.self_attn.v_proj.weight").codec, Codec::kBF16);
+    EXPECT_EQ(format(kEmbedding).codec, Codec::kBF16);
+    EXPECT_EQ(formats_text({opened.base.config(), format, nullptr}),
+              "1 layers in Q4_1, bf16, Q8_0, embedding and head in bf16");
+  }
+}
+
+TEST(BaseFormats, QuantiseASecondTimeOnlyByNameAndSaySo) {
+  const Opened opened(quantised_llama());
+  testing::internal::CaptureStdout();
+  const Quantization to = settled({.format = "nf4", .by_name = true, .group_size = 128}, opened.base);
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              AllOf(HasSubstr("is quantised already (Q4_1, Q8_0)"), HasSubstr("nf4 rounds its weights a second time")));
+  EXPECT_EQ(to.format, "nf4");
+  const FormatOf format = format_of(to, opened.base, DType::kF16);
+  EXPECT_EQ(format(kUp), (Format{Codec::kNF4, 128, true}));
+  EXPECT_EQ(format(kEmbedding).codec, Codec::kF16);
+}
+
+TEST(BaseFormats, DecodeAQuantisedFileWhereADtypeIsAskedForByName) {
+  const Opened opened(quantised_llama());
+  testing::internal::CaptureStdout();
+  const FormatOf none = format_of(settled({.by_name = true}, opened.base), opened.base, DType::kBF16);
+  const FormatOf f32 = format_of(settled({.format = "f32", .by_name = true}, opened.base), opened.base, DType::kBF16);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  EXPECT_EQ(none(kUp).codec, Codec::kBF16);
+  EXPECT_EQ(f32(kUp).codec, Codec::kF32);
+  EXPECT_EQ(f32(kEmbedding).codec, Codec::kF32);
+}
+
+TEST(BaseFormats, AreTheRecipesWhereTheFileIsNotQuantised) {
+  const Opened opened(tiny_llama());
+  EXPECT_EQ(settled({}, opened.base).format, "none");
+  EXPECT_EQ(settled({.format = "nf4"}, opened.base).format, "nf4");
+  EXPECT_THAT([&] { settled({.format = "gguf", .by_name = true}, opened.base); },
+              ThrowsMessage<Error>(HasSubstr("tiny.gguf: has no quantised blocks")));
+}
+
+}  // namespace
+}  // namespace shardlora

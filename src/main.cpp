@@ -71,7 +71,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "shardlora " SHARDLORA_VERSION);
   Verbs verbs;
   for (auto add : {shardlora::add_train, shardlora::add_eval, shardlora::add_generate, shardlora::add_chat,
-                   shardlora::add_preview, shardlora::add_tokenize, shardlora::add_keys}) {
+                   shardlora::add_preview, shardlora::add_tokenize, shardlora::add_quantize, shardlora::add_keys}) {
     shardlora::Verb verb = add(app);
     verbs.emplace_back(app.get_subcommands({}).back(), std::move(verb));
   }

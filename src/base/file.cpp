@@ -13,12 +13,25 @@
 #include <utility>
 #include <vector>
 
+#include "base/disk.h"
 #include "base/error.h"
 
 namespace shardlora {
 namespace {
 
 std::string reason(int error) { return std::strerror(error); }
+
+void write_all(const std::filesystem::path& path, int descriptor, std::span<const std::byte> bytes,
+               std::uint64_t offset) {
+  while (!bytes.empty()) {
+    const std::size_t part = std::min(bytes.size(), std::size_t{1} << 30);
+    const ssize_t n = disk().pwrite(descriptor, bytes.data(), part, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail("{}: cannot be written: {}", path.string(), reason(errno));
+    offset += static_cast<std::uint64_t>(n);
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+}
 
 // A new file beside `path`; unlinked again unless it was renamed.
 class TemporaryFile {
@@ -27,7 +40,7 @@ class TemporaryFile {
     for (int attempt = 0; descriptor_ < 0; ++attempt) {
       path_ = path;
       path_.replace_filename(fmt::format(".{}.{}.{}.tmp", path.filename().string(), ::getpid(), attempt));
-      descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+      descriptor_ = disk().open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
       if (descriptor_ < 0 && (errno != EEXIST || attempt == 1000))
         fail("{}: cannot be written: {}; check that the directory exists, is writable and has room", path.string(),
              reason(errno));
@@ -36,36 +49,35 @@ class TemporaryFile {
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
   ~TemporaryFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    if (!path_.empty()) ::unlink(path_.c_str());
+    if (descriptor_ >= 0) disk().close(descriptor_);
+    if (!path_.empty()) disk().unlink(path_.c_str());
   }
 
   void write(std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(descriptor_, bytes.data(), std::min(bytes.size(), std::size_t{1} << 30));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) fail("{}: cannot be written: {}", path_.string(), reason(errno));
-      bytes = bytes.subspan(static_cast<std::size_t>(n));
-    }
+    write_all(path_, descriptor_, bytes, written_);
+    written_ += bytes.size();
   }
   void rename_to(const std::filesystem::path& path) {
     // Some file systems report a full disk only here.
-    if (::fsync(descriptor_) != 0) fail("{}: cannot be written: {}", path.string(), reason(errno));
-    if (::close(std::exchange(descriptor_, -1)) != 0) fail("{}: cannot be written: {}", path.string(), reason(errno));
-    if (::rename(path_.c_str(), path.c_str()) != 0) fail("{}: cannot be replaced: {}", path.string(), reason(errno));
+    if (disk().fsync(descriptor_) != 0) fail("{}: cannot be written: {}", path.string(), reason(errno));
+    if (disk().close(std::exchange(descriptor_, -1)) != 0)
+      fail("{}: cannot be written: {}", path.string(), reason(errno));
+    if (disk().rename(path_.c_str(), path.c_str()) != 0)
+      fail("{}: cannot be replaced: {}", path.string(), reason(errno));
     path_.clear();
   }
 
  private:
   std::filesystem::path path_;
   int descriptor_ = -1;
+  std::uint64_t written_ = 0;
 };
 
 void sync_directory_of(const std::filesystem::path& path) {
   const std::filesystem::path directory = path.has_parent_path() ? path.parent_path() : ".";
-  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const int error = descriptor < 0 || ::fsync(descriptor) != 0 ? errno : 0;
-  if (descriptor >= 0) ::close(descriptor);
+  const int descriptor = disk().open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  const int error = descriptor < 0 || disk().fsync(descriptor) != 0 ? errno : 0;
+  if (descriptor >= 0) disk().close(descriptor);
   // EINVAL: a file system that has no such operation (some network mounts).
   if (error != 0 && error != EINVAL) fail("{}: cannot be synced: {}", directory.string(), reason(error));
 }
@@ -74,12 +86,12 @@ void sync_directory_of(const std::filesystem::path& path) {
 
 File::File(std::filesystem::path path) : path_(std::move(path)) {
   // O_NONBLOCK: opening a FIFO would otherwise wait for its writer.
-  descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  descriptor_ = disk().open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
   if (descriptor_ < 0) fail("{}: cannot be opened: {}", path_.string(), reason(errno));
   struct stat status{};
   const bool known = ::fstat(descriptor_, &status) == 0;
   if (!known || !S_ISREG(status.st_mode)) {
-    ::close(std::exchange(descriptor_, -1));
+    disk().close(std::exchange(descriptor_, -1));
     fail("{}: not a regular file", path_.string());
   }
   size_ = static_cast<std::uint64_t>(status.st_size);
@@ -96,7 +108,7 @@ File& File::operator=(File&& other) noexcept {
 }
 
 File::~File() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+  if (descriptor_ >= 0) disk().close(descriptor_);
 }
 
 void File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
@@ -105,13 +117,42 @@ void File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
          offset);
   while (!out.empty()) {
     const ssize_t n =
-        ::pread(descriptor_, out.data(), std::min(out.size(), std::size_t{1} << 30), static_cast<off_t>(offset));
+        disk().pread(descriptor_, out.data(), std::min(out.size(), std::size_t{1} << 30), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail("{}: cannot be read at offset {}: {}", path_.string(), offset, reason(errno));
     if (n == 0) fail("{}: became shorter while it was read", path_.string());
     offset += static_cast<std::uint64_t>(n);
     out = out.subspan(static_cast<std::size_t>(n));
   }
+}
+
+WritableFile::WritableFile(std::filesystem::path path, std::uint64_t bytes) : path_(std::move(path)) {
+  descriptor_ = disk().open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+  if (descriptor_ < 0)
+    fail("{}: cannot be written: {}; check that the directory exists, is writable and has room", path_.string(),
+         reason(errno));
+  if (disk().ftruncate(descriptor_, static_cast<off_t>(bytes)) != 0) {
+    const int error = errno;
+    disk().close(std::exchange(descriptor_, -1));
+    fail("{}: cannot be written: {}", path_.string(), reason(error));
+  }
+}
+
+WritableFile::~WritableFile() {
+  if (descriptor_ >= 0) disk().close(descriptor_);
+}
+
+void WritableFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  write_all(path_, descriptor_, bytes, offset);
+}
+
+void WritableFile::sync() {
+  if (disk().fsync(descriptor_) != 0) fail("{}: cannot be written: {}", path_.string(), reason(errno));
+}
+
+void remove_file(const std::filesystem::path& path) {
+  if (disk().unlink(path.c_str()) != 0 && errno != ENOENT)
+    fail("{}: cannot be removed: {}", path.string(), reason(errno));
 }
 
 std::string read_text(const std::filesystem::path& path, std::uint64_t max_bytes) {

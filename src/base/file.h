@@ -1,5 +1,6 @@
 // Files on disk: read by pread with full-read loops, written so that a reader sees the old content or the new one and
-// never half of it. Only regular files are opened; every error names the path and the system's reason.
+// never half of it. Only regular files are opened; every error names the path and the system's reason. All calls of the
+// system go through base/disk.h.
 #pragma once
 
 #include <cstddef>
@@ -32,6 +33,27 @@ class File {
   std::uint64_t size_ = 0;
   int descriptor_ = -1;
 };
+
+// A file that is written in place, by any number of threads and processes at once. What was written is there for sure
+// when sync has returned.
+class WritableFile {
+ public:
+  // The file as it is, or a new one, with `bytes` bytes from now on; those that it did not have are 0.
+  WritableFile(std::filesystem::path path, std::uint64_t bytes);
+  WritableFile(const WritableFile&) = delete;
+  WritableFile& operator=(const WritableFile&) = delete;
+  ~WritableFile();
+
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+  void sync();
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+// Where it is there.
+void remove_file(const std::filesystem::path& path);
 
 // The whole file; one larger than `max_bytes` is an Error.
 std::string read_text(const std::filesystem::path& path, std::uint64_t max_bytes);

@@ -25,7 +25,8 @@ void put_heads_in_order(const StoredName& name, const ParamSpec& param, std::spa
 BaseModel BaseModel::open(const std::string& name) {
   const std::filesystem::path path = find_model(name);
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) return BaseModel(open_folder(path));
+  if (std::filesystem::is_directory(path, ignored))
+    return BaseModel(holds_prepared_base(path) ? open_prepared(path) : open_folder(path));
   if (path.extension() == ".safetensors")
     fail("{}: is one file of a model; give the folder that it lies in, with its config.json", path.string());
   return BaseModel(open_gguf(path));
@@ -97,6 +98,11 @@ void BaseModel::check_finite(const StoredName& name, std::span<const float> valu
   if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }))
     fail("{}: tensor {} holds a value that is infinite or not a number; the file is damaged, fetch or convert it again",
          source_->file_of(name.name).string(), name.name);
+}
+
+void BaseModel::read_values(const StoredName& name, std::span<float> out, std::int64_t first) const {
+  source_->read_f32(name.name, out, first);
+  check_finite(name, out);
 }
 
 void BaseModel::read_rows(const StoredName& name, const ParamSpec& param, std::int64_t first,

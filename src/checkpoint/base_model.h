@@ -1,6 +1,6 @@
 // The frozen model as it lies on disk: its numbers and its parameters' values, in Hugging Face's names and row order.
-// From a GGUF file or a Hugging Face folder, by the byte ranges that are asked for: it may be larger than memory.
-// Immutable after open; any number of threads may read.
+// From a GGUF file, a Hugging Face folder or a prepared base, by the byte ranges that are asked for: it may be larger
+// than memory. Immutable after open; any number of threads may read.
 #pragma once
 
 #include <filesystem>
@@ -13,14 +13,15 @@ namespace shardlora {
 
 class BaseModel {
  public:
-  // A .gguf file or a folder with config.json and safetensors, of a known architecture, by its path or as find_model
-  // finds it. An Error says what is missing.
+  // A .gguf file, a folder with config.json and safetensors, or a prepared base, of a known architecture, by its path
+  // or as find_model finds it. An Error says what is missing.
   static BaseModel open(const std::string& name);
 
   const ModelConfig& config() const { return source_->config(); }
   const std::filesystem::path& path() const { return source_->path(); }
   // Of everything that makes the model, read now. What a checkpoint pins its base with.
   std::string sha256() const { return source_->sha256(); }
+  bool is_prepared() const { return source_->is_prepared(); }
   // What this base calls a parameter, and how it stores it.
   StoredName name_of(const std::string& parameter) const { return source_->name_of(parameter); }
   // What a tensor of this name is packed as; nothing where there is none, or it cannot be read.
@@ -41,10 +42,12 @@ class BaseModel {
   // have to be put in order.
   void read_packed_rows(const StoredName& name, const ParamSpec& param, std::int64_t first,
                         std::span<std::byte> out) const;
-  // A whole section of stored_format(name).
-  void read_section(const StoredName& name, int section, std::span<std::byte> out) const {
-    source_->read_section(name.name, section, out, 0);
+  // Bytes of a section of stored_format(name), from byte `first` of it on, as they are stored.
+  void read_section(const StoredName& name, int section, std::span<std::byte> out, std::size_t first = 0) const {
+    source_->read_section(name.name, section, out, first);
   }
+  // Values of a dense format from `first` on, in the order in which they are stored.
+  void read_values(const StoredName& name, std::span<float> out, std::int64_t first) const;
   // Values of a tensor that are not finite are an Error.
   void check_finite(const StoredName& name, std::span<const float> values) const;
   // Rows that have to be read together: blocks of GGUF and heads whose rows are in another order are not cut.

@@ -1,5 +1,5 @@
-// Where the tensors of a base model lie: a GGUF file, or a Hugging Face folder. Immutable after open; any number of
-// threads may read.
+// Where the tensors of a base model lie: a GGUF file, a Hugging Face folder, or a prepared base. Immutable after open;
+// any number of threads may read.
 #pragma once
 
 #include <filesystem>
@@ -23,6 +23,9 @@ class TensorSource {
   // Of everything that makes the model, read now.
   virtual std::string sha256() const = 0;
 
+  // Whether its bytes were checked and packed before: nothing in it is left to be refused but what a disk spoils.
+  virtual bool is_prepared() const { return false; }
+
   // What this checkpoint calls a parameter, and how it stores it.
   virtual StoredName name_of(const std::string& parameter) const = 0;
   // The file that holds (or should hold) a tensor: for messages.
@@ -44,5 +47,8 @@ class TensorSource {
 
 std::unique_ptr<const TensorSource> open_gguf(const std::filesystem::path& file);
 std::unique_ptr<const TensorSource> open_folder(const std::filesystem::path& folder);
+// Whether shardlora quantize has made this folder; one that it did not finish is an Error.
+bool holds_prepared_base(const std::filesystem::path& folder);
+std::unique_ptr<const TensorSource> open_prepared(const std::filesystem::path& folder);
 
 }  // namespace shardlora

@@ -17,6 +17,7 @@ Verb add_generate(CLI::App& app);
 Verb add_chat(CLI::App& app);
 Verb add_preview(CLI::App& app);
 Verb add_tokenize(CLI::App& app);
+Verb add_quantize(CLI::App& app);
 Verb add_keys(CLI::App& app);
 
 }  // namespace shardlora

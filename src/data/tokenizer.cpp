@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "io/gguf.h"
 
 namespace shardlora {
 namespace {
@@ -20,8 +21,10 @@ void check_utf8(std::string_view text) {
 }  // namespace
 
 Tokenizer Tokenizer::open(const std::filesystem::path& model) {
-  if (std::filesystem::is_directory(model)) return Tokenizer(tokenizer_parts_of_folder(model));
-  return Tokenizer(tokenizer_parts(GgufFile(model)));
+  if (!std::filesystem::is_directory(model)) return Tokenizer(tokenizer_parts(GgufFile(model)));
+  const std::filesystem::path metadata = model / kGgufMetadata;
+  if (std::filesystem::exists(metadata)) return Tokenizer(tokenizer_parts(GgufFile(metadata)));
+  return Tokenizer(tokenizer_parts_of_folder(model));
 }
 
 Tokenizer::Tokenizer(TokenizerParts parts)

@@ -91,6 +91,7 @@ class GgufFile {
 
  private:
   friend class GgufReader;
+  friend void write_gguf_metadata(const std::filesystem::path& to, const GgufFile& file);
   struct Hash {
     using is_transparent = void;
     std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
@@ -100,9 +101,15 @@ class GgufFile {
   const Value& required(std::string_view key) const;
 
   File file_;
+  std::uint64_t metadata_end_ = 0;  // byte behind the last key's value
   std::unordered_map<std::string, Value, Hash, std::equal_to<>> metadata_;
   std::vector<GgufTensor> tensors_;
   std::unordered_map<std::string, std::size_t, Hash, std::equal_to<>> by_name_;
 };
+
+// A file of the same metadata without tensors: what stands beside weights that have left it, under this name in their
+// folder. Atomically.
+inline constexpr const char* kGgufMetadata = "metadata.gguf";
+void write_gguf_metadata(const std::filesystem::path& to, const GgufFile& file);
 
 }  // namespace shardlora

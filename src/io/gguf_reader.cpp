@@ -50,6 +50,7 @@ class GgufReader : CheckedReader {
   void read_all() {
     read_header();
     for (std::uint64_t i = 0; i < key_values_; ++i) read_key_value();
+    to_.metadata_end_ = position();
     to_.tensors_.reserve(tensors_);
     for (std::uint64_t i = 0; i < tensors_; ++i) read_tensor();
     place_tensors();

@@ -187,8 +187,10 @@ UnitSpec ModelSpec::layer(std::int64_t index, const FormatOf& format_of) const {
   return unit;
 }
 
+bool is_linear(const std::string& parameter) { return parameter.starts_with("model.layers."); }
+
 FormatOf rest_as(const Format& linears, const Format& tables) {
-  return [=](const std::string& parameter) { return parameter.starts_with("model.layers.") ? linears : tables; };
+  return [=](const std::string& parameter) { return is_linear(parameter) ? linears : tables; };
 }
 
 StoredName gguf_name(const ModelConfig& config, const std::string& parameter) {

@@ -18,7 +18,9 @@ namespace shardlora {
 
 // What a matrix of the frozen base rests as, by its name. Vectors (norms, biases) rest in f32.
 using FormatOf = std::function<Format(const std::string& parameter)>;
-// One format for the linears of the layers, one for embedding and head.
+// Whether a matrix is a linear of a layer: not the embedding, nor the head.
+bool is_linear(const std::string& parameter);
+// One format for the linears, one for the other matrices.
 FormatOf rest_as(const Format& linears, const Format& tables);
 
 // Under which name a checkpoint stores one of our parameters, and how.

@@ -39,19 +39,28 @@ Quantization settled(const Quantization& asked, const BaseModel& base) {
   return to;
 }
 
-FormatOf format_of(const Quantization& settled, const BaseModel& base, DType compute) {
-  const Format dense = dense_format(compute);
+FormatOf format_of(const Quantization& settled, const BaseModel& base, std::optional<DType> dtype) {
+  // Of a tensor that is missing or cannot be read nothing is known; BaseModel::check refuses it.
+  const auto stored = [&base](const std::string& parameter) {
+    return base.stored_format(base.name_of(parameter)).value_or(Format{});
+  };
+  const FormatOf dense = [stored, dtype](const std::string& parameter) {
+    const Format format = stored(parameter);
+    return dtype ? dense_format(*dtype) : format.dense() ? format : dense_format(DType::kF32);
+  };
+  if (settled.format == kNotQuantised) return dense;
   if (settled.format == kAsInGguf)
-    return [&base, dense](const std::string& parameter) {
-      const std::optional<Format> stored = base.stored_format(base.name_of(parameter));
-      return stored && !stored->dense() ? *stored : dense;
+    return [stored, dense](const std::string& parameter) {
+      const Format format = stored(parameter);
+      return format.dense() ? dense(parameter) : format;
     };
-  if (settled.format == kNotQuantised) return rest_as(dense, dense);
   const CodecRow* codec = find_codec(settled.format);
   CHECK(codec != nullptr, "no codec is called {}", settled.format);
-  const Format linears{codec->codec, static_cast<int>(settled.group_size), settled.double_quant};
   if (codec->dtype) return rest_as(dense_format(*codec->dtype), dense_format(*codec->dtype));
-  return rest_as(linears, dense);
+  const Format linears{codec->codec, static_cast<int>(settled.group_size), settled.double_quant};
+  return [=](const std::string& parameter) {
+    return is_linear(parameter) ? linears : dtype ? dense(parameter) : stored(parameter);
+  };
 }
 
 std::string formats_text(const ModelSpec& model) {
@@ -59,7 +68,7 @@ std::string formats_text(const ModelSpec& model) {
   for (const UnitSpec& unit : model.units())
     for (const ParamSpec& param : unit.params)
       if (!param.trainable && param.shape.rank() > 1)
-        (unit.name.starts_with("model.layers.") ? linears : tables).push_back(param.format);
+        (is_linear(param.name) ? linears : tables).push_back(param.format);
   std::string text = fmt::format("{} layers in {}", model.config().layers, list_of(linears));
   if (!tables.empty()) text += fmt::format(", embedding and head in {}", list_of(tables));
   return text;

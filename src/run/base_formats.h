@@ -11,8 +11,9 @@ namespace shardlora {
 // asked for.
 Quantization settled(const Quantization& asked, const BaseModel& base);
 
-// The formats of a settled quantization; what is not quantised rests in `compute`.
-FormatOf format_of(const Quantization& settled, const BaseModel& base, DType compute);
+// The formats of a settled quantization. What is not quantised rests in `dtype`, or, where that is nothing, as the base
+// stores it. `base` must outlive it.
+FormatOf format_of(const Quantization& settled, const BaseModel& base, std::optional<DType> dtype);
 
 // "30 layers in Q4_1, embedding and head in Q8_0"
 std::string formats_text(const ModelSpec& model);

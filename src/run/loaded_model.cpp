@@ -25,6 +25,25 @@ void load_base(const BaseModel& base, Device& device, ParamStore& store, Communi
   }
 }
 
+// Every rank reads what rests on it, and nothing is sent.
+void load_prepared(const BaseModel& base, Device& device, ParamStore& store) {
+  std::size_t largest = 0;
+  for (std::size_t u = 0; u < store.units(); ++u)
+    largest = std::max(largest, store.resting(u).second - store.resting(u).first);
+  const Buffer bytes = device.allocate(largest, Tier::kPinned, Purpose::kFrozen);
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    const auto [begin, end] = store.resting(u);
+    pack_share(base, store.layout(u), begin, {bytes.data(), end - begin});
+    store.set_resting(u, bytes.data());
+  }
+}
+
+bool shares_can_be_read(const BaseModel& base, const ParamStore& store) {
+  for (std::size_t u = 0; u < store.units(); ++u)
+    if (!can_pack_share(base, store.layout(u))) return false;
+  return true;
+}
+
 }  // namespace
 
 LoadedModel::LoadedModel(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const LoraConfig* adapter)
@@ -35,7 +54,10 @@ LoadedModel::LoadedModel(Ranks& ranks, const Recipe& recipe, const BaseModel& ba
   store = std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->spec().units(),
                                        Residence{Tier::kDevice, recipe.sharding});
   gather_in_every_size(*ranks.device, *ranks.gathers, largest_share(*store));
-  load_base(base, *ranks.device, *store, *ranks.reductions);
+  if (shares_can_be_read(base, *store))
+    load_prepared(base, *ranks.device, *store);
+  else
+    load_base(base, *ranks.device, *store, *ranks.reductions);
 }
 
 LoadedModel load_with_adapter(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const std::string& directory) {

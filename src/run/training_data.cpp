@@ -58,7 +58,8 @@ std::string tokenizer_digest(const fs::path& model) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(model)) {
     const std::string kind = entry.path().extension().string();
-    if (entry.is_regular_file() && (kind == ".json" || kind == ".jinja" || kind == ".model" || kind == ".txt"))
+    if (entry.is_regular_file() && (kind == ".json" || kind == ".jinja" || kind == ".model" || kind == ".txt" ||
+                                    entry.path().filename() == kGgufMetadata))
       files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());

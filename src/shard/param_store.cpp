@@ -56,6 +56,19 @@ void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* fla
   comm.synchronize(done);
 }
 
+std::pair<std::size_t, std::size_t> ParamStore::resting(std::size_t unit) const {
+  const Unit& u = units_[unit];
+  const auto rank = static_cast<std::size_t>(rank_);
+  if (whole()) return {0, u.layout.frozen_bytes()};
+  return {u.frozen_cuts[rank], u.frozen_cuts[rank + 1]};
+}
+
+void ParamStore::set_resting(std::size_t unit, const std::byte* bytes) {
+  const auto [begin, end] = resting(unit);
+  device_.copy(frozen(unit), bytes, end - begin, device_.compute());
+  device_.compute().synchronize();
+}
+
 void ParamStore::set_trainable(std::size_t unit, const float* elements) {
   const Unit& u = units_[unit];
   if (u.share.master.numel() == 0) return;

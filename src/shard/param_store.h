@@ -3,6 +3,7 @@
 // units' shares of a kind lie in one buffer: a GPU gives memory in pieces of 2 MiB, which a buffer a unit would waste.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "backend/device.h"
@@ -41,6 +42,9 @@ class ParamStore {
 
   // Takes the own share out of a unit's packed bytes that only rank `root` has (`flat` is null elsewhere). Collective.
   void scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm);
+  // Which of a unit's packed bytes rest here, [first, second), and their values, from host memory. Blocks.
+  std::pair<std::size_t, std::size_t> resting(std::size_t unit) const;
+  void set_resting(std::size_t unit, const std::byte* bytes);
   // Takes the own share out of a unit's trainable elements, the same on every rank; moments start at zero.
   void set_trainable(std::size_t unit, const float* elements);
   // Every rank gets all trainable elements of the unit. Collective; blocks.

@@ -1,0 +1,36 @@
+#include "base/disk.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace shardlora {
+namespace {
+
+Disk* instead = nullptr;
+
+}  // namespace
+
+int Disk::open(const char* path, int flags, unsigned mode) { return ::open(path, flags, mode); }
+int Disk::close(int descriptor) { return ::close(descriptor); }
+ssize_t Disk::pread(int descriptor, void* to, std::size_t bytes, off_t offset) {
+  return ::pread(descriptor, to, bytes, offset);
+}
+ssize_t Disk::pwrite(int descriptor, const void* from, std::size_t bytes, off_t offset) {
+  return ::pwrite(descriptor, from, bytes, offset);
+}
+int Disk::ftruncate(int descriptor, off_t bytes) { return ::ftruncate(descriptor, bytes); }
+int Disk::fsync(int descriptor) { return ::fsync(descriptor); }
+int Disk::rename(const char* from, const char* to) { return ::rename(from, to); }
+int Disk::unlink(const char* path) { return ::unlink(path); }
+
+Disk& disk() {
+  static Disk system;
+  return instead != nullptr ? *instead : system;
+}
+
+DiskInstead::DiskInstead(Disk& other) { instead = &other; }
+DiskInstead::~DiskInstead() { instead = nullptr; }
+
+}  // namespace shardlora

@@ -1,0 +1,265 @@
+#include "checkpoint/prepare_base.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <vector>
+
+#include "base/crc32c.h"
+#include "base/file.h"
+#include "checkpoint/pack_unit.h"
+#include "checkpoint/prepared_manifest.h"
+#include "io/gguf.h"
+
+namespace shardlora {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 18;
+constexpr std::uint64_t kSyncBytes = std::uint64_t{1} << 28;  // packed between two syncs, at least
+
+// What the base will be, but for checksums. The units have one parameter each, in the order of the tensors.
+struct Plan {
+  proto::PreparedBase manifest;
+  std::vector<UnitSpec> units;
+};
+
+Plan plan_of(const BaseModel& source, const FormatOf& format_of) {
+  Plan plan;
+  const ModelSpec model(source.config(), format_of, nullptr);
+  source.check(model);
+  plan.manifest.set_version(kManifestVersion);
+  plan.manifest.set_source(source.path().string());
+  plan.manifest.set_chunk_bytes(kChunkBytes);
+  *plan.manifest.mutable_model() = to_proto(source.config());
+  std::uint64_t end = 0;
+  for (const UnitSpec& unit : model.units()) {
+    for (ParamSpec param : unit.params) {
+      const Format stored = source.stored_format(source.name_of(param.name)).value();
+      if (param.shape.rank() == 1) param.format = stored;
+      plan.units.push_back({param.name, {param}});
+      const UnitLayout layout(plan.units.back());
+      proto::PreparedTensor& t = *plan.manifest.add_tensors();
+      t.set_name(param.name);
+      for (int d = 0; d < param.shape.rank(); ++d) t.add_shape(param.shape[d]);
+      *t.mutable_packing() = to_proto(param.format);
+      t.set_source_packing(name_of(stored));
+      t.set_offset(end);
+      const SectionBytes bytes = section_bytes(param.format, param.shape);
+      for (int s = 0; s < kSections; ++s)
+        t.add_sections(bytes[static_cast<std::size_t>(s)] == 0 ? 0 : layout.section_offset(0, s));
+      t.set_bytes(layout.frozen_bytes());
+      end += layout.frozen_bytes();
+    }
+  }
+  plan.manifest.set_bytes(end);
+  return plan;
+}
+
+// Of the same model, in the same formats at the same places.
+bool same_base(const proto::PreparedBase& a, const proto::PreparedBase& b) {
+  const auto comparable = [](proto::PreparedBase base) {
+    base.clear_source();
+    base.clear_sha256();
+    base.clear_files();
+    for (proto::PreparedTensor& t : *base.mutable_tensors()) t.clear_crc32c();
+    return base.SerializeAsString();
+  };
+  return comparable(a) == comparable(b);
+}
+
+fs::path part_file(const fs::path& folder, int rank) { return folder / fmt::format("{}{}", kPartPrefix, rank); }
+
+std::vector<fs::path> part_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code none;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, none))
+    if (entry.path().filename().string().starts_with(kPartPrefix)) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+// Takes the checksums of what an earlier command, or another rank, has done into `manifest`, which holds the plan.
+void take_parts(const fs::path& folder, proto::PreparedBase& manifest) {
+  for (const fs::path& file : part_files(folder)) {
+    const proto::PreparedBase part = read_manifest(file);
+    if (!same_base(part, manifest))
+      fail(
+          "{}: holds a half-made base of another model or in other formats ({}); remove the folder, or choose another "
+          "one with --out",
+          folder.string(), part.source());
+    for (int i = 0; i < part.tensors_size(); ++i)
+      if (part.tensors(i).crc32c_size() > 0) *manifest.mutable_tensors(i)->mutable_crc32c() = part.tensors(i).crc32c();
+  }
+}
+
+void check_room(const fs::path& folder, std::uint64_t bytes) {
+  std::error_code unknown;
+  const fs::space_info space = fs::space(folder, unknown);
+  if (!unknown && space.available < bytes)
+    fail("{}: has {:.1f} GB free, the base needs {:.1f} GB; make room, or choose another folder with --out",
+         folder.string(), static_cast<double>(space.available) / 1e9, static_cast<double>(bytes) / 1e9);
+}
+
+std::vector<std::uint32_t> checksums(std::span<const std::byte> bytes) {
+  std::vector<std::uint32_t> sums((bytes.size() + kChunkBytes - 1) / kChunkBytes);
+#pragma omp parallel for schedule(static)
+  for (std::size_t c = 0; c < sums.size(); ++c)
+    sums[c] =
+        crc32c(bytes.subspan(c * kChunkBytes, std::min<std::size_t>(kChunkBytes, bytes.size() - c * kChunkBytes)));
+  return sums;
+}
+
+// This rank's tensors, the largest first, so that ranks end at about the same time.
+std::vector<int> dealt(const proto::PreparedBase& manifest, int rank, int ranks) {
+  std::vector<int> left;
+  for (int i = 0; i < manifest.tensors_size(); ++i)
+    if (manifest.tensors(i).crc32c_size() == 0) left.push_back(i);
+  std::stable_sort(left.begin(), left.end(),
+                   [&](int a, int b) { return manifest.tensors(a).bytes() > manifest.tensors(b).bytes(); });
+  std::vector<int> mine;
+  for (std::size_t i = static_cast<std::size_t>(rank); i < left.size(); i += static_cast<std::size_t>(ranks))
+    mine.push_back(left[i]);
+  return mine;
+}
+
+void pack_all(const BaseModel& source, Plan& plan, const fs::path& folder, const std::vector<int>& mine, int rank,
+              const std::function<void(std::uint64_t, std::uint64_t)>& told) {
+  WritableFile tensors(folder / kTensorsFile, plan.manifest.bytes());
+  std::uint64_t all = 0, done = 0, unsynced = 0;
+  for (const int i : mine) all += plan.manifest.tensors(i).bytes();
+  std::vector<std::byte> flat;
+  for (const int i : mine) {
+    proto::PreparedTensor& t = *plan.manifest.mutable_tensors(i);
+    flat.resize(static_cast<std::size_t>(t.bytes()));
+    pack_unit(source, UnitLayout(plan.units[static_cast<std::size_t>(i)]), flat);
+    tensors.write_at(t.offset(), flat);
+    const std::vector<std::uint32_t> sums = checksums(flat);
+    t.mutable_crc32c()->Assign(sums.begin(), sums.end());
+    done += t.bytes();
+    unsynced += t.bytes();
+    if (unsynced >= kSyncBytes || i == mine.back()) {
+      tensors.sync();
+      write_manifest(part_file(folder, rank), plan.manifest);
+      unsynced = 0;
+    }
+    if (rank == 0 && told) told(done, all);
+  }
+}
+
+// Reads everything back: what the manifest promises is what lies on the disk.
+std::string sha256_of_tensors(const fs::path& folder, const proto::PreparedBase& manifest) {
+  const File file(folder / kTensorsFile);
+  Sha256 digest;
+  std::vector<std::byte> bytes;
+  for (const proto::PreparedTensor& t : manifest.tensors()) {
+    for (int c = 0; c < t.crc32c_size(); ++c) {
+      const std::uint64_t begin = static_cast<std::uint64_t>(c) * kChunkBytes;
+      bytes.resize(static_cast<std::size_t>(std::min(kChunkBytes, t.bytes() - begin)));
+      file.read_at(t.offset() + begin, bytes);
+      if (crc32c(bytes) != t.crc32c(c))
+        fail("{}: {} reads back other bytes than were written; the disk is not to be trusted. Remove the folder",
+             file.path().string(), t.name());
+      digest.add(bytes);
+    }
+  }
+  return digest.hex();
+}
+
+// Tokenizer, chat template, configuration: small files of text, and the model file of SentencePiece.
+void take_files(const BaseModel& source, const fs::path& folder, proto::PreparedBase& manifest) {
+  constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 28;
+  std::map<std::string, std::string> digests;
+  if (fs::is_directory(source.path())) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(source.path())) {
+      const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
+      const bool kept = kind == ".json" || kind == ".jinja" || kind == ".txt" || kind == ".model";
+      if (!kept || !entry.is_regular_file() || name.ends_with(".index.json") || name.starts_with('.')) continue;
+      const std::string text = read_text(entry.path(), kMaxBytes);
+      write_file_atomically(folder / name, text);
+      digests[name] = sha256_of(text);
+    }
+  } else {
+    write_gguf_metadata(folder / kGgufMetadata, GgufFile(source.path()));
+    digests[kGgufMetadata] = sha256_of_file(folder / kGgufMetadata);
+  }
+  for (const auto& [name, digest] : digests) {
+    proto::PreparedFile& file = *manifest.add_files();
+    file.set_name(name);
+    file.set_sha256(digest);
+  }
+}
+
+// Nothing is written where a base stands already; another one is an Error.
+bool is_there(const fs::path& folder, const proto::PreparedBase& wanted) {
+  if (!fs::exists(folder / kManifestFile)) return false;
+  const proto::PreparedBase there = read_manifest(folder / kManifestFile);
+  if (same_base(there, wanted)) return true;
+  fail(
+      "{}: holds another base already (made of {}; another model, or other formats); remove it, or choose another "
+      "folder with --out",
+      folder.string(), there.source());
+}
+
+void check_folder(const fs::path& folder) {
+  std::error_code none;
+  if (!fs::exists(folder, none) || !part_files(folder).empty() || fs::exists(folder / kManifestFile)) return;
+  if (!fs::is_directory(folder, none)) fail("{}: is no folder; choose another one with --out", folder.string());
+  if (!fs::is_empty(folder, none))
+    fail("{}: holds other files; choose an empty folder, or a new one, with --out", folder.string());
+}
+
+}  // namespace
+
+PreparedSize size_of_prepared(const BaseModel& source, const FormatOf& format_of) {
+  const Plan plan = plan_of(source, format_of);
+  PreparedSize size{plan.manifest.bytes(), 0};
+  for (const proto::PreparedTensor& t : plan.manifest.tensors()) size.largest = std::max(size.largest, t.bytes());
+  return size;
+}
+
+Prepared prepare_base(const BaseModel& source, const FormatOf& format_of, const fs::path& folder,
+                      Rendezvous& rendezvous, const std::function<void(std::uint64_t, std::uint64_t)>& told) {
+  const int rank = rendezvous.rank();
+  Plan plan = plan_of(source, format_of);
+  plan.manifest.set_source_sha256(rendezvous.exchange(rank == 0 ? source.sha256() : "")[0]);
+  if (is_there(folder, plan.manifest)) return Prepared::kWasThere;
+  check_folder(folder);
+  rendezvous.exchange("");  // all have looked before anything is made
+  if (rank == 0) {
+    fs::create_directories(folder);
+    take_parts(folder, plan.manifest);
+    std::uint64_t left = 0, all = 0;
+    for (const proto::PreparedTensor& t : plan.manifest.tensors()) {
+      all += t.bytes();
+      if (t.crc32c_size() == 0) left += t.bytes();
+    }
+    check_room(folder, left);
+    if (left < all)
+      spdlog::info("going on with the base in {}: {:.1f} of {:.1f} GB are done", folder.string(),
+                   static_cast<double>(all - left) / 1e9, static_cast<double>(all) / 1e9);
+    write_manifest(part_file(folder, 0), plan.manifest);
+    for (const fs::path& file : part_files(folder))
+      if (file != part_file(folder, 0)) remove_file(file);
+  }
+  rendezvous.exchange("");
+  take_parts(folder, plan.manifest);
+  const std::vector<int> mine = dealt(plan.manifest, rank, rendezvous.size());
+  rendezvous.exchange("");  // the parts are read before they change
+  pack_all(source, plan, folder, mine, rank, told);
+  rendezvous.exchange("");
+  if (rank == 0) {
+    take_parts(folder, plan.manifest);
+    plan.manifest.set_sha256(sha256_of_tensors(folder, plan.manifest));
+    take_files(source, folder, plan.manifest);
+    write_manifest(folder / kManifestFile, plan.manifest);
+    for (const fs::path& file : part_files(folder)) remove_file(file);
+  }
+  rendezvous.exchange("");
+  return Prepared::kMade;
+}
+
+}  // namespace shardlora

@@ -150,6 +150,10 @@ void WritableFile::sync() {
   if (disk().fsync(descriptor_) != 0) fail("{}: cannot be written: {}", path_.string(), reason(errno));
 }
 
+bool is_left_over(const std::filesystem::path& path) {
+  return path.filename().string().starts_with('.') && path.extension() == ".tmp";
+}
+
 void remove_file(const std::filesystem::path& path) {
   if (disk().unlink(path.c_str()) != 0 && errno != ENOENT)
     fail("{}: cannot be removed: {}", path.string(), reason(errno));

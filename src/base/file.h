@@ -52,6 +52,9 @@ class WritableFile {
   int descriptor_ = -1;
 };
 
+// Whether a write_file_atomically that was killed has left it.
+bool is_left_over(const std::filesystem::path& path);
+
 // Where it is there.
 void remove_file(const std::filesystem::path& path);
 

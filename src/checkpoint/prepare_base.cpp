@@ -19,7 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 18;
-constexpr std::uint64_t kSyncBytes = std::uint64_t{1} << 28;  // packed between two syncs, at least
 
 // What the base will be, but for checksums. The units have one parameter each, in the order of the tensors.
 struct Plan {
@@ -127,7 +126,7 @@ std::vector<int> dealt(const proto::PreparedBase& manifest, int rank, int ranks)
 }
 
 void pack_all(const BaseModel& source, Plan& plan, const fs::path& folder, const std::vector<int>& mine, int rank,
-              const std::function<void(std::uint64_t, std::uint64_t)>& told) {
+              const std::function<void(std::uint64_t, std::uint64_t)>& told, std::uint64_t sync_bytes) {
   WritableFile tensors(folder / kTensorsFile, plan.manifest.bytes());
   std::uint64_t all = 0, done = 0, unsynced = 0;
   for (const int i : mine) all += plan.manifest.tensors(i).bytes();
@@ -141,7 +140,7 @@ void pack_all(const BaseModel& source, Plan& plan, const fs::path& folder, const
     t.mutable_crc32c()->Assign(sums.begin(), sums.end());
     done += t.bytes();
     unsynced += t.bytes();
-    if (unsynced >= kSyncBytes || i == mine.back()) {
+    if (unsynced >= sync_bytes || i == mine.back()) {
       tensors.sync();
       write_manifest(part_file(folder, rank), plan.manifest);
       unsynced = 0;
@@ -208,8 +207,10 @@ void check_folder(const fs::path& folder) {
   std::error_code none;
   if (!fs::exists(folder, none) || !part_files(folder).empty() || fs::exists(folder / kManifestFile)) return;
   if (!fs::is_directory(folder, none)) fail("{}: is no folder; choose another one with --out", folder.string());
-  if (!fs::is_empty(folder, none))
-    fail("{}: holds other files; choose an empty folder, or a new one, with --out", folder.string());
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    if (!is_left_over(entry.path()))
+      fail("{}: holds {}, which is of no base; choose an empty folder, or a new one, with --out", folder.string(),
+           entry.path().filename().string());
 }
 
 }  // namespace
@@ -222,7 +223,8 @@ PreparedSize size_of_prepared(const BaseModel& source, const FormatOf& format_of
 }
 
 Prepared prepare_base(const BaseModel& source, const FormatOf& format_of, const fs::path& folder,
-                      Rendezvous& rendezvous, const std::function<void(std::uint64_t, std::uint64_t)>& told) {
+                      Rendezvous& rendezvous, const std::function<void(std::uint64_t, std::uint64_t)>& told,
+                      std::uint64_t sync_bytes) {
   const int rank = rendezvous.rank();
   Plan plan = plan_of(source, format_of);
   plan.manifest.set_source_sha256(rendezvous.exchange(rank == 0 ? source.sha256() : "")[0]);
@@ -249,14 +251,16 @@ Prepared prepare_base(const BaseModel& source, const FormatOf& format_of, const 
   take_parts(folder, plan.manifest);
   const std::vector<int> mine = dealt(plan.manifest, rank, rendezvous.size());
   rendezvous.exchange("");  // the parts are read before they change
-  pack_all(source, plan, folder, mine, rank, told);
+  pack_all(source, plan, folder, mine, rank, told, sync_bytes);
   rendezvous.exchange("");
   if (rank == 0) {
     take_parts(folder, plan.manifest);
     plan.manifest.set_sha256(sha256_of_tensors(folder, plan.manifest));
     take_files(source, folder, plan.manifest);
     write_manifest(folder / kManifestFile, plan.manifest);
-    for (const fs::path& file : part_files(folder)) remove_file(file);
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+      if (is_left_over(entry.path()) || entry.path().filename().string().starts_with(kPartPrefix))
+        remove_file(entry.path());
   }
   rendezvous.exchange("");
   return Prepared::kMade;

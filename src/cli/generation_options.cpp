@@ -82,10 +82,9 @@ Recipe GenerationOptions::recipe() const {
   recipe.quantization.by_name = trained || !format.empty();
   recipe.backend = backend == "cpu" ? Backend::kCpu : backend == "cuda" ? Backend::kCuda : Backend::kAuto;
   if (model.empty() || (trained && format.empty()))
-    spdlog::info("base {}{}", recipe.base_model,
-                 trained && format.empty()
-                     ? fmt::format(", quantization.format {}, as the adapter was trained", recipe.quantization.format)
-                     : "");
+    spdlog::info(
+        "base {}{}", recipe.base_model,
+        trained && format.empty() ? fmt::format(", {}, as the adapter was trained", recipe.quantization.format) : "");
   return recipe;
 }
 

@@ -29,7 +29,7 @@ class PreparedSoFar {
   void operator()(std::uint64_t done, std::uint64_t all) {
     const double seconds = seconds_since(began_), rate = static_cast<double>(done) / std::max(seconds, 1e-9);
     const bool last = done == all;
-    if (!terminal_ && !last && seconds_since(told_) < 5) return;
+    if (!last && seconds_since(told_) < (terminal_ ? 0.2 : 5)) return;
     told_ = Clock::now();
     const double gigabytes = static_cast<double>(all) / 1e9;
     const std::string left = minutes_and_seconds(static_cast<double>(all - done) / rate);

@@ -24,7 +24,7 @@ class Interrupt(program.ProgramTest):
         code, out, err = self.run_program(*question)
         self.assertEqual(code, 0, err)
         self.assertTrue(out.strip())
-        self.assertIn(f"base {program.MODEL}, nf4, as the adapter was trained", err)
+        self.assertIn(f"base {program.MODEL}, gguf, as the adapter was trained", err)
         self.assertEqual(self.run_program(*question, "--model", str(program.MODEL))[1], out)
 
         # The advice in the message works: another run goes on from that adapter.

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/parallel.h"
 #include "checkpoint/folder_config.h"
 #include "checkpoint/tensor_source.h"
 #include "checkpoint/tied_head.h"
@@ -31,9 +32,12 @@ class FolderSource final : public TensorSource {
   const std::filesystem::path& path() const override { return path_; }
   // Of the lines "<sha256>  <file name>" of config.json and the safetensors files, sorted by name.
   std::string sha256() const override {
+    std::vector<std::string> of_files(files_.files().size());
+    parallel_for(of_files.size(), available_processors(),
+                 [&](std::size_t i) { of_files[i] = sha256_of_file(files_.files()[i].path()); });
     std::map<std::string, std::string> digests{{kConfig, sha256_of_file(path_ / kConfig)}};
-    for (const SafetensorsFile& file : files_.files())
-      digests[file.path().filename().string()] = sha256_of_file(file.path());
+    for (std::size_t i = 0; i < of_files.size(); ++i)
+      digests[files_.files()[i].path().filename().string()] = of_files[i];
     std::string lines;
     for (const auto& [name, digest] : digests) lines += fmt::format("{}  {}\n", digest, name);
     return sha256_of(lines);

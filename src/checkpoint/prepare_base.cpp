@@ -130,6 +130,7 @@ void pack_all(const BaseModel& source, Plan& plan, const fs::path& folder, const
   WritableFile tensors(folder / kTensorsFile, plan.manifest.bytes());
   std::uint64_t all = 0, done = 0, unsynced = 0;
   for (const int i : mine) all += plan.manifest.tensors(i).bytes();
+  if (rank == 0 && told) told(0, all);
   std::vector<std::byte> flat;
   for (const int i : mine) {
     proto::PreparedTensor& t = *plan.manifest.mutable_tensors(i);

@@ -27,6 +27,8 @@ double seconds_since(Clock::time_point begin) { return std::chrono::duration<dou
 class PreparedSoFar {
  public:
   void operator()(std::uint64_t done, std::uint64_t all) {
+    if (done == 0) began_ = told_ = Clock::now();  // before that the source was hashed
+    if (done == 0) return;
     const double seconds = seconds_since(began_), rate = static_cast<double>(done) / std::max(seconds, 1e-9);
     const bool last = done == all;
     if (!last && seconds_since(told_) < (terminal_ ? 0.2 : 5)) return;
@@ -45,7 +47,7 @@ class PreparedSoFar {
 
  private:
   bool terminal_ = isatty(STDOUT_FILENO) != 0;
-  Clock::time_point began_ = Clock::now(), told_ = began_;
+  Clock::time_point began_, told_;
 };
 
 void quantize(Rendezvous& rendezvous, const QuantizeOptions& o) {

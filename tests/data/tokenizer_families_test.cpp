@@ -47,8 +47,8 @@ void expect_family(const std::string& name, const json& family) {
   }
   for (const json& row : family.at("decoded")) {
     const std::vector<std::int32_t> ids = row[0];
-    EXPECT_EQ(tokenizer.decode(ids), row[1]) << name << row[0];
-    EXPECT_EQ(tokenizer.decode(ids, true), row[2]) << name << row[0];
+    EXPECT_EQ(tokenizer.decode(ids), row[1].get<std::string>()) << name << row[0];
+    EXPECT_EQ(tokenizer.decode(ids, true), row[2].get<std::string>()) << name << row[0];
   }
 }
 

@@ -21,7 +21,8 @@ constexpr std::int64_t kBytesRead = 64;
   constexpr IntLanes kShift = {0, 8, 16, 24, 0, 8, 16, 24, 0, 8, 16, 24, 0, 8, 16, 24};
   IntLanes words;
   load(words, from);
-  lanes = __builtin_shuffle(words, kWord) >> kShift;
+  shuffle(lanes, words, kWord);
+  lanes >>= kShift;
 }
 
 // The sixteen values of a block and the look-up of 32 codes among them, one vector register as a table.
@@ -31,13 +32,13 @@ struct FloatTable {
     values *= absmax;
   }
   [[gnu::always_inline]] void look_up(float* to, const std::byte* from) const {
-    constexpr IntLanes kFirst = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-    constexpr IntLanes kSecond = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     IntLanes bytes;
     load_bytes(bytes, from);
-    const FloatLanes even = __builtin_shuffle(values, bytes >> 4U), odd = __builtin_shuffle(values, bytes & 15U);
-    store(to, __builtin_shuffle(even, odd, kFirst));
-    store(to + kLanes, __builtin_shuffle(even, odd, kSecond));
+    FloatLanes even, odd;
+    shuffle(even, values, bytes >> 4U);
+    shuffle(odd, values, bytes & 15U);
+    store(to, __builtin_shufflevector(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+    store(to + kLanes, __builtin_shufflevector(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
   }
   [[gnu::always_inline]] float operator[](std::uint8_t code) const { return values[code]; }
   FloatLanes values;
@@ -65,9 +66,11 @@ struct HalfTable {
   }
   // A 32-bit lane takes both values of a byte: the first one lies in its low half.
   [[gnu::always_inline]] void look_up(T* to, const std::byte* from) const {
-    IntLanes bytes;
+    IntLanes bytes, first, second;
     load_bytes(bytes, from);
-    store(to, __builtin_shuffle(bits, bytes >> 4U) | __builtin_shuffle(bits, bytes & 15U) << 16U);
+    shuffle(first, bits, bytes >> 4U);
+    shuffle(second, bits, bytes & 15U);
+    store(to, first | second << 16U);
   }
   [[gnu::always_inline]] T operator[](std::uint8_t code) const { return {static_cast<std::uint16_t>(bits[code])}; }
   IntLanes bits;

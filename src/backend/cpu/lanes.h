@@ -20,4 +20,14 @@ template <typename Lanes>
   std::memcpy(to, &lanes, sizeof lanes);
 }
 
+// Lane i of `to` is lane from[i] of `lanes`, the upper bits of from[i] left out; clang shuffles by constants only.
+template <typename Lanes>
+[[gnu::always_inline]] inline void shuffle(Lanes& to, const Lanes& lanes, const IntLanes& from) {
+#ifdef __clang__
+  for (int i = 0; i < kLanes; ++i) to[i] = lanes[from[i] % kLanes];
+#else
+  to = __builtin_shuffle(lanes, from);
+#endif
+}
+
 }  // namespace shardlora::cpu

@@ -72,8 +72,9 @@ std::vector<Tensor> UnitLayout::trainable_views(std::byte* elements) const {
   std::vector<Tensor> views;
   for (std::size_t p = 0; p < spec_->params.size(); ++p) {
     if (!spec_->params[p].trainable) continue;
-    views.push_back({elements + static_cast<std::size_t>(element_offsets_[p]) * sizeof(float), DType::kF32,
-                     spec_->params[p].shape});
+    std::byte* const data =
+        elements == nullptr ? nullptr : elements + static_cast<std::size_t>(element_offsets_[p]) * sizeof(float);
+    views.push_back({data, DType::kF32, spec_->params[p].shape});
   }
   return views;
 }

@@ -37,9 +37,9 @@ TEST(CpuStream, DoesNotBlockTheCallerWhenQueued) {
 }
 
 TEST(CpuStream, AnEventCoversWhatWasSubmittedBeforeIt) {
-  CpuStream stream("events", StreamMode::kQueued);
-  std::atomic<bool> released = false;
+  std::atomic<bool> released = false;  // the stream looks at it until it ends
   int first = 0;
+  CpuStream stream("events", StreamMode::kQueued);
   stream.submit([&] { first = 1; });
   const Event event = stream.record();
   stream.submit([&] {

@@ -58,4 +58,12 @@ void __ubsan_handle_builtin_unreachable(const Place* place) {
   emulation::Block::running()->leave();
 }
 
+// What a program links in the place of the above where the compiler's own library is a part of it (CMakeLists.txt).
+#define INSTEAD_OF(name, ...) void __wrap_##name(__VA_ARGS__) __attribute__((alias(#name)))
+INSTEAD_OF(__ubsan_handle_type_mismatch_v1, const TypeMismatch*, std::uintptr_t);
+INSTEAD_OF(__ubsan_handle_out_of_bounds, const Place*, std::uintptr_t);
+INSTEAD_OF(__ubsan_handle_shift_out_of_bounds, const Place*, std::uintptr_t, std::uintptr_t);
+INSTEAD_OF(__ubsan_handle_divrem_overflow, const Place*, std::uintptr_t, std::uintptr_t);
+INSTEAD_OF(__ubsan_handle_builtin_unreachable, const Place*);
+
 }  // extern "C"

@@ -56,7 +56,8 @@ constexpr double kTokenLoss = 1e-4, kMeanLoss = 1e-5;
 TEST(SmolLM2, GivesTheLossesAndContinuationsOfTransformers) {
   NEEDS_TEST_MODEL();
   const nlohmann::json golden = read_goldens();
-  ASSERT_EQ(sha256_of_file(test_model()), golden["sha256"].get<std::string>()) << "not the file that the goldens were made of";
+  ASSERT_EQ(sha256_of_file(test_model()), golden["sha256"].get<std::string>())
+      << "not the file that the goldens were made of";
   const RealModel real(test_model());
 
   Sample text{golden["text"]["tokens"].get<std::vector<std::int32_t>>(), {}, "", 0};

@@ -51,7 +51,8 @@ class Qlora : public testing::TestWithParam<int> {};
 TEST_P(Qlora, GivesTheTwelveLossesOfTransformersAndPeft) {
   NEEDS_TEST_MODEL();
   const nlohmann::json golden = read_json(TEST_DATA "/smollm2/qlora.json");
-  ASSERT_EQ(sha256_of_file(test_model()), golden["sha256"].get<std::string>()) << "not the file that the goldens were made of";
+  ASSERT_EQ(sha256_of_file(test_model()), golden["sha256"].get<std::string>())
+      << "not the file that the goldens were made of";
   const TemporaryDirectory directory;
   write_adapter(directory.path(), starting_adapter(BaseModel::open(test_model())));
   const GoldenJob job{.base = test_model(),

@@ -38,7 +38,8 @@ struct FloatTable {
     shuffle(even, values, bytes >> 4U);
     shuffle(odd, values, bytes & 15U);
     store(to, __builtin_shufflevector(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
-    store(to + kLanes, __builtin_shufflevector(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
+    store(to + kLanes,
+          __builtin_shufflevector(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
   }
   [[gnu::always_inline]] float operator[](std::uint8_t code) const { return values[code]; }
   FloatLanes values;

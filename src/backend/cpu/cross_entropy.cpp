@@ -11,9 +11,12 @@ namespace shardlora::cpu {
 
 namespace {
 
+// Ours begins with -inf; that of OpenMP may begin with the least finite value, and does in clang.
+#pragma omp declare reduction(larger:float : omp_out = omp_in > omp_out ? omp_in : omp_out) \
+    initializer(omp_priv = omp_orig)
 float largest(const float* row, std::int64_t n) {
   float most = -std::numeric_limits<float>::infinity();
-#pragma omp simd reduction(max : most)
+#pragma omp simd reduction(larger : most)
   for (std::int64_t i = 0; i < n; ++i) most = row[i] > most ? row[i] : most;
   return most;
 }

@@ -32,6 +32,9 @@ struct Format {
   Codec codec = Codec::kBF16;
   int block = 64;             // of nf4: values that share an absmax
   bool double_quant = false;  // of nf4: absmax itself quantised to 8 bit, in groups of kNestedBlock
+  // Of nf4: what every value is rounded to before anything is made of it. In bitsandbytes' checkpoints it is the dtype
+  // that the weights were quantised from.
+  DType rounded_to = DType::kF32;
 
   bool dense() const;  // the values lie as they are, as a tensor of dtype_of(codec)
   bool operator==(const Format&) const = default;

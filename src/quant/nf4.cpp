@@ -61,7 +61,7 @@ SectionBytes bytes_of(const Format& format, const Shape& shape) {
   const auto n = static_cast<std::size_t>(shape.numel()), block = static_cast<std::size_t>(format.block);
   const std::size_t blocks = (n + block - 1) / block, codes = (n + 1) / 2;
   if (!format.double_quant) return {codes, blocks * sizeof(float), 0, 0};
-  return {codes, blocks, (blocks + kNestedBlock - 1) / kNestedBlock * sizeof(float), sizeof(float)};
+  return {codes, blocks, (blocks + kNestedBlock - 1) / kNestedBlock * sizeof(float), sizeof(Nf4Nested)};
 }
 
 std::int64_t grain(const Format& format) { return format.block; }
@@ -70,8 +70,10 @@ void decode(const PackedTensor& tensor, std::int64_t begin, std::span<float> out
   const std::int64_t block = tensor.format.block, end = begin + std::ssize(out);
   for (std::int64_t i = begin; i < end;) {
     const float absmax = nf4_absmax(tensor, i / block);
+    std::array<float, kNf4Levels> values{};
+    for (std::uint8_t c = 0; c < kNf4Levels; ++c) values[c] = nf4_decode(tensor.format, c, absmax);
     for (const std::int64_t stop = std::min(end, (i / block + 1) * block); i < stop; ++i)
-      out[static_cast<std::size_t>(i - begin)] = nf4_value(nf4_code_at(tensor.sections[0], i)) * absmax;
+      out[static_cast<std::size_t>(i - begin)] = values[nf4_code_at(tensor.sections[0], i)];
   }
 }
 
@@ -82,13 +84,16 @@ void encode(const Format& format, std::span<const float> values, std::int64_t be
 
 void finish(const Format& format, const Sections& sections, std::span<const float> absmax) {
   if (format.double_quant)
-    compress_absmax(absmax, sections[1], reinterpret_cast<float*>(sections[2]), reinterpret_cast<float*>(sections[3]));
+    compress_absmax(absmax, sections[1], reinterpret_cast<float*>(sections[2]),
+                    reinterpret_cast<Nf4Nested*>(sections[3]));
   else
     std::memcpy(sections[1], absmax.data(), absmax.size_bytes());
 }
 
 std::string text(const Format& format) {
-  return fmt::format("nf4 (block {}{})", format.block, format.double_quant ? ", double quantisation" : "");
+  return fmt::format(
+      "nf4 (block {}{}{})", format.block, format.double_quant ? ", double quantisation" : "",
+      format.rounded_to == DType::kF32 ? "" : fmt::format(", rounded to {}", name_of(format.rounded_to)));
 }
 
 }  // namespace
@@ -113,19 +118,20 @@ void nf4_encode(std::span<const float> values, int block, std::byte* codes, floa
     encode_short_block(values.subspan(whole * size), codes + whole * size / 2, absmax + whole);
 }
 
-void compress_absmax(std::span<const float> absmax, std::byte* codes, float* nested, float* offset) {
+void compress_absmax(std::span<const float> absmax, std::byte* codes, float* group_absmax, Nf4Nested* nested) {
   double sum = 0;
   for (const float a : absmax) sum += a;
-  *offset = absmax.empty() ? 0.0F : static_cast<float>(sum / static_cast<double>(absmax.size()));
+  const float offset = absmax.empty() ? 0.0F : static_cast<float>(sum / static_cast<double>(absmax.size()));
+  *nested = {offset, kDynamicMap};
   for (std::size_t begin = 0, group = 0; begin < absmax.size(); begin += kNestedBlock, ++group) {
     const std::size_t end = std::min(begin + kNestedBlock, absmax.size());
     float largest = 0;
-    for (std::size_t b = begin; b < end; ++b) largest = std::fmax(largest, std::fabs(absmax[b] - *offset));
-    nested[group] = largest;
+    for (std::size_t b = begin; b < end; ++b) largest = std::fmax(largest, std::fabs(absmax[b] - offset));
+    group_absmax[group] = largest;
     const float inverse =
         1.0F / largest;  // all equal: 0 times infinity, whose code is 0, and 0 is what it is scaled by
     for (std::size_t b = begin; b < end; ++b)
-      codes[b] = static_cast<std::byte>(dynamic_code((absmax[b] - *offset) * inverse));
+      codes[b] = static_cast<std::byte>(dynamic_code((absmax[b] - offset) * inverse));
   }
 }
 

@@ -3,7 +3,7 @@
 // of blocks; codes and absmax are bit for bit those of bitsandbytes' CPU backend.
 //
 // Sections: 0 codes (two a byte, the first value in the high nibble), 1 absmax (f32 a block; u8 with double
-// quantisation), 2 nested absmax (f32 per kNestedBlock blocks), 3 nested offset (one f32).
+// quantisation), 2 nested absmax (f32 per kNestedBlock blocks), 3 an Nf4Nested.
 #pragma once
 
 #include <array>
@@ -67,8 +67,15 @@ inline constexpr float kNf4SmallestAbsmax = 1e-38F;
 // bits. codes: (n + 1) / 2 bytes, a lacking last value counts as 0.
 void nf4_encode(std::span<const float> values, int block, std::byte* codes, float* absmax);
 
-// absmax in 8 bit: offset = mean, then groups of kNestedBlock in the signed dynamic map.
-void compress_absmax(std::span<const float> absmax, std::byte* codes, float* nested, float* offset);
+// What the absmax of a doubly quantised tensor are restored with. The map travels with its tensor: programs make it up
+// to the last bit of some levels only.
+struct Nf4Nested {
+  float offset;
+  std::array<float, kDynamicLevels> map;
+};
+
+// absmax in 8 bit: offset = mean, then groups of kNestedBlock in the signed dynamic map, kDynamicMap.
+void compress_absmax(std::span<const float> absmax, std::byte* codes, float* group_absmax, Nf4Nested* nested);
 
 // The code of value i: even ones are in the high nibble.
 HOST_DEVICE inline std::uint8_t nf4_code_at(const std::byte* codes, std::int64_t i) {
@@ -79,14 +86,23 @@ HOST_DEVICE inline std::uint8_t nf4_code_at(const std::byte* codes, std::int64_t
 // absmax of block b, restored from 8 bit where it is doubly quantised.
 inline float nf4_absmax(const PackedTensor& w, std::int64_t b) {
   if (!w.format.double_quant) return reinterpret_cast<const float*>(w.sections[1])[b];
-  const float level = kDynamicMap[static_cast<std::size_t>(w.sections[1][b])];
+  const auto* nested = reinterpret_cast<const Nf4Nested*>(w.sections[3]);
+  const float level = nested->map[static_cast<std::size_t>(w.sections[1][b])];
   const float scale = reinterpret_cast<const float*>(w.sections[2])[b / kNestedBlock];
-  return level * scale + *reinterpret_cast<const float*>(w.sections[3]);
+  return level * scale + nested->offset;
+}
+
+// What a code of a block stands for, in f32.
+inline float nf4_decode(const Format& format, std::uint8_t code, float absmax) {
+  const float value = nf4_value(code) * absmax;
+  if (format.rounded_to == DType::kBF16) return to_float(to_bf16(value));
+  if (format.rounded_to == DType::kF16) return to_float(to_f16(value));
+  return value;
 }
 
 // Value i of a packed tensor, in f32.
 inline float nf4_decode(const PackedTensor& w, std::int64_t i) {
-  return nf4_value(nf4_code_at(w.sections[0], i)) * nf4_absmax(w, i / w.format.block);
+  return nf4_decode(w.format, nf4_code_at(w.sections[0], i), nf4_absmax(w, i / w.format.block));
 }
 
 }  // namespace shardlora

@@ -79,6 +79,32 @@ TEST(Nf4, DecodesAnyBlocksAsTheWhole) {
   }
 }
 
+TEST(Nf4, DecodesToTheDtypeOfItsFormat) {
+  const std::vector<float> values = normal_values(64 * 300 + 31, 4);
+  for (const bool double_quant : {false, true}) {
+    Packed packed({.codec = Codec::kNF4, .double_quant = double_quant}, values);
+    std::vector<float> exact(values.size()), decoded(values.size());
+    dequantize(packed.tensor, 0, exact);
+    for (const DType dtype : {DType::kBF16, DType::kF16}) {
+      packed.tensor.format.rounded_to = dtype;
+      dequantize(packed.tensor, 0, decoded);
+      for (std::size_t i = 0; i < values.size(); ++i)
+        ASSERT_EQ(decoded[i], dtype == DType::kBF16 ? to_float(to_bf16(exact[i])) : to_float(to_f16(exact[i])));
+    }
+  }
+}
+
+// Levels whose last bit another program made up.
+TEST(Nf4, RestoresAbsmaxWithTheMapThatLiesBesideThem) {
+  Packed packed(kNf4Double, normal_values(64 * 300, 5));
+  auto* nested = reinterpret_cast<Nf4Nested*>(packed.bytes[3].data());
+  EXPECT_EQ(nested->map, kDynamicMap);
+  const auto code = static_cast<std::size_t>(packed.bytes[1][299]);
+  nested->map[code] += 1;
+  const float group = reinterpret_cast<const float*>(packed.bytes[2].data())[1];
+  EXPECT_EQ(nf4_absmax(packed.tensor, 299), (kDynamicMap[code] + 1) * group + nested->offset);
+}
+
 TEST(Nf4, GivesTheSameBytesFromPiecesInAnyOrder) {
   const std::vector<float> values = normal_values(64 * 300 + 31, 3);
   for (const Format& format :
@@ -98,11 +124,12 @@ TEST(Nf4, GivesTheSameBytesFromPiecesInAnyOrder) {
 
 TEST(Nf4, HasTheBytesThatItsFormatSays) {
   EXPECT_EQ(section_bytes(kNf4, {64 * 3 + 1}), (SectionBytes{97, 16, 0, 0}));
-  EXPECT_EQ(section_bytes(kNf4Double, {64 * 257}), (SectionBytes{32 * 257, 257, 8, 4}));
+  EXPECT_EQ(section_bytes(kNf4Double, {64 * 257}), (SectionBytes{32 * 257, 257, 8, 4 + 4 * kDynamicLevels}));
   EXPECT_EQ(section_bytes({.codec = Codec::kBF16}, {7}), (SectionBytes{14, 0, 0, 0}));
   EXPECT_EQ(section_bytes({.codec = Codec::kF16}, {7}), (SectionBytes{14, 0, 0, 0}));
   EXPECT_EQ(section_bytes({.codec = Codec::kF32}, {7}), (SectionBytes{28, 0, 0, 0}));
   EXPECT_EQ(name_of(kNf4Double), "nf4 (block 64, double quantisation)");
+  EXPECT_EQ(name_of({Codec::kNF4, 128, false, DType::kBF16}), "nf4 (block 128, rounded to bf16)");
 }
 
 TEST(DynamicMap, HasTheBytesOfTheFormat) {
@@ -125,11 +152,13 @@ TEST(DynamicMap, GivesTheCodesOfTheReferenceNotes) {
 
   const std::vector<float> absmax = {0.5F, 1.0F, 1.5F, 2.0F};
   std::array<std::byte, 4> packed{};
-  float nested = 0, offset = 0;
-  compress_absmax(absmax, packed.data(), &nested, &offset);
+  float largest = 0;
+  Nf4Nested nested{};
+  compress_absmax(absmax, packed.data(), &largest, &nested);
   EXPECT_EQ(packed, (std::array{std::byte{0}, std::byte{47}, std::byte{207}, std::byte{255}}));
-  EXPECT_EQ(nested, 0.75F);
-  EXPECT_EQ(offset, 1.25F);
+  EXPECT_EQ(largest, 0.75F);
+  EXPECT_EQ(nested.offset, 1.25F);
+  EXPECT_EQ(nested.map, kDynamicMap);
 }
 
 }  // namespace

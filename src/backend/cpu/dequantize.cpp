@@ -1,5 +1,5 @@
 // Packed weights to values. A block of NF4 shares its absmax, so the sixteen products level * absmax are made once a
-// block, rounded once, and every value is then a look-up in a register. Bit for bit nf4_decode() of quant/nf4.h,
+// block, rounded, and every value is then a look-up in a register. Bit for bit nf4_decode() of quant/nf4.h,
 // rounded to y.
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/lanes.h"
@@ -25,11 +25,33 @@ constexpr std::int64_t kBytesRead = 64;
   lanes >>= kShift;
 }
 
+// to_bf16() on lanes.
+[[gnu::always_inline]] inline void round_lanes(IntLanes& bits, const FloatLanes& values, std::type_identity<BF16>) {
+  load(bits, &values);
+  const IntLanes is_nan = (bits & 0x7FFFFFFFU) > 0x7F800000U;  // all ones where true
+  bits = (((bits >> 16U) | 0x40U) & is_nan) | (((bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U) & ~is_nan);
+}
+
+[[gnu::always_inline]] inline void round_lanes(IntLanes& bits, const FloatLanes& values, std::type_identity<F16>) {
+  alignas(64) std::uint32_t rounded[kLanes];
+#pragma omp simd
+  for (int i = 0; i < kLanes; ++i) rounded[i] = to_f16(values[i]).bits;
+  load(bits, rounded);
+}
+
 // The sixteen values of a block and the look-up of 32 codes among them, one vector register as a table.
 struct FloatTable {
-  [[gnu::always_inline]] explicit FloatTable(float absmax) {
+  [[gnu::always_inline]] FloatTable(float absmax, DType rounded_to) {
     load(values, kNf4Values.data());
     values *= absmax;
+    if (rounded_to == DType::kBF16) {
+      IntLanes bits;
+      round_lanes(bits, values, std::type_identity<BF16>{});
+      bits <<= 16U;
+      load(values, &bits);
+    } else if (rounded_to == DType::kF16) {
+      for (int i = 0; i < kLanes; ++i) values[i] = to_float(to_f16(values[i]));
+    }
   }
   [[gnu::always_inline]] void look_up(float* to, const std::byte* from) const {
     IntLanes bytes;
@@ -45,25 +67,11 @@ struct FloatTable {
   FloatLanes values;
 };
 
-// to_bf16() on lanes.
-[[gnu::always_inline]] inline void round_lanes(IntLanes& bits, const FloatLanes& values, std::type_identity<BF16>) {
-  load(bits, &values);
-  const IntLanes is_nan = (bits & 0x7FFFFFFFU) > 0x7F800000U;  // all ones where true
-  bits = (((bits >> 16U) | 0x40U) & is_nan) | (((bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U) & ~is_nan);
-}
-
-[[gnu::always_inline]] inline void round_lanes(IntLanes& bits, const FloatLanes& values, std::type_identity<F16>) {
-  alignas(64) std::uint32_t rounded[kLanes];
-#pragma omp simd
-  for (int i = 0; i < kLanes; ++i) rounded[i] = to_f16(values[i]).bits;
-  load(bits, rounded);
-}
-
 // T is one of the 16-bit types.
 template <typename T>
 struct HalfTable {
-  [[gnu::always_inline]] explicit HalfTable(float absmax) {
-    round_lanes(bits, FloatTable(absmax).values, std::type_identity<T>{});
+  [[gnu::always_inline]] HalfTable(float absmax, DType rounded_to) {
+    round_lanes(bits, FloatTable(absmax, rounded_to).values, std::type_identity<T>{});
   }
   // A 32-bit lane takes both values of a byte: the first one lies in its low half.
   [[gnu::always_inline]] void look_up(T* to, const std::byte* from) const {
@@ -80,8 +88,8 @@ struct HalfTable {
 // Values [begin, end) of one block, begin even. readable: bytes of `codes`.
 template <typename T>
 [[gnu::always_inline]] inline void decode_block(T* to, const std::byte* codes, std::int64_t readable,
-                                                std::int64_t begin, std::int64_t end, float absmax) {
-  const std::conditional_t<std::is_same_v<T, float>, FloatTable, HalfTable<T>> table(absmax);
+                                                std::int64_t begin, std::int64_t end, float absmax, DType rounded_to) {
+  const std::conditional_t<std::is_same_v<T, float>, FloatTable, HalfTable<T>> table(absmax, rounded_to);
   const std::int64_t wide = std::min(end, 2 * (readable - kBytesRead) + kCodesAtOnce);
   std::int64_t i = begin;
   for (; i + kCodesAtOnce <= wide; i += kCodesAtOnce) table.look_up(to + i, codes + i / 2);
@@ -100,7 +108,8 @@ void dequantize(Tensor y, const PackedTensor& w) {
     const PackedTensor packed = w;
 #pragma omp parallel for schedule(static) if (n > kParallelValues) firstprivate(packed)
     for (std::int64_t b = 0; b < blocks; ++b)
-      decode_block(out, codes, readable, b * block, std::min(n, (b + 1) * block), nf4_absmax(packed, b));
+      decode_block(out, codes, readable, b * block, std::min(n, (b + 1) * block), nf4_absmax(packed, b),
+                   packed.format.rounded_to);
   });
 }
 

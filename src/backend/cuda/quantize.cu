@@ -52,11 +52,14 @@ __global__ void __launch_bounds__(kMeanThreads) mean_kernel(float* mean, const f
 
 // A block takes a group of kNestedBlock absmax.
 __global__ void __launch_bounds__(kNestedBlock)
-    compress_kernel(std::byte* codes, float* nested, const float* offset, const float* absmax, std::int64_t blocks) {
+    compress_kernel(std::byte* codes, float* group_absmax, Nf4Nested* nested, const float* absmax,
+                    std::int64_t blocks) {
   const std::int64_t b = static_cast<std::int64_t>(blockIdx.x) * kNestedBlock + threadIdx.x;
-  const float from_mean = b < blocks ? absmax[b] - *offset : 0.0F;
+  const float from_mean = b < blocks ? absmax[b] - nested->offset : 0.0F;
   const float largest = over_block<Largest>(fmaxf(0.0F, fabsf(from_mean)));
-  if (threadIdx.x == 0) nested[blockIdx.x] = largest;
+  if (threadIdx.x == 0) group_absmax[blockIdx.x] = largest;
+  static_assert(kNestedBlock == kDynamicLevels);
+  if (blockIdx.x == 0) nested->map[threadIdx.x] = kDynamicTable[threadIdx.x];
   const float inverse = 1.0F / largest;
   if (b < blocks) codes[b] = static_cast<std::byte>(dynamic_code(from_mean * inverse, kDynamicTable.data()));
 }
@@ -72,10 +75,11 @@ void quantize(const Format& format, const Sections& to, ConstTensor values, Tens
            format.block, n);
   });
   if (!format.double_quant || blocks == 0) return;
-  auto *nested = reinterpret_cast<float*>(to[2]), *offset = reinterpret_cast<float*>(to[3]);
-  launch(mean_kernel, 1, kMeanThreads, 0, stream, offset, scales, blocks);
-  launch(compress_kernel, blocks_for(blocks, kNestedBlock), kNestedBlock, 0, stream, to[1], nested, offset, scales,
-         blocks);
+  auto* group_absmax = reinterpret_cast<float*>(to[2]);
+  auto* nested = reinterpret_cast<Nf4Nested*>(to[3]);
+  launch(mean_kernel, 1, kMeanThreads, 0, stream, &nested->offset, scales, blocks);
+  launch(compress_kernel, blocks_for(blocks, kNestedBlock), kNestedBlock, 0, stream, to[1], group_absmax, nested,
+         scales, blocks);
 }
 
 }  // namespace shardlora::cuda

@@ -48,6 +48,29 @@ TEST(Dequantize, GivesTheCodecsBitsRoundedOnce) {
       }
 }
 
+// As bitsandbytes decodes weights that were 16 bits wide: to that dtype, whatever they are computed in.
+TEST(Dequantize, RoundsToTheFormatsDtypeBeforeThatOfTheResult) {
+  Device& device = device_under_test();
+  const std::int64_t n = 64 * 33 + 17;
+  for (const bool double_quant : {false, true})
+    for (const int block : {2, 64, 256})  // 2: less than a thread's run
+      for (const DType between : {DType::kBF16, DType::kF16}) {
+        const Packed w({Codec::kNF4, block, double_quant, between}, n);
+        PackedTensor unrounded = w.host;
+        unrounded.format.rounded_to = DType::kF32;
+        for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+          const Held y(dtype, {n});
+          device.ops().dequantize(y, w.tensor);
+          const Doubles got = y.values();
+          for (std::size_t i = 0; i < got.size(); ++i) {
+            const float value = nf4_decode(unrounded, static_cast<std::int64_t>(i));
+            ASSERT_EQ(static_cast<float>(got[i]), rounded(dtype, rounded(between, value)))
+                << name_of(w.host.format) << " to " << name_of(dtype) << ", value " << i;
+          }
+        }
+      }
+}
+
 // At any place of y, and of more values than one thread takes.
 TEST(Dequantize, GivesTheBitsOfGgufBlocksRoundedOnce) {
   Device& device = device_under_test();

@@ -94,12 +94,19 @@ const Architecture& architecture_of(const Keys& keys) {
        fmt::join(names, ", "));
 }
 
+// What bitsandbytes packed into 4 bits says of itself beside each weight (bitsandbytes.h).
+void refuse_quantised(const Keys& quantised, const std::string& what) {
+  const bool four_bit = quantised.boolean("load_in_4bit", quantised.boolean("_load_in_4bit", false));
+  const std::string method = quantised.text("quant_method", four_bit ? "bitsandbytes" : "unknown method");
+  if (method == "bitsandbytes" && four_bit) return;
+  fail(
+      "{}: the weights are quantised already ({}{}), which is not supported yet; this version reads GGUF files and "
+      "bitsandbytes' NF4 (load_in_4bit). Take one of these or the model's original folder",
+      what, method, quantised.boolean("load_in_8bit", false) ? ", load_in_8bit" : "");
+}
+
 void refuse_what_we_cannot_compute(const Keys& keys) {
-  if (keys.has("quantization_config"))
-    fail(
-        "{}: the weights are quantised already ({}), which is not supported yet; take the model's original folder or a "
-        "GGUF file",
-        keys.what(), keys.object("quantization_config").text("quant_method", "unknown method"));
+  if (keys.has("quantization_config")) refuse_quantised(keys.object("quantization_config"), keys.what());
   if (const std::string act = keys.text("hidden_act", "silu"); act != "silu" && act != "swish")
     keys.refuse("hidden_act", fmt::format("the activation \"{}\"", act));
   for (const char* key : {"num_local_experts", "num_experts", "n_routed_experts"})

@@ -54,7 +54,7 @@ std::vector<RecipeField> base_fields() {
       K::row(
           {"quantization.format", "bnb_4bit_quant_type", "bnb_config_kwargs.bnb_4bit_quant_type", "quantization_type"},
           choice_names(formats()),
-          "what the base rests as; not given: as a quantised GGUF has it, else nf4 with adapter: qlora, else none",
+          "what the base rests as; not given: as a quantised base has it, else nf4 with adapter: qlora, else none",
           [](RecipeDraft& r, const ConfigValue& v) { r.format = to_choice(v, formats()); },
           [](const RecipeDraft& r) { return written(r.quantization.format); }),
       K::row({"quantization.group_size"}, "a power of two from 32 to 4096", "values of nf4 that share a scale",

@@ -30,6 +30,7 @@ struct Quantization {
   bool by_name = false;  // the format was asked for by name, so a base that is quantised already gets it, too
   std::int64_t group_size = 64;
   bool double_quant = true;  // of nf4 only
+  bool operator==(const Quantization&) const = default;
 };
 // The words for `format`.
 std::vector<std::string> base_formats();

@@ -19,23 +19,39 @@ std::string list_of(const std::vector<Format>& formats) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
+// What a recipe says for a base to rest in its own formats: the word for the blocks of GGUF, or a codec that it can
+// name.
+Quantization as_stored(const std::vector<Format>& stored, Quantization asked) {
+  const CodecRow& row = row_of(stored.front().codec);
+  asked.format = row.encode == nullptr ? kAsInGguf : row.name;
+  asked.by_name = true;
+  if (row.encode == nullptr) return asked;
+  asked.group_size = stored.front().block;
+  asked.double_quant = stored.front().double_quant;
+  return asked;
+}
+
 }  // namespace
 
 Quantization settled(const Quantization& asked, const BaseModel& base) {
   const std::vector<Format> stored = base.quantised_formats();
-  if (asked.format == kAsInGguf && stored.empty())
+  if (!stored.empty()) {
+    const Quantization own = as_stored(stored, asked);
+    if (!asked.by_name || asked == own) return own;
+  }
+  if (asked.format == kAsInGguf)
     fail(
-        "{}: has no quantised blocks, which quantization.format: {} asks for; take a quantised GGUF file, or leave the "
-        "key out",
-        base.path().string(), kAsInGguf);
-  Quantization to = asked;
-  if (!stored.empty() && !asked.by_name) to.format = kAsInGguf;
-  to.by_name = true;
-  if (!stored.empty() && is_quantised(to.format) && to.format != kAsInGguf)
+        "{}: {}, and quantization.format: {} asks for the blocks of a quantised GGUF file; take one, or leave the key "
+        "out",
+        base.path().string(),
+        stored.empty() ? "has no quantised blocks" : fmt::format("is quantised to {}", list_of(stored)), kAsInGguf);
+  if (!stored.empty() && is_quantised(asked.format))
     spdlog::warn(
         "{} is quantised already ({}); quantization.format: {} rounds its weights a second time. Without that key they "
         "rest as the file has them",
-        base.path().string(), list_of(stored), to.format);
+        base.path().string(), list_of(stored), asked.format);
+  Quantization to = asked;
+  to.by_name = true;
   return to;
 }
 
@@ -49,7 +65,8 @@ FormatOf format_of(const Quantization& settled, const BaseModel& base, std::opti
     return dtype ? dense_format(*dtype) : format.dense() ? format : dense_format(DType::kF32);
   };
   if (settled.format == kNotQuantised) return dense;
-  if (settled.format == kAsInGguf)
+  const std::vector<Format> own = base.quantised_formats();
+  if (!own.empty() && settled == as_stored(own, settled))
     return [stored, dense](const std::string& parameter) {
       const Format format = stored(parameter);
       return format.dense() ? dense(parameter) : format;

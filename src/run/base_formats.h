@@ -7,8 +7,8 @@
 namespace shardlora {
 
 // What a recipe asks for, for this base: a base that is quantised already rests as it is stored, unless a format was
-// asked for by name. Where that quantises a second time a warning says so. An Error where the files are not what was
-// asked for.
+// asked for by name, and its name says what it rests as. Where a format quantises a second time a warning says so. An
+// Error where the files are not what was asked for.
 Quantization settled(const Quantization& asked, const BaseModel& base);
 
 // The formats of a settled quantization. What is not quantised rests in `dtype`, or, where that is nothing, as the base

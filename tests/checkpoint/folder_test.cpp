@@ -211,7 +211,10 @@ TEST(Folder, IsRefusedForWhatCannotBeComputed) {
   EXPECT_THAT(error_with("architectures", {"GemmaForCausalLM"}),
               AllOf(HasSubstr("unknown architecture \"GemmaForCausalLM\""), HasSubstr("Qwen3ForCausalLM")));
   EXPECT_THAT(error_with("quantization_config", {{"quant_method", "gptq"}, {"bits", 4}}),
-              AllOf(HasSubstr("quantised already (gptq)"), HasSubstr("not supported yet")));
+              AllOf(HasSubstr("config.json: the weights are quantised already (gptq)"), HasSubstr("not supported yet"),
+                    HasSubstr("bitsandbytes' NF4")));
+  EXPECT_THAT(error_with("quantization_config", {{"quant_method", "bitsandbytes"}, {"load_in_8bit", true}}),
+              HasSubstr("quantised already (bitsandbytes, load_in_8bit)"));
   EXPECT_THAT(error_with("hidden_act", "gelu"), HasSubstr("the activation \"gelu\" is not supported yet"));
   EXPECT_THAT(error_with("rope_scaling", {{"type", "dynamic"}, {"factor", 2}}),
               HasSubstr("rope_scaling: the rotary scaling \"dynamic\""));
@@ -259,7 +262,7 @@ TEST(Folder, IsRefusedForTypesThatAreNoFloats) {
   const std::size_t at = bytes.find("\"F32\"");
   bytes.replace(at, 5, "\"I32\"");
   folder.directory.write("model.safetensors", bytes);
-  EXPECT_THAT(error_of_folder(folder), AllOf(HasSubstr(" is I32;"), HasSubstr("F32, F16 and BF16")));
+  EXPECT_THAT(error_of_folder(folder), AllOf(HasSubstr(" is I32;"), HasSubstr("F32, F16, BF16 and bitsandbytes' NF4")));
 }
 
 // Of head and embedding every value is compared, however many there are, and what can't be compared is no copy.

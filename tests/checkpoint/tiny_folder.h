@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "checkpoint/base_model.h"
+#include "checkpoint/packed_weight.h"
 #include "checkpoint/tiny_llama.h"
 #include "io/json.h"
 #include "io/safetensors.h"
@@ -31,6 +32,7 @@ struct TinyFolder {
                            {"rope_theta", 5000.0},
                            {"tie_word_embeddings", true}};
   std::map<std::string, Tensor> tensors;
+  std::map<std::string, HeldTensor> packed;   // more tensors, as their files have them
   std::map<std::string, std::string> shards;  // tensor -> file; empty: all in model.safetensors
   TemporaryDirectory directory;
 
@@ -52,22 +54,35 @@ struct TinyFolder {
     tensors[name] = {shape, normal_values(shape.numel(), static_cast<unsigned>(tensors.size() + 1))};
   }
 
+  // The tensor's values in NF4, as bitsandbytes saves them.
+  void pack(const std::string& name, const Format& format) {
+    for (auto& [part, held] : packed_weight(format, tensors.at(name).shape, tensors.at(name).values))
+      packed[name + part] = std::move(held);
+    tensors.erase(name);
+    config["quantization_config"] = {{"quant_method", "bitsandbytes"}, {"load_in_4bit", true}};
+  }
+
   void write() const {
     directory.write("config.json", config.dump());
     std::map<std::string, std::vector<NamedTensor>> files;
     nlohmann::json index = {{"metadata", nlohmann::json::object()}, {"weight_map", nlohmann::json::object()}};
-    for (const auto& [name, tensor] : tensors) {
+    const auto put = [&](const std::string& name, const ConstTensor& tensor) {
       const std::string file = shards.empty() ? "model.safetensors" : shards.at(name);
       index["weight_map"][name] = file;
-      files[file].push_back(
-          {name, {reinterpret_cast<const std::byte*>(tensor.values.data()), DType::kF32, tensor.shape}});
-    }
+      files[file].push_back({name, tensor});
+    };
+    for (const auto& [name, tensor] : tensors)
+      put(name, {reinterpret_cast<const std::byte*>(tensor.values.data()), DType::kF32, tensor.shape});
+    for (const auto& [name, tensor] : packed) put(name, tensor.view());
     for (const auto& [file, held] : files) write_safetensors(directory.path() / file, held);
     if (!shards.empty()) directory.write("model.safetensors.index.json", index.dump());
   }
   // Odd and even tensors.
   void cut() {
-    for (const auto& [name, tensor] : tensors)
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : tensors) names.push_back(name);
+    for (const auto& [name, tensor] : packed) names.push_back(name);
+    for (const std::string& name : names)
       shards[name] = shards.size() % 2 == 0 ? "model-00001-of-00002.safetensors" : "model-00002-of-00002.safetensors";
   }
 };

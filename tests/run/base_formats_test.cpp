@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "checkpoint/tiny_folder.h"
 #include "checkpoint/tiny_llama.h"
 #include "quant/random_blocks.h"
 
@@ -67,6 +68,49 @@ TEST(BaseFormats, DecodeAQuantisedFileWhereADtypeIsAskedForByName) {
   EXPECT_EQ(none(kUp).codec, Codec::kBF16);
   EXPECT_EQ(f32(kUp).codec, Codec::kF32);
   EXPECT_EQ(f32(kEmbedding).codec, Codec::kF32);
+}
+
+// A linear of it is in NF4, another one was left out.
+struct PackedFolder : TinyFolder {
+  explicit PackedFolder(const Format& format) {
+    pack(kUp, format);
+    pack("model.layers.0.self_attn.q_proj.weight", format);
+    write();
+  }
+  BaseModel base() const { return BaseModel::open(directory.path()); }
+};
+
+TEST(BaseFormats, KeepTheNf4OfBitsandbytesAndCallItByItsName) {
+  const Format nf4{Codec::kNF4, 128, false, DType::kBF16};
+  const PackedFolder folder(nf4);
+  const BaseModel base = folder.base();
+  testing::internal::CaptureStdout();
+  for (const Quantization& asked :
+       {Quantization{.format = "nf4"}, Quantization{},
+        Quantization{.format = "nf4", .by_name = true, .group_size = 128, .double_quant = false}}) {
+    const Quantization to = settled(asked, base);
+    EXPECT_EQ(to, (Quantization{.format = "nf4", .by_name = true, .group_size = 128, .double_quant = false}));
+    EXPECT_EQ(settled(to, base), to) << "as when an adapter says what it was trained on";
+    const FormatOf format = format_of(to, base, DType::kF16);
+    EXPECT_EQ(format(kUp), nf4);
+    EXPECT_EQ(format(kDown).codec, Codec::kF16) << "it was left out, so it is not quantised";
+    EXPECT_EQ(format(kEmbedding).codec, Codec::kF16);
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+}
+
+TEST(BaseFormats, QuantiseTheNf4OfBitsandbytesAgainWhereOtherNumbersAreNamed) {
+  const PackedFolder folder({Codec::kNF4, 64, true, DType::kBF16});
+  const BaseModel base = folder.base();
+  testing::internal::CaptureStdout();
+  const Quantization to = settled({.format = "nf4", .by_name = true, .group_size = 128}, base);
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              HasSubstr("is quantised already (nf4 (block 64, double quantisation, rounded to bf16))"));
+  EXPECT_EQ(format_of(to, base, DType::kF16)(kUp), (Format{Codec::kNF4, 128, true}));
+  EXPECT_EQ(format_of(to, base, DType::kF16)(kDown), (Format{Codec::kNF4, 128, true}));
+  EXPECT_EQ(format_of(settled({.by_name = true}, base), base, DType::kF16)(kUp).codec, Codec::kF16);
+  EXPECT_THAT([&] { settled({.format = "gguf", .by_name = true}, base); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("is quantised to nf4"), HasSubstr("leave the key out"))));
 }
 
 TEST(BaseFormats, AreTheRecipesWhereTheFileIsNotQuantised) {

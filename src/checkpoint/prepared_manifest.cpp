@@ -34,6 +34,9 @@ void check_tensor(const proto::PreparedTensor& t, const fs::path& file, std::uin
          t.name(), t.packing().codec());
   if (t.packing().block() < 2 || t.packing().block() > 4096 || t.packing().block() % 2 != 0)
     garbled(file, "tensor {} has blocks of {}", t.name(), t.packing().block());
+  const CodecRow* rounded_to = find_codec(t.packing().rounded_to());
+  if (rounded_to == nullptr || !rounded_to->dtype)
+    garbled(file, "tensor {} is rounded to \"{}\"", t.name(), t.packing().rounded_to());
   const Format format = format_of(t.packing());
   if (!codec->dtype && numel % (codec->encode == nullptr ? grain_of(format) : 1) != 0)
     garbled(file, "tensor {} is no whole blocks of {}", t.name(), codec->name);
@@ -94,6 +97,7 @@ Format format_of(const proto::Packing& packing) {
   if (codec->text != nullptr) {  // formats of this codec differ
     format.block = static_cast<int>(packing.block());
     format.double_quant = packing.double_quant();
+    format.rounded_to = dtype_of(find_codec(packing.rounded_to())->codec);
   }
   return format;
 }
@@ -103,6 +107,7 @@ proto::Packing to_proto(const Format& format) {
   packing.set_codec(row_of(format.codec).name);
   packing.set_block(static_cast<std::uint32_t>(format.block));
   packing.set_double_quant(format.double_quant);
+  packing.set_rounded_to(row_of(dense_format(format.rounded_to).codec).name);
   return packing;
 }
 

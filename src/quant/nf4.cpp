@@ -56,7 +56,7 @@ void encode_short_block(std::span<const float> values, std::byte* codes, float* 
   }
 }
 
-SectionBytes bytes_of(const Format& format, const Shape& shape) {
+SectionBytes nf4_bytes(const Format& format, const Shape& shape) {
   CHECK(format.block > 0 && format.block % 2 == 0, "a block of {} values does not fill whole bytes", format.block);
   const auto n = static_cast<std::size_t>(shape.numel()), block = static_cast<std::size_t>(format.block);
   const std::size_t blocks = (n + block - 1) / block, codes = (n + 1) / 2;
@@ -64,9 +64,9 @@ SectionBytes bytes_of(const Format& format, const Shape& shape) {
   return {codes, blocks, (blocks + kNestedBlock - 1) / kNestedBlock * sizeof(float), sizeof(Nf4Nested)};
 }
 
-std::int64_t grain(const Format& format) { return format.block; }
+std::int64_t nf4_grain(const Format& format) { return format.block; }
 
-void decode(const PackedTensor& tensor, std::int64_t begin, std::span<float> out) {
+void decode_nf4(const PackedTensor& tensor, std::int64_t begin, std::span<float> out) {
   const std::int64_t block = tensor.format.block, end = begin + std::ssize(out);
   for (std::int64_t i = begin; i < end;) {
     const float absmax = nf4_absmax(tensor, i / block);
@@ -77,12 +77,12 @@ void decode(const PackedTensor& tensor, std::int64_t begin, std::span<float> out
   }
 }
 
-void encode(const Format& format, std::span<const float> values, std::int64_t begin, const Sections& sections,
-            std::span<float> absmax) {
+void encode_nf4(const Format& format, std::span<const float> values, std::int64_t begin, const Sections& sections,
+                std::span<float> absmax) {
   nf4_encode(values, format.block, sections[0] + begin / 2, &absmax[static_cast<std::size_t>(begin / format.block)]);
 }
 
-void finish(const Format& format, const Sections& sections, std::span<const float> absmax) {
+void finish_nf4(const Format& format, const Sections& sections, std::span<const float> absmax) {
   if (format.double_quant)
     compress_absmax(absmax, sections[1], reinterpret_cast<float*>(sections[2]),
                     reinterpret_cast<Nf4Nested*>(sections[3]));
@@ -90,7 +90,7 @@ void finish(const Format& format, const Sections& sections, std::span<const floa
     std::memcpy(sections[1], absmax.data(), absmax.size_bytes());
 }
 
-std::string text(const Format& format) {
+std::string nf4_text(const Format& format) {
   return fmt::format(
       "nf4 (block {}{}{})", format.block, format.double_quant ? ", double quantisation" : "",
       format.rounded_to == DType::kF32 ? "" : fmt::format(", rounded to {}", name_of(format.rounded_to)));
@@ -101,12 +101,12 @@ std::string text(const Format& format) {
 constinit const CodecRow kNf4Row = {.codec = Codec::kNF4,
                                     .name = "nf4",
                                     .dtype = std::nullopt,
-                                    .section_bytes = bytes_of,
-                                    .grain = grain,
-                                    .decode = decode,
-                                    .encode = encode,
-                                    .finish = finish,
-                                    .text = text};
+                                    .section_bytes = nf4_bytes,
+                                    .grain = nf4_grain,
+                                    .decode = decode_nf4,
+                                    .encode = encode_nf4,
+                                    .finish = finish_nf4,
+                                    .text = nf4_text};
 
 void nf4_encode(std::span<const float> values, int block, std::byte* codes, float* absmax) {
   CHECK(block > 0 && block % 2 == 0, "a block of {} values does not fill whole bytes", block);

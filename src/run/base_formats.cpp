@@ -19,15 +19,19 @@ std::string list_of(const std::vector<Format>& formats) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-// What a recipe says for a base to rest in its own formats: the word for the blocks of GGUF, or a codec that it can
-// name.
+// What a recipe says for a base to rest in its own formats: a codec that it can name where some tensors have one, else
+// the word for the blocks of GGUF.
 Quantization as_stored(const std::vector<Format>& stored, Quantization asked) {
-  const CodecRow& row = row_of(stored.front().codec);
-  asked.format = row.encode == nullptr ? kAsInGguf : row.name;
   asked.by_name = true;
-  if (row.encode == nullptr) return asked;
-  asked.group_size = stored.front().block;
-  asked.double_quant = stored.front().double_quant;
+  asked.format = kAsInGguf;
+  for (const Format& format : stored) {
+    const CodecRow& row = row_of(format.codec);
+    if (row.encode == nullptr) continue;
+    asked.format = row.name;
+    asked.group_size = format.block;
+    asked.double_quant = format.double_quant;
+    break;
+  }
   return asked;
 }
 

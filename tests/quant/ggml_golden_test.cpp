@@ -8,27 +8,21 @@
 #include <vector>
 
 #include "quant/codec.h"
+#include "quant/read_values.h"
 
 namespace shardlora {
 namespace {
-
-template <typename T>
-std::vector<T> read(std::istream& in, std::size_t n) {
-  std::vector<T> out(n);
-  in.read(reinterpret_cast<char*>(out.data()), static_cast<std::streamsize>(n * sizeof(T)));
-  return out;
-}
 
 TEST(GgufBlocks, DecodeToTheBitsOfTheGgufPackage) {
   std::ifstream in(TEST_DATA "/quant/ggml.bin", std::ios::binary);
   std::set<std::string> types;
   int records = 0;
   for (; in.peek() != std::char_traits<char>::eof(); ++records) {
-    const auto letters = read<char>(in, read<std::uint32_t>(in, 1)[0]);
+    const auto letters = read_values<char>(in, read_values<std::uint32_t>(in, 1)[0]);
     const std::string name(letters.begin(), letters.end()), type = name.substr(0, name.find(' '));
-    const auto sizes = read<std::uint32_t>(in, 2);
-    const auto blocks = read<std::byte>(in, sizes[1]);
-    const auto values = read<float>(in, sizes[0]);
+    const auto sizes = read_values<std::uint32_t>(in, 2);
+    const auto blocks = read_values<std::byte>(in, sizes[1]);
+    const auto values = read_values<float>(in, sizes[0]);
     ASSERT_TRUE(in.good()) << "ggml.bin is cut short";
     const CodecRow* row = find_codec(type);
     ASSERT_NE(row, nullptr) << type;

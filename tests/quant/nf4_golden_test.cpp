@@ -10,6 +10,7 @@
 
 #include "quant/nf4.h"
 #include "quant/packed.h"
+#include "quant/read_values.h"
 
 namespace shardlora {
 namespace {
@@ -22,31 +23,24 @@ struct Golden {
   float offset = 0;
 };
 
-template <typename T>
-std::vector<T> read(std::istream& in, std::size_t n) {
-  std::vector<T> out(n);
-  in.read(reinterpret_cast<char*>(out.data()), static_cast<std::streamsize>(n * sizeof(T)));
-  return out;
-}
-
 std::vector<Golden> goldens() {
   std::ifstream in(TEST_DATA "/quant/nf4.bin", std::ios::binary);
   std::vector<Golden> all;
   while (in.peek() != std::char_traits<char>::eof()) {
     Golden g;
-    const auto letters = read<char>(in, read<std::uint32_t>(in, 1)[0]);
+    const auto letters = read_values<char>(in, read_values<std::uint32_t>(in, 1)[0]);
     g.name.assign(letters.begin(), letters.end());
-    g.format = {.codec = Codec::kNF4, .block = static_cast<int>(read<std::uint32_t>(in, 1)[0])};
-    const std::size_t n = read<std::uint32_t>(in, 1)[0], block = static_cast<std::size_t>(g.format.block);
+    g.format = {.codec = Codec::kNF4, .block = static_cast<int>(read_values<std::uint32_t>(in, 1)[0])};
+    const std::size_t n = read_values<std::uint32_t>(in, 1)[0], block = static_cast<std::size_t>(g.format.block);
     const std::size_t blocks = (n + block - 1) / block;
-    g.values = read<float>(in, n);
-    g.codes = read<std::byte>(in, (n + 1) / 2);
-    g.absmax = read<float>(in, blocks);
-    g.offset = read<float>(in, 1)[0];
-    g.cpu_absmax = read<std::byte>(in, blocks);
-    g.gpu_absmax = read<std::byte>(in, blocks);
-    g.nested = read<float>(in, (blocks + kNestedBlock - 1) / kNestedBlock);
-    g.decoded = read<float>(in, n);
+    g.values = read_values<float>(in, n);
+    g.codes = read_values<std::byte>(in, (n + 1) / 2);
+    g.absmax = read_values<float>(in, blocks);
+    g.offset = read_values<float>(in, 1)[0];
+    g.cpu_absmax = read_values<std::byte>(in, blocks);
+    g.gpu_absmax = read_values<std::byte>(in, blocks);
+    g.nested = read_values<float>(in, (blocks + kNestedBlock - 1) / kNestedBlock);
+    g.decoded = read_values<float>(in, n);
     EXPECT_TRUE(in.good()) << "nf4.bin is cut short";
     all.push_back(std::move(g));
   }

@@ -158,19 +158,9 @@ void BitsandbytesWeight::read_section(int section, std::span<std::byte> out, std
   std::copy(bytes.begin(), bytes.end(), out.begin());
 }
 
-// Sections of the values from a whole group of blocks on, which are those of a shorter tensor.
 void BitsandbytesWeight::read_f32(std::span<float> out, std::int64_t first) const {
-  const std::int64_t group = std::int64_t{format_.block} * (format_.double_quant ? kNestedBlock : 1),
-                     from = first / group * group;
-  PackedTensor run{format_, {first + std::ssize(out) - from}, {}};
-  std::array<std::vector<std::byte>, kSections> memory;
-  const SectionBytes before = section_bytes(format_, {from}), bytes = section_bytes(format_, run.shape);
-  for (std::size_t s = 0; s < memory.size(); ++s) {
-    memory[s].resize(bytes[s]);
-    run.sections[s] = memory[s].data();
-    if (bytes[s] > 0) read_section(static_cast<int>(s), memory[s], s < stored_.size() ? before[s] : 0);
-  }
-  dequantize(run, first - from, out);
+  const auto read = [&](int section, std::span<std::byte> to, std::size_t at) { read_section(section, to, at); };
+  dequantize(format_, shape_, read, first, out);
 }
 
 std::optional<std::string> packed_weight_of(const std::string& name) {

@@ -43,22 +43,10 @@ class PreparedSource final : public TensorSource {
   }
 
   void read_f32(const std::string& name, std::span<float> out, std::int64_t first) const override {
-    const Format format = shardlora::format_of(tensor(name).packing());
-    const Shape shape = shardlora::shape_of(tensor(name));
-    const SectionBytes all = section_bytes(format, shape);
-    const bool one_section = all[1] == 0;  // its blocks follow each other, so a part of it is a tensor, too
-    const std::int64_t begin = one_section ? first : 0;
-    const Shape part = one_section ? Shape{std::ssize(out)} : shape;
-    const SectionBytes sizes = section_bytes(format, part);
-    std::array<std::vector<float>, kSections> bytes;  // floats: aligned for what lies in them
-    PackedTensor packed{format, part, {}};
-    for (std::size_t s = 0; s < sizes.size(); ++s) {
-      bytes[s].resize((sizes[s] + sizeof(float) - 1) / sizeof(float));
-      packed.sections[s] = reinterpret_cast<const std::byte*>(bytes[s].data());
-      const std::size_t at = s == 0 && begin > 0 ? section_bytes(format, {begin})[0] : 0;
-      read_section(name, static_cast<int>(s), {reinterpret_cast<std::byte*>(bytes[s].data()), sizes[s]}, at);
-    }
-    dequantize(packed, first - begin, out);
+    const auto read = [&](int section, std::span<std::byte> to, std::size_t at) {
+      read_section(name, section, to, at);
+    };
+    dequantize(shardlora::format_of(tensor(name).packing()), shardlora::shape_of(tensor(name)), read, first, out);
   }
 
   void read_section(const std::string& name, int section, std::span<std::byte> out, std::size_t first) const override {

@@ -7,27 +7,6 @@
 #include <cmath>
 
 namespace shardlora {
-namespace {
-
-// The first rule that matches the name's end, from its start or from behind a dot.
-template <typename T>
-std::vector<std::pair<Regex, T>> rules_of(const std::vector<std::pair<std::string, T>>& patterns, const char* what) {
-  std::vector<std::pair<Regex, T>> rules;
-  for (const auto& [pattern, value] : patterns) {
-    const Regex as_written(pattern, what);  // its Error shows what the user wrote
-    rules.emplace_back(Regex(fmt::format(R"((.*\.)?({})$)", pattern), what), value);
-  }
-  return rules;
-}
-
-template <typename T>
-T value_for(const std::string& module, const std::vector<std::pair<Regex, T>>& rules, T otherwise) {
-  const auto rule = std::find_if(rules.begin(), rules.end(), [&](const auto& r) { return r.first.matches(module); });
-  return rule == rules.end() ? otherwise : rule->second;
-}
-
-}  // namespace
-
 std::vector<std::string> names_of_linears() {
   std::vector<std::string> names;
   for (const std::string_view linear : kLayerLinears) names.emplace_back(linear.substr(linear.rfind('.') + 1));
@@ -35,9 +14,7 @@ std::vector<std::string> names_of_linears() {
 }
 
 LoraModules::LoraModules(const LoraConfig& config)
-    : config_(config),
-      ranks_(rules_of(config.rank_pattern, "rank_pattern")),
-      alphas_(rules_of(config.alpha_pattern, "alpha_pattern")) {
+    : config_(config), ranks_(config.rank_pattern, "rank_pattern"), alphas_(config.alpha_pattern, "alpha_pattern") {
   if (!config.target_pattern.empty()) target_.emplace(config.target_pattern, "target_modules");
   for (const std::string& pattern : config.layers_pattern)
     layer_.emplace_back(fmt::format(R"((?:^|.*?\.){}\.(?P<idx>\d+)\.)", pattern), "layers_pattern");
@@ -69,9 +46,15 @@ bool LoraModules::in_a_chosen_layer(const std::string& module) const {
   return false;
 }
 
-std::int64_t LoraModules::rank(const std::string& module) const { return value_for(module, ranks_, config_.rank); }
+std::int64_t LoraModules::rank(const std::string& module) const {
+  const std::int64_t* own = ranks_.find(module);
+  return own == nullptr ? config_.rank : *own;
+}
 
-double LoraModules::alpha(const std::string& module) const { return value_for(module, alphas_, config_.alpha); }
+double LoraModules::alpha(const std::string& module) const {
+  const double* own = alphas_.find(module);
+  return own == nullptr ? config_.alpha : *own;
+}
 
 double LoraModules::scale(const std::string& module) const {
   const auto r = static_cast<double>(rank(module));

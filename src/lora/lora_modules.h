@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/name_rules.h"
 #include "base/regex.h"
 #include "lora/lora.h"
 
@@ -34,17 +35,14 @@ class LoraModules {
   double scale(const std::string& module) const;
 
  private:
-  template <typename T>
-  using Rules = std::vector<std::pair<Regex, T>>;
-
   bool listed(const std::string& module) const;
   bool in_a_chosen_layer(const std::string& module) const;
 
   LoraConfig config_;
   std::optional<Regex> target_;
   std::vector<Regex> layer_;  // the first that matches a name gives the layer's index as its group "idx"
-  Rules<std::int64_t> ranks_;
-  Rules<double> alphas_;
+  NameRules<std::int64_t> ranks_;
+  NameRules<double> alphas_;
 };
 
 }  // namespace shardlora

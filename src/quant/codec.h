@@ -19,6 +19,9 @@ struct CodecRow {
   SectionBytes (*section_bytes)(const Format& format, const Shape& shape);
   // Values that are coded together: encode and decode begin at multiples of it.
   std::int64_t (*grain)(const Format& format);
+  // The sections of the values from a multiple of this on are runs of the whole's sections, or one that all values
+  // share. Null: the grain.
+  std::int64_t (*run)(const Format& format);
   // out = the values [begin, begin + out.size()), in f32. Backends give these values, rounded once to what they are
   // asked for.
   void (*decode)(const PackedTensor& tensor, std::int64_t begin, std::span<float> out);

@@ -30,6 +30,7 @@ constexpr CodecRow dense_row(Codec codec, const char* name) {
           .dtype = DTypeOf<T>::value,
           .section_bytes = dense_bytes<T>,
           .grain = one_value,
+          .run = nullptr,
           .decode = decode_dense<T>,
           .encode = encode_dense<T>,
           .finish = nullptr,

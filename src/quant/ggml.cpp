@@ -38,6 +38,7 @@ constexpr CodecRow block_row(Codec codec, const char* name) {
           .dtype = std::nullopt,
           .section_bytes = block_bytes<Block>,
           .grain = block_values<Block>,
+          .run = nullptr,
           .decode = decode_blocks<Block>,
           .encode = nullptr,
           .finish = nullptr,

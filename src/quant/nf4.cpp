@@ -66,6 +66,10 @@ SectionBytes nf4_bytes(const Format& format, const Shape& shape) {
 
 std::int64_t nf4_grain(const Format& format) { return format.block; }
 
+std::int64_t nf4_run(const Format& format) {
+  return std::int64_t{format.block} * (format.double_quant ? kNestedBlock : 1);
+}
+
 void decode_nf4(const PackedTensor& tensor, std::int64_t begin, std::span<float> out) {
   const std::int64_t block = tensor.format.block, end = begin + std::ssize(out);
   for (std::int64_t i = begin; i < end;) {
@@ -103,6 +107,7 @@ constinit const CodecRow kNf4Row = {.codec = Codec::kNF4,
                                     .dtype = std::nullopt,
                                     .section_bytes = nf4_bytes,
                                     .grain = nf4_grain,
+                                    .run = nf4_run,
                                     .decode = decode_nf4,
                                     .encode = encode_nf4,
                                     .finish = finish_nf4,

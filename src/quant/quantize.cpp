@@ -42,4 +42,23 @@ void dequantize(const PackedTensor& tensor, std::int64_t begin, std::span<float>
   row_of(tensor.format.codec).decode(tensor, begin, out);
 }
 
+void dequantize(const Format& format, const Shape& shape, const ReadSection& read, std::int64_t begin,
+                std::span<float> out) {
+  const CodecRow& row = row_of(format.codec);
+  const std::int64_t run = row.run == nullptr ? row.grain(format) : row.run(format), from = begin / run * run;
+  PackedTensor part{format, {begin + std::ssize(out) - from}, {}};
+  const SectionBytes all = section_bytes(format, shape), before = section_bytes(format, {from}),
+                     bytes = section_bytes(format, part.shape);
+  std::array<std::vector<float>, kSections> memory;  // floats: aligned for whatever lies in them
+  for (std::size_t s = 0; s < memory.size(); ++s) {
+    if (bytes[s] == 0) continue;
+    const bool shared = bytes[s] == all[s];
+    memory[s].resize((bytes[s] + sizeof(float) - 1) / sizeof(float));
+    auto* const to = reinterpret_cast<std::byte*>(memory[s].data());
+    read(static_cast<int>(s), {to, bytes[s]}, shared ? 0 : before[s]);
+    part.sections[s] = to;
+  }
+  dequantize(part, begin - from, out);
+}
+
 }  // namespace shardlora

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "quant/format.h"
@@ -28,5 +29,11 @@ std::int64_t scales_of(const Format& format, std::int64_t numel);
 // out = the values [begin, begin + out.size()) of a packed tensor, in f32; begin is a multiple of grain_of its format,
 // and so is the end, or it is the tensor's.
 void dequantize(const PackedTensor& tensor, std::int64_t begin, std::span<float> out);
+
+// The same of a tensor that lies elsewhere: `read` gives bytes of a section, from byte `first` of it on, and is asked
+// for those alone that the values need.
+using ReadSection = std::function<void(int section, std::span<std::byte> out, std::size_t first)>;
+void dequantize(const Format& format, const Shape& shape, const ReadSection& read, std::int64_t begin,
+                std::span<float> out);
 
 }  // namespace shardlora

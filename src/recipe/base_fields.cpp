@@ -1,4 +1,7 @@
 // The keys of a recipe about the base model and how it rests.
+#include <fmt/ranges.h>
+
+#include "base/regex.h"
 #include "quant/codec.h"
 #include "recipe/recipe_fields.h"
 
@@ -16,6 +19,23 @@ Choices<std::string> formats() {
 void read_group_size(RecipeDraft& r, const ConfigValue& v) {
   r.quantization.group_size = to_integer(v, 32, 4096);
   if ((r.quantization.group_size & (r.quantization.group_size - 1)) != 0) expected(v, "a power of two from 32 to 4096");
+}
+
+void read_overrides(RecipeDraft& r, const ConfigValue& v) {
+  r.quantization.overrides.clear();
+  if (v.node.kind != ConfigNode::Kind::kMapping) expected(v, "a mapping such as {down_proj: bf16}");
+  for (const ConfigMember& rule : v.node.members) {
+    const Regex readable(rule.key, fmt::format("{}: {}", rule.place, v.name));
+    const ConfigValue word{v.name + "." + rule.key, rule.value, v.from_command_line};
+    r.quantization.overrides.emplace_back(rule.key, to_choice(word, formats()));
+  }
+}
+
+std::string written_overrides(const RecipeDraft& r) {
+  std::vector<std::string> rules;
+  for (const auto& [regex, word] : r.quantization.overrides)
+    rules.push_back(fmt::format("{}: {}", yaml_text(regex), word));
+  return rules.empty() ? "" : fmt::format("{{{}}}", fmt::join(rules, ", "));
 }
 
 }  // namespace
@@ -64,6 +84,9 @@ std::vector<RecipeField> base_fields() {
            "bnb_config_kwargs.bnb_4bit_use_double_quant"},
           [](auto& r) -> auto& { return r.quantization.double_quant; },
           "the scales of nf4 are quantised too: about 0.4 bit a value less"),
+      K::row({"quantization.overrides"}, "a mapping such as {down_proj: bf16}",
+             "formats of modules' own, by regular expressions for the ends of their names", read_overrides,
+             written_overrides),
   };
 }
 

@@ -29,7 +29,8 @@ struct Quantization {
   std::string format = kNotQuantised;
   bool by_name = false;  // the format was asked for by name, so a base that is quantised already gets it, too
   std::int64_t group_size = 64;
-  bool double_quant = true;  // of nf4 only
+  bool double_quant = true;                                         // of nf4 only
+  std::vector<std::pair<std::string, std::string>> overrides = {};  // NameRules of modules to words for `format`
   bool operator==(const Quantization&) const = default;
 };
 // The words for `format`.

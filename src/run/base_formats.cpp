@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/name_rules.h"
 #include "quant/codec.h"
 
 namespace shardlora {
@@ -34,6 +35,9 @@ Quantization as_stored(const std::vector<Format>& stored, Quantization asked) {
   }
   return asked;
 }
+
+// "lm_head.weight" is of the module "lm_head".
+std::string module_of(const std::string& parameter) { return parameter.substr(0, parameter.rfind('.')); }
 
 }  // namespace
 
@@ -68,20 +72,47 @@ FormatOf format_of(const Quantization& settled, const BaseModel& base, std::opti
     const Format format = stored(parameter);
     return dtype ? dense_format(*dtype) : format.dense() ? format : dense_format(DType::kF32);
   };
-  if (settled.format == kNotQuantised) return dense;
-  const std::vector<Format> own = base.quantised_formats();
-  if (!own.empty() && settled == as_stored(own, settled))
-    return [stored, dense](const std::string& parameter) {
-      const Format format = stored(parameter);
-      return format.dense() ? dense(parameter) : format;
-    };
-  const CodecRow* codec = find_codec(settled.format);
-  CHECK(codec != nullptr, "no codec is called {}", settled.format);
-  if (codec->dtype) return rest_as(dense_format(*codec->dtype), dense_format(*codec->dtype));
-  const Format linears{codec->codec, static_cast<int>(settled.group_size), settled.double_quant};
-  return [=](const std::string& parameter) {
-    return is_linear(parameter) ? linears : dtype ? dense(parameter) : stored(parameter);
+  const FormatOf as_it_is = [stored, dense](const std::string& parameter) {
+    const Format format = stored(parameter);
+    return format.dense() ? dense(parameter) : format;
   };
+  const auto named = [=](const std::string& word) -> FormatOf {
+    if (word == kNotQuantised) return dense;
+    if (word == kAsInGguf) return as_it_is;
+    const CodecRow* codec = find_codec(word);
+    CHECK(codec != nullptr, "no codec is called {}", word);
+    Format format{.codec = codec->codec};
+    if (!codec->dtype) format = {codec->codec, static_cast<int>(settled.group_size), settled.double_quant};
+    return [format](const std::string&) { return format; };
+  };
+
+  const std::vector<Format> own = base.quantised_formats();
+  const bool keeps_all = !own.empty() && settled == as_stored(own, settled);
+  const FormatOf linears = keeps_all ? as_it_is : named(settled.format);
+  // Tables are not quantised here: few values are read of an embedding, and the head's errors go straight into the
+  // loss.
+  const bool one_for_all = keeps_all || !is_quantised(settled.format);
+  const FormatOf tables = one_for_all ? linears : dtype ? dense : FormatOf(stored);
+  std::vector<std::pair<std::string, FormatOf>> own_formats;
+  for (const auto& [pattern, word] : settled.overrides) own_formats.emplace_back(pattern, named(word));
+  const NameRules<FormatOf> overrides(own_formats, "quantization.overrides");
+  return [=](const std::string& parameter) {
+    const FormatOf* override = overrides.find(module_of(parameter));
+    return (override != nullptr ? *override : is_linear(parameter) ? linears : tables)(parameter);
+  };
+}
+
+void check_overrides(const Quantization& settled, const ModelSpec& model) {
+  for (const auto& [pattern, word] : settled.overrides) {
+    const NameRules<bool> rule({{pattern, true}}, "quantization.overrides");
+    bool used = false;
+    for (const UnitSpec& unit : model.units())
+      for (const ParamSpec& param : unit.params)
+        used = used || (param.shape.rank() > 1 && rule.find(module_of(param.name)) != nullptr);
+    if (!used)
+      fail("quantization.overrides: \"{}\" is the end of no module's name; modules are {}, model.embed_tokens, lm_head",
+           pattern, module_of(model.units()[ModelSpec::layer_unit(0)].params[0].name));
+  }
 }
 
 std::string formats_text(const ModelSpec& model) {

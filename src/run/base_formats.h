@@ -15,6 +15,9 @@ Quantization settled(const Quantization& asked, const BaseModel& base);
 // stores it. `base` must outlive it.
 FormatOf format_of(const Quantization& settled, const BaseModel& base, std::optional<DType> dtype);
 
+// Every rule of settled.overrides is for some matrix of the model, or it is an Error.
+void check_overrides(const Quantization& settled, const ModelSpec& model);
+
 // "30 layers in Q4_1, embedding and head in Q8_0"
 std::string formats_text(const ModelSpec& model);
 

@@ -51,6 +51,7 @@ LoadedModel::LoadedModel(Ranks& ranks, const Recipe& recipe, const BaseModel& ba
   const DType dtype = compute_dtype(recipe, ranks);
   model = make_model(*ranks.device, {base.config(), format_of(quantization, base, dtype), adapter}, dtype);
   base.check(model->spec());
+  check_overrides(quantization, model->spec());
   store = std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->spec().units(),
                                        Residence{Tier::kDevice, recipe.sharding});
   gather_in_every_size(*ranks.device, *ranks.gathers, largest_share(*store));

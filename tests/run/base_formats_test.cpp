@@ -121,5 +121,26 @@ TEST(BaseFormats, AreTheRecipesWhereTheFileIsNotQuantised) {
               ThrowsMessage<Error>(HasSubstr("tiny.gguf: has no quantised blocks")));
 }
 
+TEST(BaseFormats, GiveModulesFormatsOfTheirOwn) {
+  const Opened opened(tiny_llama());
+  const Quantization to = settled({.format = "nf4",
+                                   .overrides = {{"layers.0.mlp.down_proj", "f16"},
+                                                 {"(q|down)_proj", "f32"},
+                                                 {"embed_tokens", "nf4"},
+                                                 {"o_proj", "none"}}},
+                                  opened.base);
+  const FormatOf format = format_of(to, opened.base, DType::kBF16);
+  EXPECT_EQ(format(kDown).codec, Codec::kF16);  // the first rule that fits
+  EXPECT_EQ(format("model.layers.0.self_attn.q_proj.weight").codec, Codec::kF32);
+  EXPECT_EQ(format("model.layers.0.self_attn.o_proj.weight").codec, Codec::kBF16);
+  EXPECT_EQ(format(kUp).codec, Codec::kNF4);
+  EXPECT_EQ(format(kEmbedding), (Format{Codec::kNF4, 64, true}));
+  const ModelSpec model(opened.base.config(), format, nullptr);
+  check_overrides(to, model);
+  EXPECT_THAT([&] { check_overrides({.overrides = {{"down", "f32"}}}, model); },
+              ThrowsMessage<Error>(HasSubstr("\"down\" is the end of no module's name; modules are "
+                                             "model.layers.0.self_attn.q_proj")));
+}
+
 }  // namespace
 }  // namespace shardlora

@@ -96,6 +96,7 @@ def record(name, block, values):
     return head + b"".join(part.tobytes() for part in parts)
 
 
-OUT.parent.mkdir(parents=True, exist_ok=True)
-OUT.write_bytes(b"".join(record(*case) for case in cases()))
-print(OUT, OUT.stat().st_size, "bytes")
+if __name__ == "__main__":
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_bytes(b"".join(record(*case) for case in cases()))
+    print(OUT, OUT.stat().st_size, "bytes")

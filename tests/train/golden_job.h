@@ -1,10 +1,9 @@
-// The engine on the goldens' job: a tiny model from its files, unquantised, its adapter from PEFT's files,
-// one forward pass, then training as scripts/goldens/training.py does it. Faults can be planted into it.
+// The engine on the goldens' job: a model from its files, by default a tiny one, unquantised, its adapter from PEFT's
+// files, one forward pass, then training as scripts/goldens/training.py does it. Faults can be planted into it.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <optional>
 
 #include "checkpoint/adapter_state.h"
 #include "checkpoint/base_model.h"
@@ -26,11 +25,11 @@ struct PlantedParts {
 
 struct GoldenJob {
   std::string variant = "tied";
-  std::filesystem::path base = {}, adapter = {};  // to start from; empty: the golden's
-  std::vector<GoldenStep> data = {};              // empty: the golden's
-  DType dtype = DType::kF32;                      // of the base and of computing
-  LossScale loss_scale = {};                      // gradients are given without it
-  std::optional<Format> linears = {};             // of the base's linears; nothing: `dtype`
+  std::filesystem::path base = {}, adapter = {};           // to start from; empty: the golden's
+  std::vector<GoldenStep> data = {};                       // empty: the golden's
+  DType dtype = DType::kF32;                               // of the base and of computing
+  LossScale loss_scale = {};                               // gradients are given without it
+  std::function<FormatOf(const BaseModel&)> rest_as = {};  // what the base rests as; empty: `dtype`
   double peak_rate = 1e-2;
   int ranks = 1;
   int steps = 20;
@@ -94,9 +93,9 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   Adapter start = read_adapter(job.adapter.empty() ? golden_path("adapter-" + job.variant) : job.adapter);
   const std::vector<GoldenStep>& data = job.data.empty() ? golden_steps() : job.data;
   if (base.config().tied_embeddings) tie_saved_modules(start);
-  const Format format = dense_format(job.dtype);
-  const auto model =
-      make_model(device, {base.config(), rest_as(job.linears.value_or(format), format), &start.config}, job.dtype);
+  const Format dense = dense_format(job.dtype);
+  const FormatOf format = job.rest_as ? job.rest_as(base) : rest_as(dense, dense);
+  const auto model = make_model(device, {base.config(), format, &start.config}, job.dtype);
   base.check(model->spec());
   check_adapter(start, model->spec().units());
   ParamStore store(device, rendezvous.rank(), rendezvous.size(), model->spec().units(), {});

@@ -17,6 +17,7 @@ namespace shardlora {
 class BitsandbytesWeight {
  public:
   // What lies beside `name` is read and checked. Another codec, or parts that do not fit together, are an Error.
+  // `files` must outlive it.
   BitsandbytesWeight(const SafetensorsFolder& files, const std::string& name);
 
   const Format& format() const { return format_; }

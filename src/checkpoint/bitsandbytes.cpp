@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -140,7 +139,7 @@ BitsandbytesWeight::BitsandbytesWeight(const SafetensorsFolder& files, const std
   stored_[1] = &parts.part(".absmax", format_.double_quant ? "U8" : "F32", bytes[1]);
   std::array<float, kNf4Levels> levels{};
   parts.read(".quant_map", levels);
-  if (std::memcmp(levels.data(), kNf4Values.data(), sizeof levels) != 0)
+  if (levels != kNf4Values)
     fail("{}: tensor {}.quant_map has other levels than NF4; this version reads NF4, take the unquantised model",
          stored_[0]->file->path().string(), name);
   if (!format_.double_quant) return;

@@ -105,6 +105,31 @@ TEST(Nf4, RestoresAbsmaxWithTheMapThatLiesBesideThem) {
   EXPECT_EQ(nf4_absmax(packed.tensor, 299), (kDynamicMap[code] + 1) * group + nested->offset);
 }
 
+// Of what lies elsewhere only the bytes that the values need are read, and the values are those of the whole.
+TEST(Nf4, DecodesRunsOfWhatLiesElsewhere) {
+  const std::vector<float> values = normal_values(64 * 600 + 31, 4);
+  for (const Format& format : {kNf4, kNf4Double, Format{.codec = Codec::kBF16}}) {
+    const Packed packed(format, values);
+    const Shape shape{std::ssize(values)};
+    std::vector<float> whole(values.size());
+    dequantize(packed.tensor, 0, whole);
+    for (const std::size_t begin : {0UL, 64UL, 64UL * 255, 64UL * 256, 64UL * 513, values.size() - 31}) {
+      std::vector<float> part(std::min<std::size_t>(192, values.size() - begin));
+      std::size_t bytes = 0;
+      const auto read = [&](int section, std::span<std::byte> out, std::size_t first) {
+        const auto& held = packed.bytes[static_cast<std::size_t>(section)];
+        ASSERT_LE(first + out.size(), held.size());
+        std::copy_n(held.begin() + static_cast<std::ptrdiff_t>(first), out.size(), out.begin());
+        bytes += section == 0 ? out.size() : 0;
+      };
+      dequantize(format, shape, read, static_cast<std::int64_t>(begin), part);
+      EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(begin)))
+          << name_of(format) << " from " << begin;
+      EXPECT_LE(bytes, section_bytes(format, {64 * 256 + 192})[0]) << name_of(format) << " from " << begin;
+    }
+  }
+}
+
 TEST(Nf4, GivesTheSameBytesFromPiecesInAnyOrder) {
   const std::vector<float> values = normal_values(64 * 300 + 31, 3);
   for (const Format& format :

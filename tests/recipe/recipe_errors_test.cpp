@@ -32,6 +32,11 @@ TEST(RecipeErrors, SaysWhatIsWrongWhereAndWhatToDo) {
       {"quantization:\n  double_quant: true\n  format: nf-4",
        "r.yaml:8: quantization.format: unknown value \"nf-4\"; did you mean \"nf4\"?; one of: none, gguf, f32, bf16, "
        "f16, nf4"},
+      {"quantization:\n  overrides: {down_proj: nf-4}",
+       "r.yaml:7: quantization.overrides.down_proj: unknown value \"nf-4\"; did you mean \"nf4\"?"},
+      {"quantization:\n  overrides: {\"(down\": nf4}", "r.yaml:7: quantization.overrides: \"(down\""},
+      {"quantization:\n  overrides: nf4",
+       "r.yaml:7: quantization.overrides: expected a mapping such as {down_proj: bf16}, got \"nf4\""},
       {"quantization: nf4", "r.yaml:6: quantization: expected a mapping of its keys, indented below it, got \"nf4\""},
       {"lora_r: many", "r.yaml:6: lora_r: expected a whole number from 1 to 4096, got \"many\""},
       {"lora_r: 1.5", "r.yaml:6: lora_r: expected a whole number from 1 to 4096, got \"1.5\""},

@@ -35,7 +35,7 @@ TEST(RecipeTest, ReadsEveryKey) {
   const Recipe recipe = load_text(R"(
 base_model: "a b.gguf"
 adapter: lora
-quantization: {format: nf4, group_size: 128, double_quant: false}
+quantization: {format: nf4, group_size: 128, double_quant: false, overrides: {lm_head: bf16, "layers\\.0\\..*": none}}
 lora_r: 16
 lora_alpha: 32.5
 lora_dropout: 0.0
@@ -84,6 +84,8 @@ memory: {device_limit: 24GiB, host_limit: 1.5 GB}
   EXPECT_EQ(recipe.quantization.format, "nf4");
   EXPECT_EQ(recipe.quantization.group_size, 128);
   EXPECT_FALSE(recipe.quantization.double_quant);
+  EXPECT_THAT(recipe.quantization.overrides,
+              ElementsAre(std::pair("lm_head", "bf16"), std::pair("layers\\.0\\..*", "none")));
   EXPECT_EQ(recipe.lora_r, 16);
   EXPECT_EQ(recipe.lora_alpha, 32.5);
   EXPECT_THAT(recipe.lora_target_modules, ElementsAre("q_proj", "v_proj"));

@@ -169,15 +169,18 @@ std::string sha256_of_tensors(const fs::path& folder, const proto::PreparedBase&
   return digest.hex();
 }
 
-// Tokenizer, chat template, configuration: small files of text, and the model file of SentencePiece.
+// Tokenizer, chat template, configuration: files of text, and the model file of SentencePiece. What is larger is no
+// part of these.
 void take_files(const BaseModel& source, const fs::path& folder, proto::PreparedBase& manifest) {
-  constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 28;
+  constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 27;
   std::map<std::string, std::string> digests;
   if (fs::is_directory(source.path())) {
     for (const fs::directory_entry& entry : fs::directory_iterator(source.path())) {
       const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
       const bool kept = kind == ".json" || kind == ".jinja" || kind == ".txt" || kind == ".model";
-      if (!kept || !entry.is_regular_file() || name.ends_with(".index.json") || name.starts_with('.')) continue;
+      if (!kept || !entry.is_regular_file() || name.ends_with(".index.json") || name.starts_with('.') ||
+          entry.file_size() > kMaxBytes)
+        continue;
       const std::string text = read_text(entry.path(), kMaxBytes);
       write_file_atomically(folder / name, text);
       digests[name] = sha256_of(text);
@@ -216,11 +219,8 @@ void check_folder(const fs::path& folder) {
 
 }  // namespace
 
-PreparedSize size_of_prepared(const BaseModel& source, const FormatOf& format_of) {
-  const Plan plan = plan_of(source, format_of);
-  PreparedSize size{plan.manifest.bytes(), 0};
-  for (const proto::PreparedTensor& t : plan.manifest.tensors()) size.largest = std::max(size.largest, t.bytes());
-  return size;
+std::uint64_t size_of_prepared(const BaseModel& source, const FormatOf& format_of) {
+  return plan_of(source, format_of).manifest.bytes();
 }
 
 Prepared prepare_base(const BaseModel& source, const FormatOf& format_of, const fs::path& folder,

@@ -17,12 +17,8 @@
 
 namespace shardlora {
 
-struct PreparedSize {
-  std::uint64_t bytes = 0;    // of tensors.bin
-  std::uint64_t largest = 0;  // of one tensor in it
-};
-// format_of: of matrices; vectors stay as the source has them.
-PreparedSize size_of_prepared(const BaseModel& source, const FormatOf& format_of);
+// Bytes of its tensors. format_of: of matrices; vectors stay as the source has them.
+std::uint64_t size_of_prepared(const BaseModel& source, const FormatOf& format_of);
 
 enum class Prepared : std::uint8_t {
   kMade,

@@ -28,8 +28,12 @@ class PreparedSource final : public TensorSource {
 
   const ModelConfig& config() const override { return config_; }
   const fs::path& path() const override { return path_; }
-  // Of the manifest, which holds the digests of all else.
-  std::string sha256() const override { return sha256_of_file(path_ / kManifestFile); }
+  // Of the manifest, which holds the digests of all else, wherever its source lay.
+  std::string sha256() const override {
+    proto::PreparedBase content = manifest_;
+    content.clear_source();
+    return sha256_of(content.SerializeAsString());
+  }
   bool is_prepared() const override { return true; }
 
   StoredName name_of(const std::string& parameter) const override { return {parameter}; }

@@ -62,8 +62,7 @@ std::shared_ptr<GenerationOptions> GenerationOptions::add_to(CLI::App& verb, con
       ->check(CLI::Range(1e-6, 1.0))
       ->capture_default_str();
   verb.add_option("--seed", o->sampling.seed, "of the draws: the same seed gives the same text")->capture_default_str();
-  verb.add_option("--format", o->format,
-                  "how the base rests; else as the adapter was trained, else gguf for a quantised GGUF file, else nf4")
+  verb.add_option("--format", o->format, "how the base rests; else as trained, or stored; or nf4")
       ->check(CLI::IsMember(base_formats()));
   verb.add_option("--backend", o->backend, "auto: GPUs where there are some")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))

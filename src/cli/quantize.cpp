@@ -56,9 +56,9 @@ void quantize(Rendezvous& rendezvous, const QuantizeOptions& o) {
   const BaseModel source = BaseModel::open(o.model);
   if (source.is_prepared()) fail("{}: is a prepared base already; give the model that it was made of", o.model);
   const FormatOf formats = format_of(settled(o.quantization, source), source, std::nullopt);
-  const PreparedSize size = size_of_prepared(source, formats);
+  const std::uint64_t bytes = size_of_prepared(source, formats);
   if (first)
-    spdlog::info("{} becomes {:.2f} GB in {}: {}", source.path().string(), static_cast<double>(size.bytes) / 1e9, o.out,
+    spdlog::info("{} becomes {:.2f} GB in {}: {}", source.path().string(), static_cast<double>(bytes) / 1e9, o.out,
                  formats_text({source.config(), formats, nullptr}));
   const Clock::time_point began = Clock::now();
   const Prepared made = prepare_base(source, formats, o.out, rendezvous, PreparedSoFar());
@@ -73,16 +73,15 @@ void quantize(Rendezvous& rendezvous, const QuantizeOptions& o) {
 }  // namespace
 
 Verb add_quantize(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand(
-      "quantize", "prepare a base once: packed weights that any number of ranks read; also under mpirun");
+  CLI::App* verb = app.add_subcommand("quantize", "prepare a base once, for any number of ranks; also under mpirun");
   const auto o = std::make_shared<QuantizeOptions>();
-  verb->add_option("--model", o->model, "a Hugging Face folder, a GGUF file or a name in the hub's cache")
+  verb->add_option("--model", o->model, "a Hugging Face folder, a GGUF file or a hub name")
       ->required()
       ->type_name("MODEL");
   verb->add_option("--out", o->out, "the folder to make")->required()->type_name("BASE");
-  CLI::Option* format = verb->add_option("--format", o->quantization.format,
-                                         "what the matrices rest as; else gguf for a quantised GGUF file, else nf4")
-                            ->check(CLI::IsMember(base_formats()));
+  CLI::Option* format =
+      verb->add_option("--format", o->quantization.format, "of matrices; else gguf for a quantised GGUF, or nf4")
+          ->check(CLI::IsMember(base_formats()));
   verb->add_option("--group-size", o->quantization.group_size, "values of nf4 that share a scale")
       ->check(CLI::IsMember({32, 64, 128, 256, 512, 1024, 2048, 4096}))
       ->capture_default_str();

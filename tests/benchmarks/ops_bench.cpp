@@ -4,6 +4,7 @@
 
 #include "backend/cpu/cpu_device.h"
 #include "backend/held.h"
+#include "quant/nf4.h"
 
 namespace shardlora {
 namespace {
@@ -92,7 +93,7 @@ void dequantize(benchmark::State& state) {
   const std::int64_t n = kHidden * kWidth;
   const std::vector<std::byte> codes(static_cast<std::size_t>(n / 2), std::byte{0x5a}),
       absmax(static_cast<std::size_t>(n / 64), std::byte{7});
-  const std::vector<float> nested(64, 0.1F);
+  const std::vector<float> nested(sizeof(Nf4Nested) / sizeof(float), 0.1F);
   const PackedTensor w{{Codec::kNF4, 64, true},
                        {n},
                        {codes.data(), absmax.data(), reinterpret_cast<const std::byte*>(nested.data()),

@@ -68,11 +68,11 @@ FormatOf format_of(const Quantization& settled, const BaseModel& base, std::opti
   const auto stored = [&base](const std::string& parameter) {
     return base.stored_format(base.name_of(parameter)).value_or(Format{});
   };
-  const FormatOf dense = [stored, dtype](const std::string& parameter) {
+  FormatOf dense = [stored, dtype](const std::string& parameter) {
     const Format format = stored(parameter);
     return dtype ? dense_format(*dtype) : format.dense() ? format : dense_format(DType::kF32);
   };
-  const FormatOf as_it_is = [stored, dense](const std::string& parameter) {
+  FormatOf as_it_is = [stored, dense](const std::string& parameter) {
     const Format format = stored(parameter);
     return format.dense() ? dense(parameter) : format;
   };

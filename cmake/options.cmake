@@ -55,8 +55,6 @@ function(shardlora_folder name)
     add_library(shardlora_${name} STATIC ${sources})
     target_link_libraries(shardlora_${name} PUBLIC shardlora_flags ${ARG_LINK})
     set_property(GLOBAL APPEND PROPERTY SHARDLORA_FOLDERS shardlora_${name})
-    set_target_properties(shardlora_${name} PROPERTIES UNITY_BUILD_CODE_BEFORE_INCLUDE
-      "// NOLINTNEXTLINE(bugprone-suspicious-include)")
   else()
     add_library(shardlora_${name} INTERFACE)
     target_link_libraries(shardlora_${name} INTERFACE shardlora_flags ${ARG_LINK})

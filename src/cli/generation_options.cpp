@@ -76,7 +76,7 @@ Recipe GenerationOptions::recipe() const {
   Recipe recipe;
   recipe.base_model = model.empty() ? base_of(adapter) : model;
   const std::optional<Quantization> trained = adapter.empty() ? std::nullopt : trained_on(adapter);
-  recipe.quantization = trained.value_or(Quantization{.format = "nf4"});
+  recipe.quantization = trained.value_or(Quantization{.format = kFourBit});
   if (!format.empty()) recipe.quantization.format = format;
   recipe.quantization.by_name = trained || !format.empty();
   recipe.backend = backend == "cpu" ? Backend::kCpu : backend == "cuda" ? Backend::kCuda : Backend::kAuto;

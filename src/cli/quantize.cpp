@@ -18,7 +18,7 @@ using Clock = std::chrono::steady_clock;
 
 struct QuantizeOptions {
   std::string model, out;
-  Quantization quantization{.format = "nf4"};
+  Quantization quantization{.format = kFourBit};
 };
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }

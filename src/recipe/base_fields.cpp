@@ -70,7 +70,7 @@ std::vector<RecipeField> base_fields() {
           },
           nullptr),
       K::only({"quantization_method"}, {"bnb", "bitsandbytes"}, "bnb", "NF4 is quantised as bitsandbytes does it",
-              [](const RecipeDraft& r) { return std::string(r.quantization.format == "nf4" ? "bnb" : ""); }),
+              [](const RecipeDraft& r) { return std::string(r.quantization.format == kFourBit ? "bnb" : ""); }),
       K::row(
           {"quantization.format", "bnb_4bit_quant_type", "bnb_config_kwargs.bnb_4bit_quant_type", "quantization_type"},
           choice_names(formats()),
@@ -100,7 +100,9 @@ void settle_format(RecipeDraft& draft, const GivenKeys& keys, const std::string&
          four_bit->node.place);
   }
   draft.quantization.by_name = draft.format.has_value();
-  draft.quantization.format = draft.format ? *draft.format : draft.load_in_4bit.value_or(qlora) ? "nf4" : kNotQuantised;
+  draft.quantization.format = draft.format                         ? *draft.format
+                              : draft.load_in_4bit.value_or(qlora) ? kFourBit
+                                                                   : kNotQuantised;
   if (qlora && !is_quantised(draft.quantization.format)) {
     const ConfigValue* value = draft.format ? keys.find("quantization.format") : four_bit;
     fail("{}: {}: adapter: qlora needs a quantised base; write adapter: lora, or format nf4",

@@ -25,6 +25,7 @@ enum class EvalStrategy : std::uint8_t { kNo, kSteps, kEpoch };
 
 // What the frozen base rests as: the dtype that is computed in, the blocks of a quantised GGUF file, or a codec's name.
 inline constexpr const char *kNotQuantised = "none", *kAsInGguf = "gguf";
+inline constexpr const char* kFourBit = "nf4";  // where nobody says which four bits
 struct Quantization {
   std::string format = kNotQuantised;
   bool by_name = false;  // the format was asked for by name, so a base that is quantised already gets it, too

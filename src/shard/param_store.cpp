@@ -35,11 +35,7 @@ ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<Un
 
 void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm) {
   Unit& u = units_[unit];
-  if (ranks_ == 1) {
-    device_.copy(frozen(unit), flat, u.layout.frozen_bytes(), device_.compute());
-    device_.compute().synchronize();
-    return;
-  }
+  if (ranks_ == 1) return set_resting(unit, flat);
   Buffer at_root;
   if (rank_ == root) {
     at_root = device_.allocate(u.layout.frozen_bytes(), Tier::kDevice, Purpose::kCommunication);

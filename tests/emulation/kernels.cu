@@ -142,6 +142,10 @@ __global__ void unwritten(float* y, bool dynamic) {
   y[threadIdx.x] = dynamic ? dynamic_shared<float>()[threadIdx.x] : parts[threadIdx.x];
 }
 __global__ void four_at_once(float4* y, const float* x) { y[0] = *reinterpret_cast<const float4*>(x); }
+__global__ void four_by_reference(float4* y, const float* x) {
+  const float4& four = *reinterpret_cast<const float4*>(x);
+  y[0] = four;
+}
 __global__ void check_index(int n) { device_check(static_cast<int>(threadIdx.x) < n); }
 __global__ void read_at(float* y, const float* x, long at) { y[0] = x[at]; }
 __global__ void divided(int* y, int by) { y[0] = 7 / by; }
@@ -166,6 +170,7 @@ void (*const kSharedOverrun)(int) = shared_overrun;
 void (*const kStaticOverrun)(float*, int) = static_overrun;
 void (*const kUnwritten)(float*, bool) = unwritten;
 void (*const kFourAtOnce)(float4*, const float*) = four_at_once;
+void (*const kFourByReference)(float4*, const float*) = four_by_reference;
 void (*const kCheckIndex)(int) = check_index;
 void (*const kReadAt)(float*, const float*, long) = read_at;
 void (*const kDivided)(int*, int) = divided;

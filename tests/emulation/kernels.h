@@ -34,6 +34,7 @@ extern void (*const kSharedOverrun)(int);
 extern void (*const kStaticOverrun)(float*, int);
 extern void (*const kUnwritten)(float*, bool);
 extern void (*const kFourAtOnce)(float4*, const float*);
+extern void (*const kFourByReference)(float4*, const float*);
 extern void (*const kCheckIndex)(int);
 extern void (*const kReadAt)(float*, const float*, long);
 extern void (*const kDivided)(int*, int);

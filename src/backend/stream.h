@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -23,6 +24,11 @@ class Stream {
   virtual Event record() = 0;
   // Work submitted from now on starts only after `event`. Returns at once.
   virtual void wait(Event event) = 0;
+  // Runs `work` on a thread of the host in the stream's order; it must not call the device. What it throws fails the
+  // stream: host work behind it is skipped, and whoever asks the stream gets to hear of it.
+  virtual void submit(std::function<void()> work) = 0;
+  // Throws what has failed on the stream so far. Returns at once.
+  virtual void throw_failure() = 0;
   // Blocks the host until everything submitted is done. Throws what failed on the stream, if anything did.
   virtual void synchronize() = 0;
   // Blocks the host until `event` (of this stream) is done; throws as synchronize does.

@@ -22,6 +22,10 @@ void put_heads_in_order(const StoredName& name, const ParamSpec& param, std::spa
 
 }  // namespace
 
+void TensorSource::read_bytes(const std::string& name, std::span<std::byte>, std::size_t) const {
+  CHECK(false, "{} is asked for as it lies in a prepared base, which {} is not", name, path().string());
+}
+
 BaseModel BaseModel::open(const std::string& name) {
   const std::filesystem::path path = find_model(name);
   std::error_code ignored;

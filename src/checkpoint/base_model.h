@@ -46,6 +46,10 @@ class BaseModel {
   void read_section(const StoredName& name, int section, std::span<std::byte> out, std::size_t first = 0) const {
     source_->read_section(name.name, section, out, first);
   }
+  // Of a prepared base: bytes of a parameter as it lies in a unit of its own (UnitLayout), from byte `first` on.
+  void read_bytes(const StoredName& name, std::span<std::byte> out, std::size_t first) const {
+    source_->read_bytes(name.name, out, first);
+  }
   // Values of a dense format from `first` on, in the order in which they are stored.
   void read_values(const StoredName& name, std::span<float> out, std::int64_t first) const;
   // Values of a tensor that are not finite are an Error.

@@ -111,14 +111,15 @@ void pack_unit(const BaseModel& base, const NameOf& name_of, const UnitLayout& l
 
 bool can_pack_share(const BaseModel& base, const UnitLayout& layout) {
   if (!base.is_prepared()) return false;
-  for (const ParamSpec& param : layout.spec().params)
-    if (!param.trainable && !param.format.dense() && base.stored_format(base.name_of(param.name)) != param.format)
-      return false;
+  for (const ParamSpec& param : layout.spec().params) {
+    if (param.trainable) continue;
+    const std::optional<Format> stored = base.stored_format(base.name_of(param.name));
+    if (stored != param.format && !(param.format.dense() && stored && stored->dense())) return false;
+  }
   return true;
 }
 
 void pack_share(const BaseModel& base, const UnitLayout& layout, std::size_t begin, std::span<std::byte> out) {
-  std::fill(out.begin(), out.end(), std::byte{0});
   const std::size_t end = begin + out.size();
   std::vector<float> values;
   for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
@@ -126,23 +127,23 @@ void pack_share(const BaseModel& base, const UnitLayout& layout, std::size_t beg
     if (param.trainable) continue;
     const StoredName name = base.name_of(param.name);
     const Format stored = base.stored_format(name).value();
-    const SectionBytes bytes = section_bytes(param.format, param.shape);
-    for (int s = 0; s < kSections; ++s) {
-      const std::size_t at = layout.section_offset(p, s), left = std::max(begin, at),
-                        right = std::min(end, at + bytes[static_cast<std::size_t>(s)]);
-      if (left >= right) continue;
-      const std::span<std::byte> here = out.subspan(left - begin, right - left);
-      if (stored == param.format) {
-        base.read_section(name, s, here, left - at);
-        continue;
-      }
-      CHECK(param.format.dense() && stored.dense(), "a share of {} cannot be made of {}", name_of(param.format),
-            name_of(stored));
-      const std::size_t size = size_of(dtype_of(param.format.codec));
-      values.resize(here.size() / size);
-      base.read_values(name, values, static_cast<std::int64_t>((left - at) / size));
-      quantize(param.format, values, {here.data()});
+    const std::size_t at = layout.section_offset(p, 0), left = std::max(begin, at),
+                      right = std::min(end, layout.end_of(p));
+    if (left >= right) continue;
+    const std::span<std::byte> here = out.subspan(left - begin, right - left);
+    if (stored == param.format) {
+      base.read_bytes(name, here, left - at);
+      continue;
     }
+    CHECK(param.format.dense() && stored.dense(), "a share of {} cannot be made of {}", name_of(param.format),
+          name_of(stored));
+    const std::size_t size = size_of(dtype_of(param.format.codec)),
+                      last = std::min(right, at + static_cast<std::size_t>(param.shape.numel()) * size);
+    std::fill(here.begin(), here.end(), std::byte{0});
+    if (left >= last) continue;
+    values.resize((last - left) / size);
+    base.read_values(name, values, static_cast<std::int64_t>((left - at) / size));
+    quantize(param.format, values, {here.data()});
   }
 }
 

@@ -21,7 +21,7 @@ void pack_unit(const BaseModel& base, const NameOf& name_of, const UnitLayout& l
 // The bytes [begin, begin + out.size()) of a unit's flat bytes out of a prepared base, without reading the others: both
 // ends are multiples of kPage, or the unit's end. An Error where a parameter rests in another quantised format.
 void pack_share(const BaseModel& base, const UnitLayout& layout, std::size_t begin, std::span<std::byte> out);
-// Whether it can: every parameter rests as it is stored, or is dense.
+// Whether it can: every parameter rests as it is stored, or is dense here and there.
 bool can_pack_share(const BaseModel& base, const UnitLayout& layout);
 
 }  // namespace shardlora

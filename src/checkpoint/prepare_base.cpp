@@ -40,18 +40,14 @@ Plan plan_of(const BaseModel& source, const FormatOf& format_of) {
       const Format stored = source.stored_format(source.name_of(param.name)).value();
       if (param.shape.rank() == 1) param.format = stored;
       plan.units.push_back({param.name, {param}});
-      const UnitLayout layout(plan.units.back());
       proto::PreparedTensor& t = *plan.manifest.add_tensors();
       t.set_name(param.name);
       for (int d = 0; d < param.shape.rank(); ++d) t.add_shape(param.shape[d]);
       *t.mutable_packing() = to_proto(param.format);
       t.set_source_packing(name_of(stored));
       t.set_offset(end);
-      const SectionBytes bytes = section_bytes(param.format, param.shape);
-      for (int s = 0; s < kSections; ++s)
-        t.add_sections(bytes[static_cast<std::size_t>(s)] == 0 ? 0 : layout.section_offset(0, s));
-      t.set_bytes(layout.frozen_bytes());
-      end += layout.frozen_bytes();
+      t.set_bytes(layout_of(param.format, param.shape).bytes);
+      end += t.bytes();
     }
   }
   plan.manifest.set_bytes(end);

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "param/layout.h"
 #include "quant/codec.h"
 #include "tensor/pages.h"
 
@@ -40,13 +41,8 @@ void check_tensor(const proto::PreparedTensor& t, const fs::path& file, std::uin
   const Format format = format_of(t.packing());
   if (!codec->dtype && numel % (codec->encode == nullptr ? grain_of(format) : 1) != 0)
     garbled(file, "tensor {} is no whole blocks of {}", t.name(), codec->name);
-  const SectionBytes sections = section_bytes(format, shape_of(t));
-  if (t.sections_size() != kSections) garbled(file, "tensor {} has {} sections", t.name(), t.sections_size());
-  for (int s = 0; s < kSections; ++s) {
-    const std::uint64_t begin = t.sections(s), size = sections[static_cast<std::size_t>(s)];
-    if (begin > t.bytes() || size > t.bytes() - begin)
-      garbled(file, "section {} of tensor {} needs {} bytes at {} of {}", s, t.name(), size, begin, t.bytes());
-  }
+  if (const std::size_t needed = layout_of(format, shape_of(t)).bytes; t.bytes() != needed)
+    garbled(file, "tensor {} has {} bytes in the place of {}", t.name(), t.bytes(), needed);
   if (static_cast<std::uint64_t>(t.crc32c_size()) != (t.bytes() + chunk_bytes - 1) / chunk_bytes)
     garbled(file, "tensor {} of {} bytes has {} checksums", t.name(), t.bytes(), t.crc32c_size());
 }
@@ -60,7 +56,9 @@ proto::PreparedBase read_manifest(const fs::path& file) {
   if (manifest.version() > kManifestVersion)
     fail("{}: was made by a newer version of shardlora (format {}, this one reads up to {}); update, or make it again",
          file.string(), manifest.version(), kManifestVersion);
-  if (manifest.version() != kManifestVersion) garbled(file, "is of version {}", manifest.version());
+  if (manifest.version() != kManifestVersion)
+    fail("{}: was made by an older version of shardlora (format {}, this one reads {}); make it again", file.string(),
+         manifest.version(), kManifestVersion);
   return manifest;
 }
 

@@ -10,7 +10,7 @@
 namespace shardlora {
 
 inline constexpr const char *kManifestFile = "base.pb", *kTensorsFile = "tensors.bin";
-inline constexpr std::uint32_t kManifestVersion = 1;
+inline constexpr std::uint32_t kManifestVersion = 2;
 inline constexpr std::string_view kPartPrefix = "base.part-";  // manifests of what is done so far, one a rank
 
 // An Error where the file is no manifest, or one of a newer version.

@@ -1,4 +1,6 @@
 // A base that shardlora quantize has prepared: a folder of packed tensors with their manifest, tokenizer and template.
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <unordered_map>
 
@@ -6,6 +8,7 @@
 #include "base/file.h"
 #include "checkpoint/prepared_manifest.h"
 #include "checkpoint/tensor_source.h"
+#include "param/layout.h"
 #include "quant/quantize.h"
 
 namespace shardlora {
@@ -19,6 +22,7 @@ class PreparedSource final : public TensorSource {
       : path_(folder), manifest_(read_manifest(folder / kManifestFile)), tensors_(folder / kTensorsFile) {
     check_manifest(manifest_, folder / kManifestFile, tensors_.size());
     config_ = config_of(manifest_.model());
+    seen_ = std::vector<std::atomic<std::uint8_t>>(tensors_.size() / kPage);
     for (const proto::PreparedTensor& t : manifest_.tensors()) by_name_.emplace(t.name(), &t);
     for (const proto::PreparedFile& file : manifest_.files())
       if (sha256_of_file(folder / file.name()) != file.sha256())
@@ -54,23 +58,31 @@ class PreparedSource final : public TensorSource {
   }
 
   void read_section(const std::string& name, int section, std::span<std::byte> out, std::size_t first) const override {
+    const proto::PreparedTensor& t = tensor(name);
+    const ParamLayout layout = layout_of(shardlora::format_of(t.packing()), shardlora::shape_of(t));
+    read_bytes(name, out, layout.sections[static_cast<std::size_t>(section)] + first);
+  }
+
+  // The checksum of a chunk is looked at when it is first read; so chunks of which only a part is wanted are then read
+  // whole.
+  void read_bytes(const std::string& name, std::span<std::byte> out, std::size_t first) const override {
     if (out.empty()) return;
     const proto::PreparedTensor& t = tensor(name);
-    const std::uint64_t begin = t.sections(section) + first, end = begin + out.size(), chunk = manifest_.chunk_bytes();
+    const std::uint64_t begin = first, end = begin + out.size(), size = manifest_.chunk_bytes();
     CHECK(end <= t.bytes(), "bytes [{}, {}) of {}", begin, end, name);
-    std::vector<std::byte> whole(static_cast<std::size_t>(std::min(chunk, t.bytes())));
-    for (std::uint64_t c = begin / chunk; c * chunk < end; ++c) {
-      const std::uint64_t from = c * chunk, to = std::min(from + chunk, t.bytes());
-      const std::span<std::byte> bytes(whole.data(), static_cast<std::size_t>(to - from));
-      tensors_.read_at(t.offset() + from, bytes);
-      if (crc32c(bytes) != t.crc32c(static_cast<int>(c)))
-        fail(
-            "{}: bytes {} to {} (of {}) are not those that were written; the disk or the copy is damaged, make the "
-            "base again with shardlora quantize",
-            tensors_.path().string(), t.offset() + from, t.offset() + to, name);
-      const std::uint64_t left = std::max(begin, from), right = std::min(end, to);
-      std::memcpy(out.data() + (left - begin), bytes.data() + (left - from), static_cast<std::size_t>(right - left));
+    const std::uint64_t whole_from = (begin + size - 1) / size * size,
+                        whole_to = std::max(whole_from, end == t.bytes() ? end : end / size * size);
+    const auto here = [&](std::uint64_t from, std::uint64_t to) {
+      return out.subspan(static_cast<std::size_t>(from - begin), static_cast<std::size_t>(to - from));
+    };
+    if (const std::uint64_t to = std::min(end, whole_from); begin < to) read_part(t, begin, here(begin, to));
+    if (whole_from >= end) return;
+    if (whole_from < whole_to) {
+      tensors_.read_at(t.offset() + whole_from, here(whole_from, whole_to));
+      for (std::uint64_t at = whole_from; at < whole_to; at += size)
+        check(t, at / size, here(at, std::min(at + size, whole_to)));
     }
+    if (whole_to < end) read_part(t, whole_to, here(whole_to, end));
   }
 
   void check_readable() const override {}
@@ -81,6 +93,31 @@ class PreparedSource final : public TensorSource {
   }
 
  private:
+  // Bytes of one chunk.
+  void read_part(const proto::PreparedTensor& t, std::uint64_t begin, std::span<std::byte> out) const {
+    const std::uint64_t size = manifest_.chunk_bytes(), chunk = begin / size, from = chunk * size;
+    if (seen(t, chunk)) return tensors_.read_at(t.offset() + begin, out);
+    std::vector<std::byte> whole(static_cast<std::size_t>(std::min(size, t.bytes() - from)));
+    tensors_.read_at(t.offset() + from, whole);
+    check(t, chunk, whole);
+    std::memcpy(out.data(), whole.data() + (begin - from), out.size());
+  }
+
+  std::atomic<std::uint8_t>& seen(const proto::PreparedTensor& t, std::uint64_t chunk) const {
+    return seen_[static_cast<std::size_t>(t.offset() / kPage + chunk)];
+  }
+
+  void check(const proto::PreparedTensor& t, std::uint64_t chunk, std::span<const std::byte> bytes) const {
+    if (seen(t, chunk)) return;
+    const std::uint64_t from = t.offset() + chunk * manifest_.chunk_bytes();
+    if (crc32c(bytes) != t.crc32c(static_cast<int>(chunk)))
+      fail(
+          "{}: bytes {} to {} (of {}) are not those that were written; the disk or the copy is damaged. Remove the "
+          "folder and make the base again, as shardlora quantize does",
+          tensors_.path().string(), from, from + bytes.size(), t.name());
+    seen(t, chunk) = 1;
+  }
+
   const proto::PreparedTensor& tensor(const std::string& name) const {
     const auto found = by_name_.find(name);
     CHECK(found != by_name_.end(), "tensor {} is read before it was looked for", name);
@@ -92,6 +129,8 @@ class PreparedSource final : public TensorSource {
   File tensors_;
   ModelConfig config_;
   std::unordered_map<std::string, const proto::PreparedTensor*> by_name_;
+  // Of every chunk, from its tensor's first page on, whether its bytes were right once.
+  mutable std::vector<std::atomic<std::uint8_t>> seen_;
 };
 
 }  // namespace

@@ -38,6 +38,8 @@ class TensorSource {
   // The stored bytes of a section of the format, from byte `first` of it on.
   virtual void read_section(const std::string& name, int section, std::span<std::byte> out,
                             std::size_t first) const = 0;
+  // Of a prepared base: the tensor's bytes as they lie in a unit of its own (UnitLayout), from byte `first` on.
+  virtual void read_bytes(const std::string& name, std::span<std::byte> out, std::size_t first) const;
 
   // Tensors in a type that read_f32 cannot decode are an Error that lists types.
   virtual void check_readable() const = 0;

@@ -30,7 +30,7 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
       capacity_(limits.prompt_tokens + limits.new_tokens),
       streamer_(device, store, gathers, nullptr, {forward_visits(model.spec())}, streamer),
       batches_(device, chunks_of(limits.prompts, chunk_), rows_, chunk_),
-      x_(device, 2, chunks_of(limits.prompts, chunk_), rows_, model.config().hidden, model.dtype()) {
+      x_(device, Tier::kDevice, 1, chunks_of(limits.prompts, chunk_), rows_, model.config().hidden, model.dtype()) {
   const ModelConfig& c = model.config();
   check_window(c, capacity_, "the length of the longest prompt with its answer");
   const std::int64_t cached = 2 * c.layers * limits.prompts * capacity_ * c.kv_heads * c.head_dim;

@@ -8,12 +8,12 @@
 
 namespace shardlora {
 
+// All but the weight, which may be there for one product only.
 struct LoraLinear {
-  ConstTensor weight;  // (out, in)
-  ConstTensor bias;    // (out) f32, frozen; empty where the model has none
-  ConstTensor a, b;    // (r, in), (out, r); empty without an adapter
-  Tensor da, db;       // f32 gradients; empty unless training
-  float scale = 0;     // alpha / r, or alpha / sqrt(r)
+  ConstTensor bias;  // (out) f32, frozen; empty where the model has none
+  ConstTensor a, b;  // (r, in), (out, r); empty without an adapter
+  Tensor da, db;     // f32 gradients; empty unless training
+  float scale = 0;   // alpha / r, or alpha / sqrt(r)
 
   float dropout = 0;
   std::optional<Noise> noise;  // of the mask; without it nothing is dropped
@@ -26,12 +26,12 @@ struct LoraLinear {
 
 // xa (N, r) = s drop(x) A^T, which backward needs.
 void project_down(Ops& ops, Tensor xa, ConstTensor x, const LoraLinear& linear, Tensor spare);
-// y (N, out). xa is kept for backward.
-void forward(Ops& ops, Tensor y, Tensor xa, ConstTensor x, const LoraLinear& linear, Tensor spare);
+// y (N, out), weight (out, in). xa is kept for backward.
+void forward(Ops& ops, Tensor y, Tensor xa, ConstTensor x, ConstTensor weight, const LoraLinear& linear, Tensor spare);
 
 // dx (N, in) [+]= the gradient of x. dxa (N, r) = s dy B is kept for the gradients.
-void backward(Ops& ops, Tensor dx, Tensor dxa, ConstTensor dy, const LoraLinear& linear, Accumulate accumulate,
-              Tensor spare);
+void backward(Ops& ops, Tensor dx, Tensor dxa, ConstTensor dy, ConstTensor weight, const LoraLinear& linear,
+              Accumulate accumulate, Tensor spare);
 
 // Adds the two products that give da and db to `jobs`; x, xa, dy and dxa as above. `spare` has to live until they ran.
 void gradients(Ops& ops, std::vector<WeightGradient>& jobs, const LoraLinear& linear, ConstTensor x, ConstTensor xa,

@@ -30,7 +30,7 @@ class Decoder final : public Model {
   }
 
   void embed(const UnitView& unit, const MicroBatch& batch, Tensor x) override {
-    ops_.embed(x, batch.tokens, unit.params[0].dense());
+    ops_.embed(x, batch.tokens, unit.matrix(0));
   }
 
   void embed_backward(const UnitView& unit, const MicroBatch& batch, ConstTensor dx) override {
@@ -106,7 +106,7 @@ class Decoder final : public Model {
   Tensor heads(Tensor t) const { return t.view({t.dim(0), config_.heads, config_.head_dim}); }
   Tensor keys(Tensor t) const { return t.view({t.dim(0), config_.kv_heads, config_.head_dim}); }
   Tensor each_head(Tensor t) const { return t.view({t.numel() / config_.head_dim, config_.head_dim}); }
-  static ConstTensor weight(const UnitView& unit, std::size_t which) { return unit.params[which].dense(); }
+  static ConstTensor norm(const UnitView& unit, std::size_t which) { return unit.params[which].dense(); }
   const LayerAdapters& adapters(const UnitView& layer) const {
     return spec_.adapters()[layer.index - ModelSpec::layer_unit(0)];
   }
@@ -114,12 +114,11 @@ class Decoder final : public Model {
 
   HeadWeights head(const UnitView& unit) const {
     // Tied: the unit is [embedding, final norm]; untied: [head, final norm]. Both start with the (V, d) table.
-    return {unit.params[1].dense(), unit.params[0].dense(), eps(), unit.grads.empty() ? Tensor{} : unit.grads[0]};
+    return {unit.params[1].dense(), unit.matrix(0), eps(), unit.grads.empty() ? Tensor{} : unit.grads[0]};
   }
 
   LoraLinear linear(const UnitView& unit, std::size_t which, const MicroBatch& batch) const {
     LoraLinear linear;
-    linear.weight = unit.params[which].dense();
     if (const auto bias = spec_.bias(which)) linear.bias = unit.params[*bias].dense();
     const std::optional<LinearAdapter>& adapter = adapters(unit)[which];
     if (!adapter) return linear;
@@ -144,17 +143,17 @@ class Decoder final : public Model {
   void apply(const UnitView& unit, std::size_t which, const MicroBatch& batch, const Activations& a, Tensor y,
              ConstTensor x, Workspace scratch) {
     const LoraLinear l = linear(unit, which, batch);
-    shardlora::forward(ops_, y, a.xa[which], x, l, spare(l, x, scratch));
+    shardlora::forward(ops_, y, a.xa[which], x, unit.matrix(which), l, spare(l, x, scratch));
   }
 
   void project(const UnitView& unit, const MicroBatch& batch, const Activations& a, ConstTensor x, Workspace scratch) {
-    ops_.rms_norm(a.normed, a.inv_rms, x, weight(unit, ModelSpec::kInputNorm), eps());
+    ops_.rms_norm(a.normed, a.inv_rms, x, norm(unit, ModelSpec::kInputNorm), eps());
     apply(unit, kQ, batch, a, a.q_projected, a.normed, scratch);
     apply(unit, kK, batch, a, a.k_projected, a.normed, scratch);
     apply(unit, kV, batch, a, a.v, a.normed, scratch);
     if (traits_.qk_norm) {
-      ops_.rms_norm(each_head(a.q), a.q_inv_rms, each_head(a.q_projected), weight(unit, ModelSpec::kQNorm), eps());
-      ops_.rms_norm(each_head(a.k), a.k_inv_rms, each_head(a.k_projected), weight(unit, ModelSpec::kKNorm), eps());
+      ops_.rms_norm(each_head(a.q), a.q_inv_rms, each_head(a.q_projected), norm(unit, ModelSpec::kQNorm), eps());
+      ops_.rms_norm(each_head(a.k), a.k_inv_rms, each_head(a.k_projected), norm(unit, ModelSpec::kKNorm), eps());
     }
     ops_.rope(heads(a.q), batch.positions, inv_freq_, 1.0F);
     ops_.rope(keys(a.k), batch.positions, inv_freq_, 1.0F);
@@ -165,7 +164,7 @@ class Decoder final : public Model {
     const Tensor projected = scratch.take(dtype_, x.shape);
     apply(unit, kO, batch, a, projected, a.attended, scratch);
     ops_.add(a.middle, x, projected);
-    ops_.rms_norm(a.middle_normed, a.middle_inv_rms, a.middle, weight(unit, ModelSpec::kPostNorm), eps());
+    ops_.rms_norm(a.middle_normed, a.middle_inv_rms, a.middle, norm(unit, ModelSpec::kPostNorm), eps());
     apply(unit, kGate, batch, a, a.gate, a.middle_normed, scratch);
     apply(unit, kUp, batch, a, a.up, a.middle_normed, scratch);
     ops_.swiglu(a.product, a.gate, a.up);
@@ -201,30 +200,33 @@ void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTenso
   const Gradients g(scratch, config_, x.dim(0), adapters(unit), dropout_ > 0, dtype_);
   LoraLinear l[kLinears];
   for (std::size_t i = 0; i < kLinears; ++i) l[i] = linear(unit, i, batch);
+  const auto propagate = [&](Tensor dx, Linear which, ConstTensor of, Accumulate accumulate) {
+    shardlora::backward(ops_, dx, g.dxa[which], of, unit.matrix(which), l[which], accumulate, g.dropped[which]);
+  };
 
-  shardlora::backward(ops_, g.dproduct, g.dxa[kDown], dy, l[kDown], Accumulate::kNo, g.dropped[kDown]);
+  propagate(g.dproduct, kDown, dy, Accumulate::kNo);
   ops_.swiglu_backward(g.dgate, g.dup, g.dproduct, a.gate, a.up);
-  shardlora::backward(ops_, g.dnormed, g.dxa[kGate], g.dgate, l[kGate], Accumulate::kNo, g.dropped[kGate]);
-  shardlora::backward(ops_, g.dnormed, g.dxa[kUp], g.dup, l[kUp], Accumulate::kYes, g.dropped[kUp]);
-  ops_.rms_norm_backward(g.dmiddle, g.dnormed, a.middle, a.middle_inv_rms, weight(unit, ModelSpec::kPostNorm),
+  propagate(g.dnormed, kGate, g.dgate, Accumulate::kNo);
+  propagate(g.dnormed, kUp, g.dup, Accumulate::kYes);
+  ops_.rms_norm_backward(g.dmiddle, g.dnormed, a.middle, a.middle_inv_rms, norm(unit, ModelSpec::kPostNorm),
                          Accumulate::kNo);
   ops_.add(g.dmiddle, g.dmiddle, dy);
 
-  shardlora::backward(ops_, g.dattended, g.dxa[kO], g.dmiddle, l[kO], Accumulate::kNo, g.dropped[kO]);
+  propagate(g.dattended, kO, g.dmiddle, Accumulate::kNo);
   ops_.attention_backward(heads(g.dq), keys(g.dk), keys(g.dv), g.delta, heads(g.dattended), heads(a.attended), a.lse,
                           heads(a.q), keys(a.k), keys(a.v), batch.bounds, softmax_scale_);
   ops_.rope(heads(g.dq), batch.positions, inv_freq_, -1.0F);
   ops_.rope(keys(g.dk), batch.positions, inv_freq_, -1.0F);
   if (traits_.qk_norm) {
     const Tensor dq = each_head(g.dq), dk = each_head(g.dk);  // from here on of what the linears gave
-    ops_.rms_norm_backward(dq, dq, each_head(a.q_projected), a.q_inv_rms, weight(unit, ModelSpec::kQNorm),
+    ops_.rms_norm_backward(dq, dq, each_head(a.q_projected), a.q_inv_rms, norm(unit, ModelSpec::kQNorm),
                            Accumulate::kNo);
-    ops_.rms_norm_backward(dk, dk, each_head(a.k_projected), a.k_inv_rms, weight(unit, ModelSpec::kKNorm),
+    ops_.rms_norm_backward(dk, dk, each_head(a.k_projected), a.k_inv_rms, norm(unit, ModelSpec::kKNorm),
                            Accumulate::kNo);
   }
-  shardlora::backward(ops_, g.dnormed, g.dxa[kQ], g.dq, l[kQ], Accumulate::kNo, g.dropped[kQ]);
-  shardlora::backward(ops_, g.dnormed, g.dxa[kK], g.dk, l[kK], Accumulate::kYes, g.dropped[kK]);
-  shardlora::backward(ops_, g.dnormed, g.dxa[kV], g.dv, l[kV], Accumulate::kYes, g.dropped[kV]);
+  propagate(g.dnormed, kQ, g.dq, Accumulate::kNo);
+  propagate(g.dnormed, kK, g.dk, Accumulate::kYes);
+  propagate(g.dnormed, kV, g.dv, Accumulate::kYes);
 
   // Together at the end, so that they run side by side, each on one thread.
   std::vector<WeightGradient> jobs;
@@ -237,7 +239,7 @@ void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTenso
   if (!jobs.empty()) ops_.weight_gradients(jobs);
 
   if (input_gradient == InputGradient::kNo) return;
-  ops_.rms_norm_backward(dy, g.dnormed, x, a.inv_rms, weight(unit, ModelSpec::kInputNorm), Accumulate::kNo);
+  ops_.rms_norm_backward(dy, g.dnormed, x, a.inv_rms, norm(unit, ModelSpec::kInputNorm), Accumulate::kNo);
   ops_.add(dy, dy, g.dmiddle);
 }
 

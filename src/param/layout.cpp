@@ -7,14 +7,6 @@ namespace {
 
 constexpr std::size_t round_up(std::size_t n, std::size_t grain) { return (n + grain - 1) / grain * grain; }
 
-// The three parts of frozen flat bytes: which sections of a format lie in which.
-enum class Part : int { kCodes, kMetadata, kDense, kCount };
-
-Part part_of(const Format& format, std::size_t section) {
-  if (format.dense()) return Part::kDense;
-  return section == 0 ? Part::kCodes : Part::kMetadata;
-}
-
 }  // namespace
 
 std::vector<std::size_t> equal_cuts(std::size_t total, std::size_t grain, int ranks) {
@@ -25,25 +17,32 @@ std::vector<std::size_t> equal_cuts(std::size_t total, std::size_t grain, int ra
   return cuts;
 }
 
-UnitLayout::UnitLayout(const UnitSpec& spec)
-    : spec_(&spec), offsets_(spec.params.size()), element_offsets_(spec.params.size()) {
-  for (std::size_t p = 0; p < spec.params.size(); ++p) {
-    if (!spec.params[p].trainable) continue;
-    element_offsets_[p] = trainable_elements_;
-    trainable_elements_ += spec.params[p].shape.numel();
+ParamLayout layout_of(const Format& format, const Shape& shape) {
+  ParamLayout layout;
+  const SectionBytes bytes = section_bytes(format, shape);
+  for (std::size_t s = 0; s < bytes.size(); ++s) {
+    layout.sections[s] = round_up(layout.bytes, kSectionAlignment);
+    layout.bytes = layout.sections[s] + bytes[s];
   }
-  for (int part = 0; part < static_cast<int>(Part::kCount); ++part) {
-    for (std::size_t p = 0; p < spec.params.size(); ++p) {
-      const ParamSpec& param = spec.params[p];
-      if (param.trainable) continue;
-      const SectionBytes bytes = section_bytes(param.format, param.shape);
-      for (std::size_t s = 0; s < bytes.size(); ++s) {
-        if (bytes[s] == 0 || static_cast<int>(part_of(param.format, s)) != part) continue;
-        offsets_[p][s] = round_up(frozen_bytes_, kSectionAlignment);
-        frozen_bytes_ = offsets_[p][s] + bytes[s];
-      }
+  layout.bytes = whole_pages(layout.bytes);
+  return layout;
+}
+
+UnitLayout::UnitLayout(const UnitSpec& spec)
+    : spec_(&spec),
+      offsets_(spec.params.size()),
+      ends_(spec.params.size()),
+      element_offsets_(spec.params.size()) {
+  for (std::size_t p = 0; p < spec.params.size(); ++p) {
+    const ParamSpec& param = spec.params[p];
+    if (param.trainable) {
+      element_offsets_[p] = trainable_elements_;
+      trainable_elements_ += param.shape.numel();
+      continue;
     }
-    frozen_bytes_ = whole_pages(frozen_bytes_);
+    const ParamLayout own = layout_of(param.format, param.shape);
+    for (std::size_t s = 0; s < own.sections.size(); ++s) offsets_[p][s] = frozen_bytes_ + own.sections[s];
+    ends_[p] = frozen_bytes_ += own.bytes;
   }
 }
 

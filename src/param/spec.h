@@ -27,11 +27,26 @@ struct UnitSpec {
   std::vector<ParamSpec> params;
 };
 
+// Makes packed weights of a borrowed unit ready to compute with.
+class WeightDecoder {
+ public:
+  virtual ~WeightDecoder() = default;
+  // Parameter `param` of the unit as dense values. They hold until the next call.
+  virtual ConstTensor dense(std::size_t param) = 0;
+};
+
 // A borrowed unit as the model sees it.
 struct UnitView {
   std::size_t index;                     // its place among the model's units
   std::span<const PackedTensor> params;  // in the order of UnitSpec::params
   std::span<const Tensor> grads;  // f32, one per trainable parameter, overwritten by backward; empty unless training
+  WeightDecoder* decoder = nullptr;  // of what is packed still; without one all parameters are dense
+
+  // A matrix of the base. Use it before the next one is asked for: where there is no room for all of a unit's weights,
+  // each is decoded when it is needed, in the place of the last one.
+  ConstTensor matrix(std::size_t param) const {
+    return decoder != nullptr ? decoder->dense(param) : params[param].dense();
+  }
 };
 
 enum class Sharding : std::uint8_t { kReplicated, kSharded };

@@ -1,6 +1,10 @@
 // The inputs of the layers, one per (layer, micro-batch of the wave): what backward recomputes from. They rest on the
-// device.
+// device, or in host memory; then the device has room for those of two layers: while one layer runs, its inputs are on
+// their way out, and backward those of the layer below it on their way in.
 #pragma once
+
+#include <array>
+#include <memory>
 
 #include "backend/device.h"
 
@@ -8,27 +12,34 @@ namespace shardlora {
 
 class ActivationStore {
  public:
-  // `layers` inputs are kept at a time: input l lives where l modulo `layers` says, so a pass that only goes forward
-  // needs two.
-  ActivationStore(Device& device, std::int64_t layers, std::int64_t micro_batches, std::int64_t rows,
-                  std::int64_t width, DType dtype)
-      : layers_(layers), micro_batches_(micro_batches), rows_(rows), width_(width), dtype_(dtype) {
-    const auto values = static_cast<std::size_t>(layers * micro_batches * rows * width);
-    buffer_ = device.allocate(values * size_of(dtype), Tier::kDevice, Purpose::kLayerInputs);
-  }
+  // For inputs 0 ... layers - 1 of layers, and that of the head (`layers`), which is kept for nobody.
+  ActivationStore(Device& device, Tier tier, std::int64_t layers, std::int64_t micro_batches, std::int64_t rows,
+                  std::int64_t width, DType dtype);
+  ~ActivationStore();
 
-  // (rows, width): where layer `layer`'s input of the wave's micro-batch `slot` is written and read.
-  Tensor at(std::int64_t layer, std::int64_t slot, std::int64_t rows) const {
-    CHECK(slot < micro_batches_ && rows <= rows_, "micro-batch {} of {} rows in a store of {} x {}", slot, rows,
-          micro_batches_, rows_);
-    const std::int64_t place = (layer % layers_) * micro_batches_ + slot;
-    return buffer_.tensor(dtype_, {rows, width_}, static_cast<std::size_t>(place * rows_ * width_) * size_of(dtype_));
-  }
+  // (rows, width): where layer `layer`'s input of the wave's micro-batch `slot` is on the device, from `open` until
+  // `open` of the layer after the next, and from `bring` on.
+  Tensor at(std::int64_t layer, std::int64_t slot, std::int64_t rows) const;
+  // Before inputs of `layer` are written. Compute waits until there is room.
+  void open(std::int64_t layer);
+  // Those of `slots` micro-batches were written, and backward will want them.
+  void keep(std::int64_t layer, std::int64_t slots);
+  // Before they are read again, in falling order of layers. Compute waits until they are there.
+  void bring(std::int64_t layer);
 
  private:
-  std::int64_t layers_, micro_batches_, rows_, width_;
+  std::size_t place_of(std::int64_t layer) const { return static_cast<std::size_t>(layer) % places_; }
+  std::byte* host(std::int64_t layer) const { return host_.data() + static_cast<std::size_t>(layer) * place_bytes_; }
+  void load(std::int64_t layer);
+
+  Device& device_;
+  std::int64_t micro_batches_, rows_, width_;
   DType dtype_;
-  Buffer buffer_;
+  std::size_t places_, place_bytes_, kept_bytes_ = 0;  // kept: of a layer of the wave that runs
+  Buffer places_memory_, host_;
+  std::unique_ptr<Stream> copies_;
+  std::array<Event, 2> copied_{};             // of each place: its last copy, out or in
+  std::array<std::int64_t, 2> held_{-1, -1};  // the layer whose inputs are, or will be, in it
 };
 
 }  // namespace shardlora

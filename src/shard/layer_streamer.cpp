@@ -13,13 +13,19 @@ bool needs_decoding(const ParamSpec& param, DType compute) {
   return !param.format.dense() || (param.shape.rank() > 1 && dtype_of(param.format.codec) != compute);
 }
 
-std::size_t decoded_bytes(const UnitSpec& unit, DType compute) {
-  std::size_t bytes = 0;
-  for (const ParamSpec& param : unit.params)
-    if (needs_decoding(param, compute))
-      bytes += whole_pages(static_cast<std::size_t>(param.shape.numel()) * size_of(compute));
-  return bytes;
+// Room that decoding a unit takes.
+std::size_t decoded_bytes(const UnitSpec& unit, const StreamerOptions& options) {
+  std::size_t all = 0, largest = 0;
+  for (const ParamSpec& param : unit.params) {
+    if (!needs_decoding(param, options.dtype)) continue;
+    const std::size_t bytes = whole_pages(static_cast<std::size_t>(param.shape.numel()) * size_of(options.dtype));
+    all += bytes;
+    largest = std::max(largest, bytes);
+  }
+  return options.decode == Decode::kUnit ? all : largest;
 }
+
+constexpr std::size_t kStagedBlock = std::size_t{8} << 20;  // bytes: read while the one before is uploaded
 
 }  // namespace
 
@@ -27,12 +33,12 @@ Lease::~Lease() {
   if (streamer_ != nullptr) streamer_->release();
 }
 
-UnitView Lease::view() const { return {unit_, streamer_->params_, {}}; }
+UnitView Lease::view() const { return streamer_->view({}); }
 
 UnitView Lease::training_view(GradientPart part) {
   LayerStreamer& s = *streamer_;
   s.grads_ = s.store_.layout(unit_).trainable_views(s.reducer_->leaf(unit_, part));
-  return {unit_, s.params_, s.grads_};
+  return s.view(s.grads_);
 }
 
 void Lease::add_leaf(std::int64_t leaf, GradientPart part) { streamer_->reducer_->push(unit_, leaf, part); }
@@ -51,9 +57,18 @@ LayerStreamer::LayerStreamer(Device& device, ParamStore& store, Communicator& ga
       neighbours = std::max(neighbours, slot_bytes(visits[i]) + slot_bytes(visits[(i + 1) % visits.size()]));
   }
   for (std::size_t u = 0; u < store.units(); ++u)
-    dense = std::max(dense, decoded_bytes(store.layout(u).spec(), options.dtype));
+    dense = std::max(dense, decoded_bytes(store.layout(u).spec(), options));
   memory_ = device.allocate(neighbours, Tier::kDevice, Purpose::kStreaming);
   dense_ = device.allocate(dense, Tier::kDevice, Purpose::kStreaming);
+  const auto rests_on = [&](Tier tier) {
+    for (std::size_t u = 0; u < store.units(); ++u)
+      if (store.tier(u) == tier) return true;
+    return false;
+  };
+  if (rests_on(Tier::kPinned) || rests_on(Tier::kDisk)) uploads_ = device.make_stream("uploads");
+  if (!rests_on(Tier::kDisk)) return;
+  reads_ = device.make_stream("reads");
+  if (!device.host_reads()) staging_ = device.allocate(2 * kStagedBlock, Tier::kPinned, Purpose::kStreaming);
 }
 
 LayerStreamer::~LayerStreamer() {
@@ -62,9 +77,11 @@ LayerStreamer::~LayerStreamer() {
   });
   if (under_way && std::uncaught_exceptions() > unwinding_at_start_) gathers_.abort();  // peers may never come
   for (const Slot& slot : slots_) {
-    finish_quietly(gathers_, slot.frozen);
+    if (slot.gathered) finish_quietly(gathers_, slot.frozen);
     finish_quietly(gathers_, slot.trainable);
   }
+  for (Stream* const stream : {reads_.get(), uploads_.get()})
+    if (stream != nullptr) finish_quietly(*stream);
   finish_quietly(device_.compute());  // the last lease's readers, and the poison behind them
 }
 
@@ -82,7 +99,9 @@ void LayerStreamer::run(std::size_t schedule) {
 }
 
 std::size_t LayerStreamer::frozen_slot_bytes(std::size_t unit) const {
-  return store_.whole() ? 0 : static_cast<std::size_t>(gathers_.size()) * store_.frozen_share(unit);
+  if (store_.in_place(unit)) return 0;
+  return store_.whole(unit) ? store_.layout(unit).frozen_bytes()
+                            : static_cast<std::size_t>(gathers_.size()) * store_.frozen_share(unit);
 }
 
 std::size_t LayerStreamer::trainable_share(std::size_t unit) const {
@@ -98,9 +117,56 @@ void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
   slot.unit = unit;
   slot.data = &slot == &slots_[0] ? memory_.data() : memory_.data() + memory_.bytes() - slot_bytes(unit);
   slot.trainable_current = false;
-  slot.frozen = store_.whole()
-                    ? Event{}
-                    : gathers_.all_gather(slot.data, store_.frozen(unit), store_.frozen_share(unit), slot.released);
+  slot.gathered = !store_.whole(unit);
+  if (store_.in_place(unit)) {
+    slot.frozen = {};
+    return;
+  }
+  const std::size_t share = store_.frozen_share(unit);
+  std::byte* const mine = slot.data + (slot.gathered ? static_cast<std::size_t>(gathers_.rank()) * share : 0);
+  const std::byte* from = mine;
+  Event there = slot.released;
+  switch (store_.tier(unit)) {
+    case Tier::kDevice: from = store_.frozen(unit); break;
+    case Tier::kPinned: there = upload(mine, unit, there); break;
+    case Tier::kDisk: there = read(mine, unit, there); break;
+  }
+  slot.frozen = slot.gathered ? gathers_.all_gather(slot.data, from, share, there) : there;
+}
+
+Event LayerStreamer::upload(std::byte* to, std::size_t unit, Event after) {
+  const auto [begin, end] = store_.resting(unit);
+  uploads_->wait(after);
+  device_.copy(to, store_.frozen(unit), end - begin, *uploads_);
+  return uploads_->record();
+}
+
+Event LayerStreamer::read(std::byte* to, std::size_t unit, Event after) {
+  const auto [begin, end] = store_.resting(unit);
+  const auto submit = [&](std::byte* into, std::size_t from, std::size_t bytes) {
+    reads_->submit([&store = store_, unit, into, from, bytes] { store.read(unit, from, {into, bytes}); });
+    return reads_->record();
+  };
+  if (staging_.bytes() == 0) {
+    reads_->wait(after);
+    return submit(to, begin, end - begin);
+  }
+  uploads_->wait(after);
+  for (std::size_t at = begin, i = 0; at < end; at += kStagedBlock, ++i) {
+    const std::size_t bytes = std::min(kStagedBlock, end - at);
+    std::byte* const block = staging_.data() + (i % 2) * kStagedBlock;
+    reads_->wait(staged_[i % 2]);
+    uploads_->wait(submit(block, at, bytes));
+    device_.copy(to + (at - begin), block, bytes, *uploads_);
+    staged_[i % 2] = uploads_->record();
+  }
+  return uploads_->record();
+}
+
+void LayerStreamer::check() {
+  gathers_.synchronize({});
+  for (Stream* const stream : {reads_.get(), uploads_.get()})
+    if (stream != nullptr) stream->throw_failure();
 }
 
 void LayerStreamer::fetch_trainable(Slot& slot) {
@@ -150,20 +216,32 @@ Lease LayerStreamer::borrow(std::size_t unit) {
 }
 
 void LayerStreamer::make_views(const Slot& slot) {
-  const std::size_t unit = *slot.unit;
+  const std::size_t unit = viewed_ = *slot.unit;
   const UnitLayout& layout = store_.layout(unit);
-  const std::byte* frozen = store_.whole() ? store_.frozen(unit) : slot.data;
+  const std::byte* frozen = store_.in_place(unit) ? store_.frozen(unit) : slot.data;
   params_ = layout.views(frozen, slot.data + whole_pages(frozen_slot_bytes(unit)), options_.dtype);
-  const bool decoded = decoded_ == unit;
+  if (options_.decode == Decode::kMatrix) return;
+  const bool known = decoded_ == unit;
   std::size_t offset = 0;
   for (std::size_t i = 0; i < params_.size(); ++i) {
     if (!needs_decoding(layout.spec().params[i], options_.dtype)) continue;
     const Tensor dense = dense_.tensor(options_.dtype, params_[i].shape, offset);
-    if (!decoded) device_.ops().dequantize(dense, params_[i]);
+    if (!known) device_.ops().dequantize(dense, params_[i]);
     params_[i] = {dense_format(options_.dtype), dense.shape, {dense.data}};
     offset += whole_pages(dense.bytes());
   }
   if (offset > 0) decoded_ = unit;
+}
+
+ConstTensor LayerStreamer::dense(std::size_t param) {
+  if (!needs_decoding(store_.layout(viewed_).spec().params[param], options_.dtype)) return params_[param].dense();
+  const Tensor dense = dense_.tensor(options_.dtype, params_[param].shape);
+  device_.ops().dequantize(dense, params_[param]);
+  return dense;
+}
+
+UnitView LayerStreamer::view(std::span<const Tensor> grads) {
+  return {viewed_, params_, grads, options_.decode == Decode::kMatrix ? this : nullptr};
 }
 
 UnitView LayerStreamer::shape_of(std::size_t unit) {
@@ -172,7 +250,7 @@ UnitView LayerStreamer::shape_of(std::size_t unit) {
   decoded_.reset();
   grads_.clear();
   if (reducer_ != nullptr) grads_ = store_.layout(unit).trainable_views(reducer_->leaf(unit, GradientPart::kFirst));
-  return {unit, params_, grads_};
+  return view(grads_);
 }
 
 void LayerStreamer::reduce(Lease lease, GradientPart part) { reducer_->reduce(lease.unit(), part); }
@@ -185,7 +263,8 @@ void LayerStreamer::release() {
   if (!kept) {
     if (options_.poison == Poison::kYes) {
       device_.poison(slot.data, slot_bytes(*slot.unit), device_.compute());
-      if (decoded_ == slot.unit) device_.poison(dense_.data(), dense_.bytes(), device_.compute());
+      if (decoded_ == slot.unit || options_.decode == Decode::kMatrix)
+        device_.poison(dense_.data(), dense_.bytes(), device_.compute());
     }
     if (decoded_ == slot.unit) decoded_.reset();
     slot.unit.reset();

@@ -1,6 +1,7 @@
 // Parameters in motion: brings a model's units through the device in a known order. While one unit computes, the next
-// one is on its way: its frozen bytes are gathered from the ranks' shares, its trainable part is cast from the masters
-// and gathered after it.
+// one is on its way. A residence is a route of hops, each a stream's: used in place; or what rests here is read from the
+// disk, uploaded, and gathered where it is a share, each hop left out that is not needed. The trainable part is cast
+// from the masters and gathered after it.
 //
 // Rules
 // 1. The order of collectives is a function of the schedule only, never of timing: every rank visits the same units in
@@ -9,7 +10,8 @@
 // 3. One lease at a time. Its destructor frees the slot, it never communicates; an exception unwinds without waiting
 // for peers:
 //    the streamer waits for what still lands in its slots or reads them, but ends the gathers with `abort` first.
-// 4. Packed bytes travel; the last hop decodes a unit into one dense copy that all micro-batches of the visit share.
+// 4. Packed bytes travel. Where there is room the last hop decodes a unit into one dense copy that all micro-batches of
+//    the visit share, else the model has every matrix decoded when it needs it: the same values.
 // 5. The schedule is cyclic: at its end the first unit's frozen bytes are already on their way again; its trainable
 // part is
 //    gathered when it is borrowed, so after the optimiser. A unit that comes again next or next but one (the head, the
@@ -32,11 +34,13 @@ class LayerStreamer;
 
 enum class Poison : std::uint8_t { kNo, kYes };
 enum class Prefetch : std::uint8_t { kNo, kYes };
+enum class Decode : std::uint8_t { kUnit, kMatrix };  // what is decoded at a time, and has room for
 
 struct StreamerOptions {
   DType dtype = DType::kF32;  // the compute dtype: of decoded weights and gathered adapters
   Poison poison = Poison::kNo;
   Prefetch prefetch = Prefetch::kYes;  // kNo shows what prefetching is worth
+  Decode decode = Decode::kUnit;
 };
 
 // One unit on the device for one turn. Work that reads it must be submitted to the compute stream before the lease
@@ -61,12 +65,12 @@ class Lease {
   std::size_t unit_;
 };
 
-class LayerStreamer {
+class LayerStreamer final : private WeightDecoder {
  public:
   // `schedules`: every order of visits that `run` will be given, so that the slots are large enough for each.
   LayerStreamer(Device& device, ParamStore& store, Communicator& gathers, GradientReducer* reducer,
                 std::vector<std::vector<std::size_t>> schedules, const StreamerOptions& options);
-  ~LayerStreamer();
+  ~LayerStreamer() override;
 
   // Starts schedule number `schedule` from its beginning. What was on its way for another one is dropped.
   void run(std::size_t schedule);
@@ -78,7 +82,7 @@ class LayerStreamer {
   // the next call; no other rank hears of it.
   UnitView shape_of(std::size_t unit);
   // Throws what failed on a unit's way here. What was computed with units counts only when this was called after it.
-  void check() { gathers_.synchronize({}); }
+  void check();
 
  private:
   friend class Lease;
@@ -87,6 +91,7 @@ class LayerStreamer {
     std::optional<std::size_t> unit;
     std::byte* data = nullptr;
     Event frozen{}, trainable{};
+    bool gathered = false;  // frozen is a gather's event
     bool trainable_current = false;
     Event released{};  // when its last user was done
   };
@@ -96,9 +101,14 @@ class LayerStreamer {
   std::size_t trainable_share(std::size_t unit) const;  // bytes of every rank's, in the compute dtype
   std::size_t slot_bytes(std::size_t unit) const;
   void fetch_frozen(Slot& slot, std::size_t unit);
+  // Brings what rests here of a unit that is not on the device to `to`.
+  Event upload(std::byte* to, std::size_t unit, Event after);
+  Event read(std::byte* to, std::size_t unit, Event after);
   void fetch_trainable(Slot& slot);
   void prefetch();
   void make_views(const Slot& slot);
+  ConstTensor dense(std::size_t param) override;
+  UnitView view(std::span<const Tensor> grads);
   void release();
 
   const int unwinding_at_start_ = std::uncaught_exceptions();
@@ -112,11 +122,15 @@ class LayerStreamer {
 
   Buffer memory_;  // both slots: [0] at its low end, [1] at its high end, so it is as large as two neighbours of a
                    // schedule
-  Buffer dense_;   // the decoded weights of one unit
+  Buffer dense_;   // the decoded weights of one unit, or of one matrix
+  std::unique_ptr<Stream> uploads_, reads_;  // where units do not rest on the device
+  Buffer staging_;                           // two blocks that are read into, where the host cannot read into the slots
+  Event staged_[2];                          // when each was uploaded
   Slot slots_[2];
   std::size_t current_ = 1;  // the slot of the lease
   bool leased_ = false;
   std::optional<std::size_t> decoded_;  // the unit in dense_
+  std::size_t viewed_ = 0;              // the unit of the views below
   std::vector<PackedTensor> params_;
   std::vector<Tensor> grads_;
 };

@@ -1,31 +1,38 @@
 #include "shard/param_store.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace shardlora {
 
-ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<UnitSpec>& units, Residence residence)
-    : device_(device), rank_(rank), ranks_(ranks), residence_(residence) {
-  if (residence.tier != Tier::kDevice) fail("base weights outside device memory are not in this version");
+ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<UnitSpec>& units,
+                       const std::vector<Residence>& frozen)
+    : device_(device), rank_(rank), ranks_(ranks) {
+  CHECK(frozen.size() == units.size(), "{} residences for {} units", frozen.size(), units.size());
   const auto r = static_cast<std::size_t>(rank);
-  std::size_t frozen_bytes = 0, masters_bytes = 0;
-  for (const UnitSpec& spec : units) {
-    Unit unit(spec);
+  std::array<std::size_t, 3> frozen_bytes{};  // by tier
+  std::size_t masters_bytes = 0;
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    Unit unit(units[u], frozen[u]);
     unit.frozen_cuts = equal_cuts(unit.layout.frozen_bytes(), kPage, ranks);
     unit.element_cuts = equal_cuts(static_cast<std::size_t>(unit.layout.trainable_elements()),
                                    static_cast<std::size_t>(kElementBlock), ranks);
-    unit.frozen_offset = frozen_bytes;
-    unit.masters_offset = masters_bytes;
-    frozen_bytes += unit.frozen_cuts[1] * (whole() ? static_cast<std::size_t>(ranks) : 1);
-    masters_bytes += whole_pages(unit.element_cuts[1] * sizeof(float));
     units_.push_back(std::move(unit));
+    Unit& added = units_.back();
+    std::size_t& end = frozen_bytes[static_cast<std::size_t>(frozen[u].tier)];
+    added.frozen_offset = std::exchange(end, end + added.frozen_cuts[1] * (whole(u) ? static_cast<std::size_t>(ranks) : 1));
+    added.masters_offset =
+        std::exchange(masters_bytes, masters_bytes + whole_pages(added.element_cuts[1] * sizeof(float)));
   }
-  frozen_ = device.allocate(frozen_bytes, Tier::kDevice, Purpose::kFrozen);
+  on_device_ = device.allocate(frozen_bytes[static_cast<std::size_t>(Tier::kDevice)], Tier::kDevice, Purpose::kFrozen);
+  on_host_ = device.allocate(frozen_bytes[static_cast<std::size_t>(Tier::kPinned)], Tier::kPinned, Purpose::kFrozen);
   masters_ = device.allocate(masters_bytes, Tier::kDevice, Purpose::kTrainable);
   gradients_ = device.allocate(masters_bytes, Tier::kDevice, Purpose::kGradients);
   moments_ = device.allocate(2 * masters_bytes, Tier::kDevice, Purpose::kOptimizer);
   for (Unit& unit : units_) {
+    if (unit.residence.tier != Tier::kDisk)
+      unit.frozen = (unit.residence.tier == Tier::kDevice ? on_device_ : on_host_).data() + unit.frozen_offset;
     const Shape shape{static_cast<std::int64_t>(unit.element_cuts[r + 1] - unit.element_cuts[r])};
     const std::size_t at = unit.masters_offset, bytes = static_cast<std::size_t>(shape.numel()) * sizeof(float);
     unit.share = {masters_.tensor(DType::kF32, shape, at), gradients_.tensor(DType::kF32, shape, at),
@@ -35,33 +42,38 @@ ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<Un
 
 void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm) {
   Unit& u = units_[unit];
+  CHECK(u.residence.tier != Tier::kDisk, "{} rests on disk", u.layout.spec().name);
   if (ranks_ == 1) return set_resting(unit, flat);
-  Buffer at_root;
+  Buffer at_root, landed;  // communicators take device memory
   if (rank_ == root) {
     at_root = device_.allocate(u.layout.frozen_bytes(), Tier::kDevice, Purpose::kCommunication);
     device_.copy(at_root.data(), flat, at_root.bytes(), device_.compute());
   }
-  // Only the root has something to send: to each rank its pages. Where all ranks keep the whole, they then gather it.
   const auto rank = static_cast<std::size_t>(rank_), ranks = static_cast<std::size_t>(ranks_);
-  std::byte* const mine = frozen(unit) + (whole() ? rank * frozen_share(unit) : 0);
+  if (u.residence.tier != Tier::kDevice)
+    landed = device_.allocate(frozen_share(unit) * (whole(unit) ? ranks : 1), Tier::kDevice, Purpose::kCommunication);
+  std::byte* const out = landed.bytes() > 0 ? landed.data() : u.frozen;
+  // Only the root has something to send: to each rank its pages. Where all ranks keep the whole, they then gather it.
+  std::byte* const mine = out + (whole(unit) ? rank * frozen_share(unit) : 0);
   std::vector<std::size_t> from_root(ranks + 1, 0);
   std::fill(from_root.begin() + root + 1, from_root.end(), u.frozen_cuts[rank + 1] - u.frozen_cuts[rank]);
   const std::vector<std::size_t> send = rank_ == root ? u.frozen_cuts : std::vector<std::size_t>(ranks + 1, 0);
   Event done = comm.all_to_all(mine, from_root, at_root.data(), send, device_.compute().record());
-  if (whole()) done = comm.all_gather(frozen(unit), mine, frozen_share(unit), done);
+  if (whole(unit)) done = comm.all_gather(out, mine, frozen_share(unit), done);
   comm.synchronize(done);
+  if (landed.bytes() > 0) set_resting(unit, landed.data());
 }
 
 std::pair<std::size_t, std::size_t> ParamStore::resting(std::size_t unit) const {
   const Unit& u = units_[unit];
   const auto rank = static_cast<std::size_t>(rank_);
-  if (whole()) return {0, u.layout.frozen_bytes()};
+  if (whole(unit)) return {0, u.layout.frozen_bytes()};
   return {u.frozen_cuts[rank], u.frozen_cuts[rank + 1]};
 }
 
 void ParamStore::set_resting(std::size_t unit, const std::byte* bytes) {
   const auto [begin, end] = resting(unit);
-  device_.copy(frozen(unit), bytes, end - begin, device_.compute());
+  device_.copy(units_[unit].frozen, bytes, end - begin, device_.compute());
   device_.compute().synchronize();
 }
 

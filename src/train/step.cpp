@@ -73,7 +73,8 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
       streamer_(device, store, gathers, &reducer_, {training_visits(model.spec()), forward_visits(model.spec())},
                 options.streamer),
       batches_(device, own_, limits.rows, limits.samples),
-      inputs_(device, model.config().layers + 1, wave_, limits.rows, model.config().hidden, model.dtype()),
+      inputs_(device, options.layer_inputs, model.config().layers, wave_, limits.rows, model.config().hidden,
+              model.dtype()),
       saved_bytes_(model.saved_bytes(limits.rows)),
       report_(device, reductions, limits.micro_batches, limits.rows, blocks_of(store, reductions.size())) {
   const std::size_t row = static_cast<std::size_t>(model.config().hidden) * size_of(model.dtype());
@@ -195,6 +196,7 @@ void TrainStep::start(Schedule schedule) {
 }
 
 void TrainStep::forward(std::span<const Member> wave) {
+  inputs_.open(0);
   {
     const Lease unit = streamer_.borrow(model_.spec().embedding_unit());
     for (const Member& m : wave) {
@@ -205,6 +207,8 @@ void TrainStep::forward(std::span<const Member> wave) {
     }
   }
   for (std::int64_t l = 0; l < model_.config().layers; ++l) {
+    if (running_ == kTrain) inputs_.keep(l, std::ssize(wave));
+    inputs_.open(l + 1);
     const Lease unit = streamer_.borrow(model_.spec().layer_unit(l));
     for (const Member& m : wave)
       model_.forward(unit.view(), m.batch, input(l, m), input(l + 1, m), saved(l, m), scratch());
@@ -226,6 +230,7 @@ void TrainStep::head(std::span<const Member> wave, float gradient_scale, Reduce 
 void TrainStep::backward(std::span<const Member> wave, Reduce reduce) {
   for (std::int64_t l = model_.config().layers - 1; l >= 0; --l) {
     Lease unit = streamer_.borrow(model_.spec().layer_unit(l));
+    inputs_.bring(l);
     const InputGradient below = l > 0 || model_.spec().embedding_trains() ? InputGradient::kYes : InputGradient::kNo;
     for (const Member& m : wave) {
       if (recompute_ == Recompute::kYes) model_.recompute(unit.view(), m.batch, input(l, m), saved(l, m), scratch());

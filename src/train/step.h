@@ -30,6 +30,7 @@ StepTraffic traffic_of(const ParamStore& store, const StepLimits& limits, int ra
 struct StepOptions {
   Recompute recompute = Recompute::kYes;
   std::int64_t wave = 0;  // micro-batches of a rank that share a visit; 0: all of them
+  Tier layer_inputs = Tier::kDevice;
   StreamerOptions streamer;
   float neftune_alpha = 0;  // noise on embeddings while training
 };

@@ -72,7 +72,7 @@ Measurement measure_step(Device& device, DType dtype, const StepSettings& s, std
       .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
   const auto model =
       make_model(device, {config_of(s), rest_as({Codec::kNF4, 64, false}, dense_format(dtype)), &lora}, dtype);
-  ParamStore store(device, 0, 1, model->spec().units(), {});
+  ParamStore store(device, 0, 1, model->spec().units());
   std::size_t largest = 0;
   for (std::size_t u = 0; u < store.units(); ++u) largest = std::max(largest, store.layout(u).frozen_bytes());
   {

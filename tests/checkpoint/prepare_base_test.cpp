@@ -227,10 +227,13 @@ TEST_F(PreparedBase, IsRefusedWhereAFileIsCutOrSwapped) {
   write("base.pb", manifest.substr(0, manifest.size() / 2));
   EXPECT_THAT(open_error(), HasSubstr("base.pb: "));
   std::string newer = manifest;
-  ASSERT_EQ(newer.substr(0, 2), std::string("\x08\x01"));  // field 1, a varint: the version
-  newer[1] = 2;
+  ASSERT_EQ(newer.substr(0, 2), std::string("\x08\x02"));  // field 1, a varint: the version
+  newer[1] = 3;
   write("base.pb", newer);
   EXPECT_THAT(open_error(), HasSubstr("was made by a newer version of shardlora"));
+  newer[1] = 1;
+  write("base.pb", newer);
+  EXPECT_THAT(open_error(), HasSubstr("was made by an older version of shardlora"));
   write("base.pb", manifest);
   EXPECT_EQ(open_error(), "");
 }

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <numeric>
 #include <random>
 
@@ -29,55 +28,30 @@ UnitSpec layer() {
            {"down_proj.lora_A.weight", {3, 65}, kF32, true}}};
 }
 
-struct Section {
-  std::size_t begin, end;
-  bool dense, codes;
-};
-
-std::vector<Section> sections_of(const UnitSpec& spec, const UnitLayout& layout) {
-  std::vector<Section> all;
+TEST(UnitLayout, LaysEveryParameterOnPagesOfItsOwnAsAPreparedBaseHasIt) {
+  const UnitSpec spec = layer();
+  const UnitLayout layout(spec);
+  std::size_t end = 0;
   for (std::size_t p = 0; p < spec.params.size(); ++p) {
     const ParamSpec& param = spec.params[p];
     if (param.trainable) continue;
+    const ParamLayout own = layout_of(param.format, param.shape);
     const SectionBytes bytes = section_bytes(param.format, param.shape);
-    for (int s = 0; s < kSections; ++s) {
-      const std::size_t size = bytes[static_cast<std::size_t>(s)];
-      if (size == 0) continue;
-      const std::size_t begin = layout.section_offset(p, s);
-      all.push_back({begin, begin + size, param.format.dense(), !param.format.dense() && s == 0});
+    EXPECT_EQ(layout.section_offset(p, 0), end) << param.name;
+    EXPECT_EQ(end % kPage, 0U);
+    std::size_t section_end = 0;
+    for (std::size_t s = 0; s < bytes.size(); ++s) {
+      EXPECT_EQ(layout.section_offset(p, static_cast<int>(s)), end + own.sections[s]);
+      EXPECT_EQ(own.sections[s] % kSectionAlignment, 0U);
+      EXPECT_GE(own.sections[s], section_end);
+      section_end = own.sections[s] + bytes[s];
     }
+    EXPECT_LE(section_end, own.bytes);
+    EXPECT_LT(own.bytes - section_end, kPage);
+    end += own.bytes;
+    EXPECT_EQ(layout.end_of(p), end);
   }
-  return all;
-}
-
-TEST(UnitLayout, LaysSectionsApartAndAligned) {
-  const UnitSpec spec = layer();
-  const UnitLayout layout(spec);
-  std::vector<Section> all = sections_of(spec, layout);
-  std::sort(all.begin(), all.end(), [](const Section& a, const Section& b) { return a.begin < b.begin; });
-  ASSERT_EQ(all.size(), 12U);
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    EXPECT_EQ(all[i].begin % kSectionAlignment, 0U);
-    EXPECT_LE(all[i].end, i + 1 < all.size() ? all[i + 1].begin : layout.frozen_bytes());
-  }
-}
-
-TEST(UnitLayout, PutsCodesThenMetadataThenDenseValuesOnPagesOfTheirOwn) {
-  const UnitSpec spec = layer();
-  const UnitLayout layout(spec);
-  std::array<std::size_t, 3> begin{}, end{};  // of the three parts
-  begin.fill(layout.frozen_bytes());
-  for (const Section& s : sections_of(spec, layout)) {
-    const std::size_t part = s.codes ? 0 : s.dense ? 2 : 1;
-    begin[part] = std::min(begin[part], s.begin);
-    end[part] = std::max(end[part], s.end);
-  }
-  EXPECT_EQ(begin[0], 0U);
-  for (std::size_t part = 0; part < 3; ++part) {
-    EXPECT_EQ(begin[part] % kPage, 0U);
-    const std::size_t next = part < 2 ? begin[part + 1] : layout.frozen_bytes();
-    EXPECT_EQ(next, (end[part] + kPage - 1) / kPage * kPage) << "part " << part;
-  }
+  EXPECT_EQ(layout.frozen_bytes(), end);
 }
 
 TEST(UnitLayout, LaysTrainableElementsOneAfterTheOther) {
@@ -134,17 +108,21 @@ TEST(EqualCuts, CoverEverythingInSharesOfWholePagesAsLongAsTheFirst) {
   }
 }
 
-// What the memory plan promises: a rank holds its share of the packed bytes and less than a page for each part and the
-// cut, and 63 bytes a section.
+// What the memory plan promises: a rank holds its share of the packed bytes, and less than a page for each parameter and
+// the cut, and 63 bytes a section.
 TEST(UnitLayout, GivesEveryRankItsShareAndBoundedPadding) {
   const UnitSpec spec = layer();
   const UnitLayout layout(spec);
-  std::size_t packed = 0, sections = 0;
-  for (const Section& s : sections_of(spec, layout)) packed += s.end - s.begin, ++sections;
+  std::size_t packed = 0, sections = 0, params = 0;
+  for (const ParamSpec& param : spec.params) {
+    if (param.trainable) continue;
+    ++params;
+    for (const std::size_t bytes : section_bytes(param.format, param.shape)) packed += bytes, sections += bytes > 0;
+  }
   for (std::size_t ranks = 1; ranks <= 8; ++ranks) {
     const auto cuts = equal_cuts(layout.frozen_bytes(), kPage, static_cast<int>(ranks));
     for (std::size_t r = 0; r < ranks; ++r) {
-      const std::size_t padding = (3 * (kPage - 1) + sections * (kSectionAlignment - 1)) / ranks + kPage;
+      const std::size_t padding = (params * (kPage - 1) + sections * (kSectionAlignment - 1)) / ranks + kPage;
       EXPECT_LE(cuts[r + 1] - cuts[r], packed / ranks + padding);
     }
   }

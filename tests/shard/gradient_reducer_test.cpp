@@ -35,7 +35,7 @@ std::vector<float> gradients(int ranks, std::int64_t leaves, Waves waves, bool t
     const auto device = make_cpu_device();
     const auto communicator = rendezvous.make_communicator(*device, "reductions");
     const auto rank = static_cast<std::size_t>(rendezvous.rank());
-    ParamStore store(*device, rendezvous.rank(), ranks, units, {});
+    ParamStore store(*device, rendezvous.rank(), ranks, units);
     GradientReducer reducer(*device, store, *communicator, leaves, waves,
                             two_parts ? std::optional<std::size_t>(0) : std::nullopt);
     const std::vector<std::int64_t> cuts = deal_micro_batches(leaves, ranks);
@@ -111,7 +111,7 @@ TEST(GradientReducer, ExchangesOnceAUnit) {
     const auto device = make_cpu_device();
     const auto communicator = rendezvous.make_communicator(*device, "reductions");
     WatchedCommunicator reductions(*communicator, *device);
-    ParamStore store(*device, rendezvous.rank(), 2, units, {});
+    ParamStore store(*device, rendezvous.rank(), 2, units);
     GradientReducer reducer(*device, store, reductions, 2, Waves::kOne);
     reducer.begin_step({0, 1, 2});
     for (const std::size_t unit : {2, 1, 0}) {
@@ -128,7 +128,7 @@ TEST(GradientReducer, RefusesAUnitThatLacksALeaf) {
   const std::vector<UnitSpec> units = units_of_growing_size(1);
   const auto device = make_cpu_device();
   const auto communicator = make_thread_ranks(1)[0]->make_communicator(*device, "reductions");
-  ParamStore store(*device, 0, 1, units, {});
+  ParamStore store(*device, 0, 1, units);
   GradientReducer reducer(*device, store, *communicator, 2, Waves::kOne);
   reducer.begin_step({0, 2});
   write_leaf(reducer, store, 0, 0, GradientPart::kFirst);

@@ -203,7 +203,7 @@ TEST(LayerStreamer, UnwindsWithoutWaitingForPeers) {
   const std::vector<UnitSpec> units = units_of_growing_size(kUnits);
   const auto device = make_cpu_device({.mode = StreamMode::kQueued});
   AbandonedCommunicator gathers(*device);
-  ParamStore store(*device, 0, 2, units, {});
+  ParamStore store(*device, 0, 2, units);
   const auto breaks = [&] {
     LayerStreamer streamer(*device, store, gathers, nullptr, {kVisits}, {});
     streamer.run(0);

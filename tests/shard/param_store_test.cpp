@@ -19,7 +19,7 @@ UnitSpec unit_of(const std::string& name, std::int64_t frozen, std::int64_t trai
 TEST(ParamStore, TakesOneBufferAKindHoweverManyUnitsThereAre) {
   const std::vector<UnitSpec> units{unit_of("a", 5000, 9000), unit_of("b", 100, 3), unit_of("c", 70000, 20000)};
   CpuDevice device({});
-  const ParamStore store(device, 1, 2, units, {});
+  const ParamStore store(device, 1, 2, units);
   const MemoryUse use = device.memory(Tier::kDevice);
   EXPECT_EQ(use.allocations, 4U);
   std::size_t frozen = 0;
@@ -45,7 +45,7 @@ TEST(ParamStore, HasRoomForAShareOfTheSameLengthOnEveryRank) {
   for (const Sharding sharding : {Sharding::kSharded, Sharding::kReplicated})
     for (int rank = 0; rank < 3; ++rank) {
       CpuDevice device({});
-      const ParamStore store(device, rank, 3, units, {Tier::kDevice, sharding});
+      const ParamStore store(device, rank, 3, units, Residence{Tier::kDevice, sharding});
       EXPECT_EQ(store.frozen_cuts(0), (std::vector<std::size_t>{0, 4096, 8192, 12288}));
       EXPECT_EQ(store.frozen_cuts(1), (std::vector<std::size_t>{0, 4096, 4096, 4096}));
       EXPECT_EQ(store.element_cuts(0), (std::vector<std::size_t>{0, 8192, 12289, 12289}));

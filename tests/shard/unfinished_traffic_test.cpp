@@ -19,7 +19,7 @@ TEST(LayerStreamer, EndsOnlyWhenEveryGatherHasArrived) {
     const auto device = make_cpu_device();
     const auto communicator = rendezvous.make_communicator(*device, "gathers");
     WatchedCommunicator gathers(*communicator, *device, kLate);
-    ParamStore store(*device, rendezvous.rank(), rendezvous.size(), units, {});
+    ParamStore store(*device, rendezvous.rank(), rendezvous.size(), units);
     {
       LayerStreamer streamer(*device, store, gathers, nullptr, {{0, 1, 2}}, {});
       streamer.run(0);
@@ -39,7 +39,7 @@ TEST(GradientReducer, EndsOnlyWhenWhatItSentHasArrived) {
     const auto device = make_cpu_device();
     const auto communicator = rendezvous.make_communicator(*device, "reductions");
     WatchedCommunicator reductions(*communicator, *device, kLate);
-    ParamStore store(*device, rendezvous.rank(), rendezvous.size(), units, {});
+    ParamStore store(*device, rendezvous.rank(), rendezvous.size(), units);
     {
       GradientReducer reducer(*device, store, reductions, 2, Waves::kOne);
       reducer.begin_step({0, 1, 2});

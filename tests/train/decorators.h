@@ -93,6 +93,8 @@ class StreamDecorator : public Stream {
   explicit StreamDecorator(Stream& inner) : inner_(inner) {}
   Event record() override { return inner_.record(); }
   void wait(Event event) override { inner_.wait(event); }
+  void submit(std::function<void()> work) override { inner_.submit(std::move(work)); }
+  void throw_failure() override { inner_.throw_failure(); }
   void synchronize() override { inner_.synchronize(); }
   void synchronize(Event event) override { inner_.synchronize(event); }
 

@@ -38,7 +38,43 @@ TEST(TrainStep, GivesTheSameBitsWithAndWithoutRecomputing) {
 }
 
 TEST(TrainStep, GivesTheSameBitsShardedAndReplicated) {
-  EXPECT_EQ(run({.ranks = 3, .sharding = Sharding::kReplicated}), reference());
+  EXPECT_EQ(run({.ranks = 3, .frozen = {{Tier::kDevice, Sharding::kReplicated}}}), reference());
+}
+
+// Every residence beside every other one: five units, and five residences that shift by a place.
+TEST(TrainStep, GivesTheSameBitsFromEveryResidence) {
+  std::vector<Residence> residences{{Tier::kPinned, Sharding::kSharded},
+                                    {Tier::kDisk, Sharding::kSharded},
+                                    {Tier::kDevice, Sharding::kReplicated},
+                                    {Tier::kPinned, Sharding::kReplicated},
+                                    {Tier::kDisk, Sharding::kReplicated}};
+  for (std::size_t i = 0; i < residences.size(); ++i) {
+    const int ranks = 1 + static_cast<int>(i) % 4;
+    EXPECT_EQ(run({.ranks = ranks, .frozen = residences}), reference()) << i;
+    std::rotate(residences.begin(), residences.begin() + 1, residences.end());
+  }
+  for (const Residence& residence : residences) {
+    EXPECT_EQ(run({.ranks = 2, .wave = 2, .frozen = {residence}, .mode = StreamMode::kDelayed}), reference());
+    EXPECT_EQ(run({.ranks = 2, .steps = 4, .frozen = {residence}}).allocations, std::vector<std::uint64_t>(5));
+  }
+}
+
+TEST(TrainStep, GivesTheSameBitsWhereverLayerInputsRest) {
+  EXPECT_EQ(run({.layer_inputs = Tier::kPinned}), reference());
+  for (const std::uint64_t seed : {1, 2, 3})
+    EXPECT_EQ(run({.ranks = 2, .wave = 2, .layer_inputs = Tier::kPinned, .mode = StreamMode::kDelayed, .seed = seed}),
+              reference());
+  EXPECT_EQ(run({.layers = 1, .recompute = Recompute::kNo, .layer_inputs = Tier::kPinned}), run({.layers = 1}));
+  EXPECT_EQ(run({.ranks = 2, .steps = 4, .layer_inputs = Tier::kPinned}).allocations, std::vector<std::uint64_t>(5));
+}
+
+TEST(TrainStep, GivesTheSameBitsWhateverIsDecodedAtATime) {
+  EXPECT_EQ(run({.decode = Decode::kMatrix}), reference());
+  EXPECT_EQ(run({.ranks = 3, .wave = 1, .frozen = {{Tier::kPinned}}, .decode = Decode::kMatrix}), reference());
+  TinyJob dense{.dropout = 0.1};
+  const TinyResult all = run(dense);
+  dense.decode = Decode::kMatrix;
+  EXPECT_EQ(run(dense), all);
 }
 
 TEST(TrainStep, GivesTheSameBitsWithTwoThreads) { EXPECT_EQ(run({.threads = 2}), reference()); }

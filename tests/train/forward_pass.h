@@ -38,7 +38,7 @@ inline ForwardPass forward_pass(Device& device, Model& model, ParamStore& store,
   }
   const std::int64_t count = std::ssize(micro_batches), layers = model.config().layers;
   BatchBuffers buffers(device, count, rows, samples);
-  const ActivationStore x(device, 2, count, rows, model.config().hidden, model.dtype());
+  const ActivationStore x(device, Tier::kDevice, 1, count, rows, model.config().hidden, model.dtype());
   const std::size_t scratch_bytes = std::max(model.scratch_bytes(rows), model.head_bytes(rows));
   const Buffer saved_memory = device.allocate(model.saved_bytes(rows), Tier::kDevice, Purpose::kLive);
   const Buffer scratch_memory = device.allocate(scratch_bytes, Tier::kDevice, Purpose::kLive);

@@ -98,7 +98,7 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   const auto model = make_model(device, {base.config(), format, &start.config}, job.dtype);
   base.check(model->spec());
   check_adapter(start, model->spec().units());
-  ParamStore store(device, rendezvous.rank(), rendezvous.size(), model->spec().units(), {});
+  ParamStore store(device, rendezvous.rank(), rendezvous.size(), model->spec().units());
   const auto name = [&](const std::string& parameter) {
     const StoredName stored = base.name_of(parameter);
     return job.rename ? job.rename(stored) : stored;

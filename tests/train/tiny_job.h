@@ -20,7 +20,9 @@ struct TinyJob {
   std::int64_t micro_batches = 5;
   std::int64_t wave = 0;
   Recompute recompute = Recompute::kYes;
-  Sharding sharding = Sharding::kSharded;
+  std::vector<Residence> frozen = {{}};  // of the units, in turns
+  Decode decode = Decode::kUnit;
+  Tier layer_inputs = Tier::kDevice;
   Codec codec = Codec::kNF4;
   bool tied = true;
   DType dtype = DType::kF32;
@@ -136,13 +138,22 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
                         .dropout = job.dropout};
   const auto model = make_model(
       *device, {config, rest_as({job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)), &lora}, dtype);
-  ParamStore store(*device, rendezvous.rank(), rendezvous.size(), model->spec().units(), {Tier::kDevice, job.sharding});
+  std::vector<Residence> residences;
+  for (std::size_t u = 0; u < model->spec().units().size(); ++u)
+    residences.push_back(job.frozen[u % job.frozen.size()]);
+  ParamStore store(*device, rendezvous.rank(), rendezvous.size(), model->spec().units(), residences);
+  store.set_disk([&store](std::size_t unit, std::size_t begin, std::span<std::byte> out) {
+    const std::vector<std::byte> flat = tiny_flat(store.layout(unit));
+    std::copy_n(flat.begin() + static_cast<std::ptrdiff_t>(begin), out.size(), out.begin());
+  });
 
   TinyResult result;
   for (std::size_t u = 0; u < store.units(); ++u) {
     const int root = static_cast<int>(u) % rendezvous.size();
-    const Buffer flat = pinned_copy(*device, tiny_flat(store.layout(u)));
-    store.scatter_frozen(u, root, rendezvous.rank() == root ? flat.data() : nullptr, *reductions);
+    if (store.tier(u) != Tier::kDisk) {
+      const Buffer flat = pinned_copy(*device, tiny_flat(store.layout(u)));
+      store.scatter_frozen(u, root, rendezvous.rank() == root ? flat.data() : nullptr, *reductions);
+    }
     std::vector<float> adapter =
         random_values(store.layout(u).trainable_elements(), model->spec().units()[u].name + ".adapter");
     for (float& v : adapter) v *= 0.2F;
@@ -161,7 +172,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   TrainStep step(*device, *model, store, *gathers, *reductions, limits,
                  {.recompute = job.recompute,
                   .wave = job.wave,
-                  .streamer = {dtype, job.poison, job.prefetch},
+                  .layer_inputs = job.layer_inputs,
+                  .streamer = {dtype, job.poison, job.prefetch, job.decode},
                   .neftune_alpha = job.neftune_alpha});
   LossScale loss_scale = job.loss_scale;
   std::optional<PhiloxKey> noise;

@@ -52,6 +52,11 @@ bool StreamProgress::failed() {
   return error_ != nullptr;
 }
 
+void StreamProgress::throw_failure() {
+  const std::lock_guard lock(mutex_);
+  if (error_) std::rethrow_exception(error_);
+}
+
 CpuStream::CpuStream(std::string name, StreamMode mode, std::uint64_t seed)
     : name_(std::move(name)), mode_(mode), seed_(seed) {
   if (mode_ != StreamMode::kInline) thread_ = std::thread([this] { serve(); });

@@ -36,6 +36,7 @@ class StreamProgress {
   // Done, and nothing had failed up to there.
   bool succeeded(std::uint64_t ticket);
   bool failed();
+  void throw_failure();  // where something failed
 
  private:
   std::mutex mutex_;
@@ -54,10 +55,11 @@ class CpuStream final : public Stream {
   CpuStream& operator=(const CpuStream&) = delete;
 
   // Thread-safe but for kInline, where one thread submits.
-  void submit(std::function<void()> work);
+  void submit(std::function<void()> work) override;
 
   Event record() override;
   void wait(Event event) override;
+  void throw_failure() override { progress_->throw_failure(); }
   void synchronize() override;
   void synchronize(Event event) override;
 

@@ -1,11 +1,37 @@
 #include "backend/cuda/cuda_stream.h"
 
+#include <memory>
+#include <utility>
+
 #include "backend/cuda/cuda_error.h"
 #include "base/error.h"
 
 namespace shardlora {
 
 using cuda::check;
+
+namespace {
+
+struct HostWork {
+  std::function<void()> work;
+  std::shared_ptr<CudaStream::HostFailure> failure;
+};
+
+void run_host_work(void* data) {
+  const std::unique_ptr<HostWork> mine(static_cast<HostWork*>(data));
+  {
+    const std::lock_guard lock(mine->failure->mutex);
+    if (mine->failure->error) return;
+  }
+  try {
+    mine->work();
+  } catch (...) {
+    const std::lock_guard lock(mine->failure->mutex);
+    mine->failure->error = std::current_exception();
+  }
+}
+
+}  // namespace
 
 CudaStream::CudaStream(int ordinal, Priority priority) : ordinal_(ordinal) {
   choose();
@@ -45,10 +71,23 @@ void CudaStream::wait(Event event) {
     event.stream->synchronize(event);
 }
 
+void CudaStream::submit(std::function<void()> work) {
+  choose();
+  auto mine = std::make_unique<HostWork>(HostWork{std::move(work), failure_});
+  check(cudaLaunchHostFunc(stream_, run_host_work, mine.get()), "having the host work in a stream's order");
+  mine.release();  // it is run_host_work's now
+}
+
+void CudaStream::throw_failure() {
+  const std::lock_guard lock(failure_->mutex);
+  if (failure_->error) std::rethrow_exception(failure_->error);
+}
+
 void CudaStream::synchronize() {
   choose();
   check(cudaEventRecord(drained_, stream_), "recording an event");
   check(cudaEventSynchronize(drained_), "waiting for the GPU");
+  throw_failure();
 }
 
 void CudaStream::synchronize(Event event) {
@@ -56,6 +95,7 @@ void CudaStream::synchronize(Event event) {
   CHECK(event.stream == this, "an event of another stream is synchronized");
   choose();
   check(cudaEventSynchronize(event_of(event.ticket)), "waiting for the GPU");
+  throw_failure();
 }
 
 bool CudaStream::done(Event event) const {

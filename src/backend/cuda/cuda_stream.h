@@ -8,6 +8,9 @@
 
 #include <array>
 #include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
 
 #include "backend/stream.h"
 
@@ -31,10 +34,18 @@ class CudaStream final : public Stream {
   Event record() override;
   // A stream that is not a GPU's cannot be waited for by the GPU: then the host waits, here and now.
   void wait(Event event) override;
+  void submit(std::function<void()> work) override;
+  void throw_failure() override;
   void synchronize() override;
   void synchronize(Event event) override;
   // Done, without waiting; throws what failed.
   bool done(Event event) const;
+
+  // What host work has thrown. Outlives the stream where work is still to come.
+  struct HostFailure {
+    std::mutex mutex;
+    std::exception_ptr error;
+  };
 
  private:
   static constexpr std::size_t kEvents = 64;
@@ -46,6 +57,7 @@ class CudaStream final : public Stream {
   std::array<cudaEvent_t, kEvents> events_{};
   cudaEvent_t drained_ = nullptr;  // of synchronize(), which any thread may call: a later record only waits longer
   std::uint64_t recorded_ = 0;
+  const std::shared_ptr<HostFailure> failure_ = std::make_shared<HostFailure>();
 };
 
 }  // namespace shardlora

@@ -1,0 +1,65 @@
+#include "shard/activation_store.h"
+
+#include "shard/finish_quietly.h"
+
+namespace shardlora {
+
+ActivationStore::ActivationStore(Device& device, Tier tier, std::int64_t layers, std::int64_t micro_batches,
+                                 std::int64_t rows, std::int64_t width, DType dtype)
+    : device_(device),
+      micro_batches_(micro_batches),
+      rows_(rows),
+      width_(width),
+      dtype_(dtype),
+      places_(tier == Tier::kDevice ? static_cast<std::size_t>(layers) + 1 : 2),
+      place_bytes_(static_cast<std::size_t>(micro_batches * rows * width) * size_of(dtype)) {
+  CHECK(tier != Tier::kDisk, "layer inputs rest in memory");
+  places_memory_ = device.allocate(places_ * place_bytes_, Tier::kDevice, Purpose::kLayerInputs);
+  if (tier == Tier::kDevice) return;
+  host_ = device.allocate(static_cast<std::size_t>(layers) * place_bytes_, Tier::kPinned, Purpose::kLayerInputs);
+  copies_ = device.make_stream("layer inputs");
+}
+
+ActivationStore::~ActivationStore() {
+  if (copies_) finish_quietly(*copies_);
+}
+
+Tensor ActivationStore::at(std::int64_t layer, std::int64_t slot, std::int64_t rows) const {
+  CHECK(slot < micro_batches_ && rows <= rows_, "micro-batch {} of {} rows in a store of {} x {}", slot, rows,
+        micro_batches_, rows_);
+  const auto in_place = static_cast<std::size_t>(slot * rows_ * width_) * size_of(dtype_);
+  return places_memory_.tensor(dtype_, {rows, width_}, place_of(layer) * place_bytes_ + in_place);
+}
+
+void ActivationStore::open(std::int64_t layer) {
+  if (!copies_) return;
+  device_.compute().wait(copied_[place_of(layer)]);
+  held_[place_of(layer)] = layer;
+}
+
+void ActivationStore::keep(std::int64_t layer, std::int64_t slots) {
+  if (!copies_) return;
+  kept_bytes_ = static_cast<std::size_t>(slots * rows_ * width_) * size_of(dtype_);
+  const std::size_t place = place_of(layer);
+  copies_->wait(device_.compute().record());
+  device_.copy(host(layer), places_memory_.data() + place * place_bytes_, kept_bytes_, *copies_);
+  copied_[place] = copies_->record();
+}
+
+void ActivationStore::load(std::int64_t layer) {
+  const std::size_t place = place_of(layer);
+  if (held_[place] == layer) return;
+  held_[place] = layer;
+  copies_->wait(device_.compute().record());  // whoever used the place was submitted
+  device_.copy(places_memory_.data() + place * place_bytes_, host(layer), kept_bytes_, *copies_);
+  copied_[place] = copies_->record();
+}
+
+void ActivationStore::bring(std::int64_t layer) {
+  if (!copies_) return;
+  load(layer);
+  device_.compute().wait(copied_[place_of(layer)]);
+  if (layer > 0) load(layer - 1);
+}
+
+}  // namespace shardlora

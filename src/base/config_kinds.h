@@ -72,6 +72,20 @@ struct ConfigKinds {
         [=](Config& c, const ConfigValue& v) { std::invoke(member, c) = to_bytes(v); },
         [=](const Config& c) { return bytes_text(std::invoke(member, c)); });
   }
+  // Where something is kept: an optional<string>, "" for none.
+  template <typename Member>
+  static Field folder_or_none(const Names& names, Member member, std::string help) {
+    return row(
+        names, "a folder, or none", std::move(help),
+        [=](Config& c, const ConfigValue& v) {
+          const std::string path = to_text(v);
+          std::invoke(member, c) = path == "none" || path == "false" ? "" : path;
+        },
+        [=](const Config& c) -> std::string {
+          const std::optional<std::string>& path = std::invoke(member, c);
+          return !path ? "" : path->empty() ? "none" : yaml_text(*path);
+        });
+  }
   // Of an enumeration, or an optional one.
   template <typename T, typename Member>
   static Field choice(const Names& names, Member member, const Choices<T>& choices, std::string help) {

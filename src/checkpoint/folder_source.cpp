@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/parallel.h"
+#include "base/user_cache.h"
 #include "checkpoint/bitsandbytes.h"
 #include "checkpoint/folder_config.h"
 #include "checkpoint/tensor_source.h"
@@ -36,7 +37,7 @@ class FolderSource final : public TensorSource {
   std::string sha256() const override {
     std::vector<std::string> of_files(files_.files().size());
     parallel_for(of_files.size(), available_processors(),
-                 [&](std::size_t i) { of_files[i] = sha256_of_file(files_.files()[i].path()); });
+                 [&](std::size_t i) { of_files[i] = known_sha256_of_file(files_.files()[i].path()); });
     std::map<std::string, std::string> digests{{kConfig, sha256_of_file(path_ / kConfig)}};
     for (std::size_t i = 0; i < of_files.size(); ++i)
       digests[files_.files()[i].path().filename().string()] = of_files[i];

@@ -1,5 +1,5 @@
 // A base model in a GGUF file.
-#include "base/file.h"
+#include "base/user_cache.h"
 #include "checkpoint/gguf_config.h"
 #include "checkpoint/tensor_source.h"
 
@@ -12,7 +12,7 @@ class GgufSource final : public TensorSource {
 
   const ModelConfig& config() const override { return config_; }
   const std::filesystem::path& path() const override { return file_.path(); }
-  std::string sha256() const override { return sha256_of_file(file_.path()); }
+  std::string sha256() const override { return known_sha256_of_file(file_.path()); }
 
   StoredName name_of(const std::string& parameter) const override { return gguf_name(config_, parameter); }
   const std::filesystem::path& file_of(const std::string&) const override { return file_.path(); }

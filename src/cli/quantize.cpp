@@ -1,6 +1,5 @@
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <chrono>
 
@@ -9,45 +8,14 @@
 #include "cli/verbs.h"
 #include "recipe/recipe.h"
 #include "run/base_formats.h"
-#include "run/progress.h"
+#include "run/prepared_progress.h"
 
 namespace shardlora {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 struct QuantizeOptions {
   std::string model, out;
   Quantization quantization{.format = kFourBit};
-};
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
-// One line that stays on a terminal; elsewhere a line every few seconds.
-class PreparedSoFar {
- public:
-  void operator()(std::uint64_t done, std::uint64_t all) {
-    if (done == 0) began_ = told_ = Clock::now();  // before that the source was hashed
-    if (done == 0) return;
-    const double seconds = seconds_since(began_), rate = static_cast<double>(done) / std::max(seconds, 1e-9);
-    const bool last = done == all;
-    if (!last && seconds_since(told_) < (terminal_ ? 0.2 : 5)) return;
-    told_ = Clock::now();
-    const double gigabytes = static_cast<double>(all) / 1e9;
-    const std::string left = minutes_and_seconds(static_cast<double>(all - done) / rate);
-    const std::string facts = fmt::format("{:.2f}/{:.2f} GB | {:.2f} GB/s | left {}", static_cast<double>(done) / 1e9,
-                                          gigabytes, rate / 1e9, left);
-    if (terminal_)
-      fmt::print("\r{} {}\033[K{}", progress_bar(static_cast<std::int64_t>(done), static_cast<std::int64_t>(all), 20),
-                 facts, last ? "\n" : "");
-    else
-      fmt::print("{}\n", facts);
-    std::fflush(stdout);
-  }
-
- private:
-  bool terminal_ = isatty(STDOUT_FILENO) != 0;
-  Clock::time_point began_, told_;
 };
 
 void quantize(Rendezvous& rendezvous, const QuantizeOptions& o) {
@@ -60,14 +28,15 @@ void quantize(Rendezvous& rendezvous, const QuantizeOptions& o) {
   if (first)
     spdlog::info("{} becomes {:.2f} GB in {}: {}", source.path().string(), static_cast<double>(bytes) / 1e9, o.out,
                  formats_text({source.config(), formats, nullptr}));
-  const Clock::time_point began = Clock::now();
-  const Prepared made = prepare_base(source, formats, o.out, rendezvous, PreparedSoFar());
+  const auto began = std::chrono::steady_clock::now();
+  const Prepared made = prepare_base(source, formats, o.out, rendezvous, PreparedProgress());
   if (!first) return;
   if (made == Prepared::kWasThere) {
     fmt::print("{} holds this base already\n", o.out);
     return;
   }
-  fmt::print("{} is ready after {:.1f} s; train with base_model: {}\n", o.out, seconds_since(began), o.out);
+  fmt::print("{} is ready after {:.1f} s; train with base_model: {}\n", o.out,
+             std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(), o.out);
 }
 
 }  // namespace

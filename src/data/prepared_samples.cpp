@@ -1,12 +1,8 @@
 #include "data/prepared_samples.h"
 
-#include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <numeric>
@@ -14,6 +10,8 @@
 #include <tuple>
 
 #include "base/file.h"
+#include "base/file_lock.h"
+#include "base/user_cache.h"
 #include "data/record_tokenizer.h"
 #include "data/rows/bad_rows.h"
 #include "data/rows/find_files.h"
@@ -29,22 +27,6 @@ using Json = nlohmann::json;
 constexpr const char* kVersion = "shardlora samples 4\n";
 constexpr std::size_t kDigest = 64;
 constexpr std::uintmax_t kFolderLimit = std::uintmax_t{16} << 30;
-
-// Held by the process that prepares; the others sleep here. No lock where the file system has none.
-class Lock {
- public:
-  explicit Lock(const fs::path& path) : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-    if (descriptor_ >= 0) ::flock(descriptor_, LOCK_EX);
-  }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
-  ~Lock() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-
- private:
-  int descriptor_;
-};
 
 // Every member of these structs: one that is added breaks the build here.
 Json words_of(const DatasetSource& source) {
@@ -259,7 +241,7 @@ Dataset PreparedSamples::get(const DatasetSource& source, const SampleOptions& o
   if (auto kept = read_if_good(path)) return std::move(*kept);
   std::error_code none;
   fs::create_directories(folder_, none);
-  const Lock lock(path.string() + ".lock");
+  const FileLock lock(path.string() + ".lock");
   if (auto kept = read_if_good(path)) return std::move(*kept);  // made while we waited
   Dataset dataset = make();
   try {
@@ -273,10 +255,8 @@ Dataset PreparedSamples::get(const DatasetSource& source, const SampleOptions& o
 }
 
 fs::path default_prepared_folder() {
-  const char* const cache = std::getenv("XDG_CACHE_HOME");
-  if (cache != nullptr && *cache == '/') return fs::path(cache) / "shardlora/prepared";
-  const char* const home = std::getenv("HOME");
-  return home != nullptr && *home == '/' ? fs::path(home) / ".cache/shardlora/prepared" : fs::path();
+  const fs::path cache = user_cache();
+  return cache.empty() ? cache : cache / "prepared";
 }
 
 }  // namespace shardlora

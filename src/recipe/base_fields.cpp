@@ -87,6 +87,9 @@ std::vector<RecipeField> base_fields() {
       K::row({"quantization.overrides"}, "a mapping such as {down_proj: bf16}",
              "formats of modules' own, by regular expressions for the ends of their names", read_overrides,
              written_overrides),
+      K::folder_or_none({"base_prepared_path"}, &Recipe::base_prepared_path,
+                        "where what is quantised here is kept for later runs; not given: large models, in the user's "
+                        "cache"),
   };
 }
 

@@ -65,17 +65,8 @@ std::vector<RecipeField> data_fields() {
             "the same as test_datasets, where files are all that is to be said"),
       K::whole({"max_samples"}, &RecipeDraft::max_samples, 1, kMany,
                "rows taken at most of every data set that has no max_samples of its own"),
-      K::row(
-          {"dataset_prepared_path"}, "a folder, or none",
-          "where tokenized rows are kept; not given: those of large data sets, in the user's cache",
-          [](RecipeDraft& r, const ConfigValue& v) {
-            const std::string path = to_text(v);
-            r.dataset_prepared_path = path == "none" || path == "false" ? "" : path;
-          },
-          [](const RecipeDraft& r) -> std::string {
-            if (!r.dataset_prepared_path) return "";
-            return r.dataset_prepared_path->empty() ? "none" : yaml_text(*r.dataset_prepared_path);
-          }),
+      K::folder_or_none({"dataset_prepared_path"}, &Recipe::dataset_prepared_path,
+                        "where tokenized rows are kept; not given: those of large data sets, in the user's cache"),
       K::flag({"dataset_exact_deduplication"}, &Recipe::dataset_exact_deduplication, "train on equal rows once only"),
       K::row({"val_set_size", "val_size"}, "a fraction below 1, or a number of rows",
              "rows of datasets that are held out for evaluation", read_val_set_size,

@@ -48,6 +48,8 @@ struct ScheduleKwargs {
 
 struct Recipe {
   std::string base_model;  // a Hugging Face folder or a GGUF file
+  // A folder for models that are quantised here; not given: a folder of the user's own, for large ones; "": none.
+  std::optional<std::string> base_prepared_path;
   AdapterKind adapter = AdapterKind::kQLora;
   Quantization quantization;  // adapter: qlora brings nf4
   std::int64_t lora_r = 8;

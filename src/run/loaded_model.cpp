@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "base/parallel.h"
 #include "checkpoint/adapter_state.h"
 #include "checkpoint/pack_unit.h"
 #include "run/base_formats.h"
+#include "run/prepared_copy.h"
 #include "shard/warm_up.h"
 
 namespace shardlora {
@@ -25,15 +27,27 @@ void load_base(const BaseModel& base, Device& device, ParamStore& store, Communi
   }
 }
 
+// Bytes [begin, begin + out.size()) of a unit, on all cores.
+void read_share(const BaseModel& base, const UnitLayout& layout, std::size_t begin, std::span<std::byte> out) {
+  constexpr std::size_t kPiece = std::size_t{8} << 20;
+  parallel_for((out.size() + kPiece - 1) / kPiece, available_processors(), [&](std::size_t i) {
+    const std::size_t at = i * kPiece;
+    pack_share(base, layout, begin + at, out.subspan(at, std::min(kPiece, out.size() - at)));
+  });
+}
+
 // Every rank reads what rests on it, and nothing is sent.
 void load_prepared(const BaseModel& base, Device& device, ParamStore& store) {
-  std::size_t largest = 0;
+  std::size_t largest = 0;  // of what goes to the device
   for (std::size_t u = 0; u < store.units(); ++u)
-    largest = std::max(largest, store.resting(u).second - store.resting(u).first);
+    if (store.tier(u) == Tier::kDevice)
+      largest = std::max(largest, store.resting(u).second - store.resting(u).first);
   const Buffer bytes = device.allocate(largest, Tier::kPinned, Purpose::kFrozen);
   for (std::size_t u = 0; u < store.units(); ++u) {
     const auto [begin, end] = store.resting(u);
-    pack_share(base, store.layout(u), begin, {bytes.data(), end - begin});
+    if (store.tier(u) == Tier::kPinned) read_share(base, store.layout(u), begin, {store.frozen(u), end - begin});
+    if (store.tier(u) != Tier::kDevice) continue;
+    read_share(base, store.layout(u), begin, {bytes.data(), end - begin});
     store.set_resting(u, bytes.data());
   }
 }
@@ -55,10 +69,12 @@ LoadedModel::LoadedModel(Ranks& ranks, const Recipe& recipe, const BaseModel& ba
   store = std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->spec().units(),
                                        Residence{Tier::kDevice, recipe.sharding});
   gather_in_every_size(*ranks.device, *ranks.gathers, largest_share(*store));
-  if (shares_can_be_read(base, *store))
-    load_prepared(base, *ranks.device, *store);
+  const std::optional<BaseModel> prepared = prepared_copy(ranks, recipe, quantization, base);
+  const BaseModel& weights = prepared ? *prepared : base;
+  if (shares_can_be_read(weights, *store))
+    load_prepared(weights, *ranks.device, *store);
   else
-    load_base(base, *ranks.device, *store, *ranks.reductions);
+    load_base(weights, *ranks.device, *store, *ranks.reductions);
 }
 
 LoadedModel load_with_adapter(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const std::string& directory) {

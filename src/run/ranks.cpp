@@ -72,7 +72,7 @@ LeastSupport least_support(DType dtype, Ranks& ranks) {
 
 }  // namespace
 
-Ranks::Ranks(Rendezvous& rendezvous, const Recipe& recipe) {
+Ranks::Ranks(Rendezvous& with, const Recipe& recipe) : rendezvous(with) {
   const bool gpus = use_gpus(rendezvous, recipe);
   device = gpus ? gpu_of_rank(rendezvous, recipe)
                 : make_cpu_device({.threads = threads_of_rank(rendezvous),

@@ -23,6 +23,7 @@ struct Ranks {
   // Everybody's numbers, by rank. Blocks.
   std::vector<std::vector<double>> exchange(const std::vector<double>& mine);
 
+  Rendezvous& rendezvous;  // outlives it
   std::unique_ptr<Device> device;
   std::vector<std::string> devices, numerics;  // what each rank's is, by rank, and what its last bits depend on
   std::unique_ptr<Communicator> gathers, reductions;

@@ -1,4 +1,5 @@
 """A base that is prepared once is the model: same bits for any number of ranks, never half there."""
+import json
 import os
 import shutil
 import signal
@@ -42,6 +43,28 @@ class Quantize(program.ProgramTest):
         code, _, err = self.run_program("quantize", "--model", str(MODEL), "--out", str(moved), "--format", "nf4")
         self.assertEqual(code, 1)
         self.assertIn("holds another base already", err)
+
+    def test_keeps_what_a_run_quantised_for_the_next_one(self):
+        self.write_recipe()
+        nf4 = "quantization.format=nf4"
+        not_kept = self.adapter("not-kept", nf4, "base_prepared_path=none")
+        self.assertEqual(self.adapter("first", nf4, "base_prepared_path=kept", ranks=2), not_kept)
+        (base,) = (self.folder / "kept").glob("nf4-*[!.lock]")
+        said = (self.folder / "first" / "run.log").read_text()
+        self.assertIn(f"quantising once: {MODEL} becomes 0.09 GB in {base.relative_to(self.folder)}", said)
+        made = (base / "base.pb").stat().st_mtime_ns
+
+        self.assertEqual(self.adapter("second", nf4, "base_prepared_path=kept"), not_kept)
+        said = (self.folder / "second" / "run.log").read_text()
+        self.assertIn("quantised by an earlier run: kept/nf4-", said)
+        self.assertEqual((base / "base.pb").stat().st_mtime_ns, made)
+        adapter = json.loads((self.folder / "second" / "adapter_config.json").read_text())
+        self.assertEqual(adapter["base_model_name_or_path"], str(MODEL))
+
+        # Other numbers are another base, and what is not quantised is none.
+        self.adapter("other", nf4, "quantization.double_quant=false", "base_prepared_path=kept")
+        self.adapter("dense", "quantization.format=bf16", "base_prepared_path=kept")
+        self.assertEqual(len(list((self.folder / "kept").glob("*/base.pb"))), 2)
 
     def test_goes_on_after_a_kill(self):
         """f32: half a gigabyte, so that there is something to go on with."""

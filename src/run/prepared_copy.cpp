@@ -1,0 +1,90 @@
+#include "run/prepared_copy.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/file_lock.h"
+#include "base/user_cache.h"
+#include "checkpoint/prepare_base.h"
+#include "checkpoint/prepared_manifest.h"
+#include "run/base_formats.h"
+#include "run/prepared_progress.h"
+
+namespace shardlora {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kVersion = "shardlora base 1\n";  // goes up whenever the same source gives other bytes
+constexpr std::uint64_t kWorthKeeping = std::uint64_t{1} << 30;  // bytes: less is quantised in seconds
+
+// Whether something in it has to be encoded.
+bool is_encoded(const BaseModel& source, const FormatOf& formats) {
+  const ModelSpec model(source.config(), formats, nullptr);
+  for (const UnitSpec& unit : model.units())
+    for (const ParamSpec& param : unit.params)
+      if (!param.format.dense() && source.stored_format(source.name_of(param.name)) != param.format) return true;
+  return false;
+}
+
+fs::path folder_of(const fs::path& cache, const BaseModel& source, const Quantization& q) {
+  std::string words =
+      fmt::format("{}{}\n{} {} {}\n", kVersion, source.sha256(), q.format, q.group_size, q.double_quant);
+  for (const auto& [pattern, word] : q.overrides) words += fmt::format("{} {}\n", pattern, word);
+  return cache / fmt::format("{}-{}", q.format, sha256_of(words).substr(0, 32));
+}
+
+double gigabytes(std::uint64_t bytes) { return static_cast<double>(bytes) / 1e9; }
+
+bool has_room(const fs::path& cache, std::uint64_t bytes) {
+  std::error_code unknown;
+  fs::create_directories(cache, unknown);
+  const fs::space_info space = fs::space(cache, unknown);
+  if (unknown || space.available >= bytes) return true;
+  spdlog::warn(
+      "the quantised model would take {:.1f} GB, {} has {:.1f} GB free: it is not kept, and quantised again at every "
+      "start. Make room, or name another folder with base_prepared_path",
+      gigabytes(bytes), cache.string(), gigabytes(space.available));
+  return false;
+}
+
+}  // namespace
+
+std::optional<BaseModel> prepared_copy(Ranks& ranks, const Recipe& recipe, const Quantization& settled,
+                                       const BaseModel& source) {
+  const std::optional<std::string>& named = recipe.base_prepared_path;
+  const fs::path cache = named ? fs::path(*named) : user_cache().empty() ? fs::path() : user_cache() / "bases";
+  if (cache.empty() || source.is_prepared()) return std::nullopt;
+  const FormatOf formats = format_of(settled, source, std::nullopt);
+  const std::uint64_t bytes = size_of_prepared(source, formats);
+  if ((!named && bytes < kWorthKeeping) || !is_encoded(source, formats)) return std::nullopt;
+
+  // The first rank decides; a folder that another host's ranks do not see serves nobody.
+  fs::path folder;
+  if (ranks.first()) {
+    folder = folder_of(cache, source, settled);
+    if (!fs::exists(folder / kManifestFile) && !named && !has_room(cache, bytes)) folder.clear();
+    std::error_code told_by_prepare_base;
+    fs::create_directories(folder, told_by_prepare_base);
+  }
+  folder = ranks.rendezvous.exchange(folder.string())[0];
+  const std::vector<std::string> seen = ranks.rendezvous.exchange(fs::is_directory(folder) ? "" : "not seen");
+  if (folder.empty() || std::count(seen.begin(), seen.end(), "") != ranks.size()) return std::nullopt;
+
+  std::optional<FileLock> lock;  // other runs wait for what this one makes
+  if (ranks.first()) {
+    lock.emplace(folder.string() + ".lock");
+    if (fs::exists(folder / kManifestFile))
+      spdlog::info("quantised by an earlier run: {}", folder.string());
+    else
+      spdlog::info(
+          "quantising once: {} becomes {:.2f} GB in {}, for later runs too; base_prepared_path: none does not keep it",
+          source.path().string(), gigabytes(bytes), folder.string());
+  }
+  prepare_base(source, formats, folder, ranks.rendezvous, PreparedProgress());
+  return BaseModel::open(folder);
+}
+
+}  // namespace shardlora

@@ -1,6 +1,10 @@
-# The CUDA compiler, where it is wanted. Sets SHARDLORA_CUDA. AUTO: if there is one; ON: an error if there is none.
+# The CUDA compiler, where it is wanted. Sets SHARDLORA_CUDA. AUTO: if there is one, and an NVIDIA driver that could run
+# what it makes (under WSL it is /dev/dxg that shows one): kernels are half of the program's compile time. ON: an error if
+# there is none.
 set(SHARDLORA_CUDA OFF)
-if(NOT WITH_CUDA STREQUAL "OFF")
+if(WITH_CUDA STREQUAL "AUTO" AND NOT EXISTS /dev/nvidiactl AND NOT EXISTS /proc/driver/nvidia/version AND NOT EXISTS /dev/dxg)
+  message(STATUS "No NVIDIA driver: no GPU backend; -DWITH_CUDA=ON builds it all the same")
+elseif(NOT WITH_CUDA STREQUAL "OFF")
   if(NOT CMAKE_CUDA_COMPILER)
     find_program(NVCC nvcc HINTS ENV CUDACXX ENV CUDA_HOME /usr/local/cuda $ENV{HOME}/.cache/shardlora/cuda-13.0/nvidia/cu13
                  PATH_SUFFIXES bin)
@@ -54,6 +58,7 @@ function(shardlora_gpu_backends)
   endif()
   # nvcc hands its own view of fmt to the host compiler, which then misses constexpr on some of it.
   add_library(shardlora_kernels OBJECT ${SHARDLORA_KERNELS})
+  set_target_properties(shardlora_kernels PROPERTIES UNITY_BUILD OFF)  # nvcc spends its time on kernels, not on headers
   target_include_directories(shardlora_kernels PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_compile_options(shardlora_kernels PRIVATE --expt-relaxed-constexpr -diag-suppress 554 -DFMT_USE_CONSTEXPR=1
                          -Xcompiler -Wall,-Wextra,-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)

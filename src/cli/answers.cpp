@@ -22,7 +22,7 @@ Answers answer(Ranks& ranks, LoadedModel& loaded, const Tokenizer& tokenizer, co
 
   Generator generator(*ranks.device, *loaded.model, *loaded.store, *ranks.gathers, ends,
                       {.prompts = together, .prompt_tokens = longest, .new_tokens = new_tokens}, Sampling{},
-                      {.dtype = loaded.model->dtype()});
+                      loaded.streamer());
   Answers answers{
       static_cast<std::size_t>(first_of(cuts[rank])), static_cast<std::size_t>(first_of(cuts[rank + 1])), {}};
   for (std::int64_t g = 0; g < most; ++g) {

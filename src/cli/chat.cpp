@@ -92,10 +92,13 @@ void chat(Rendezvous& rendezvous, const GenerationOptions& o, std::int64_t conte
   const ChatTemplate chat = chat_template_of(tokenizer, o.template_choice());
   const SampleMaker maker(tokenizer, chat);
 
-  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter);
   context = std::min(context, base.config().max_positions);
-  Responder responder(ranks, loaded, tokenizer, maker.ends(), {.prompt_tokens = context, .new_tokens = o.new_tokens},
-                      o.sampling);
+  const GenerateLimits limits{.prompt_tokens = context, .new_tokens = o.new_tokens};
+  const auto responder_of = [&](const LoadedModel& loaded) {
+    return Responder(ranks, loaded, tokenizer, maker.ends(), limits, o.sampling);
+  };
+  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter, {.rehearse = responder_of});
+  Responder responder = responder_of(loaded);
   Conversation conversation(maker, o.system, context);
   if (ranks.first() && isatty(STDIN_FILENO) != 0) fmt::print("{}\n", kHelp);
   for (;;) {

@@ -63,14 +63,17 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
   if (held_out.empty()) fail("the recipe holds nothing out: give test_datasets, or val_set_size above 0");
   if (o.answers && recipe.test_datasets.empty()) fail("--answers needs test_datasets in the recipe");
 
-  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter);
+  const std::vector<SampleRefs> micro_batches = evaluation_batches(recipe, held_out);
+  constexpr std::int64_t kTogether = 16;
+  StepLimits limits{.micro_batches = std::min(kTogether, std::ssize(micro_batches))};
+  include_evaluation(limits, micro_batches);
+  Recipe forward_only = recipe;
+  forward_only.gradient_checkpointing = true;  // nothing is kept for a backward pass
+  LoadedModel loaded =
+      load_with_adapter(ranks, forward_only, base, o.adapter, training_workload(ranks, forward_only, limits));
 
   nlohmann::ordered_json result;
   {
-    const std::vector<SampleRefs> micro_batches = evaluation_batches(recipe, held_out);
-    constexpr std::int64_t kTogether = 16;
-    StepLimits limits{.micro_batches = std::min(kTogether, std::ssize(micro_batches))};
-    include_evaluation(limits, micro_batches);
     const StepResult loss = make_train_step(ranks, loaded, recipe, limits)->evaluate(micro_batches);
     result = {{"devices", ranks.devices}, {"eval_loss", loss.loss}, {"tokens", loss.target_tokens}};
   }

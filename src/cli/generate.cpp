@@ -47,9 +47,12 @@ void generate(Rendezvous& rendezvous, const GenerationOptions& o, const PromptOp
   const Tokenizer tokenizer = open_tokenizer(base);
   const auto [prompt, ends] = question(tokenizer, o, p);
 
-  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter);
-  Responder responder(ranks, loaded, tokenizer, ends, {.prompt_tokens = std::ssize(prompt), .new_tokens = o.new_tokens},
-                      o.sampling);
+  const GenerateLimits limits{.prompt_tokens = std::ssize(prompt), .new_tokens = o.new_tokens};
+  const auto responder_of = [&](const LoadedModel& loaded) {
+    return Responder(ranks, loaded, tokenizer, ends, limits, o.sampling);
+  };
+  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter, {.rehearse = responder_of});
+  Responder responder = responder_of(loaded);
   responder.respond(ranks.first() ? prompt : TokenIds{}, [](std::string_view piece) {
     fmt::print("{}", piece);
     std::fflush(stdout);

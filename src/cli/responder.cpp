@@ -2,11 +2,11 @@
 
 namespace shardlora {
 
-Responder::Responder(Ranks& ranks, LoadedModel& loaded, const Tokenizer& tokenizer, TokenIds ends,
+Responder::Responder(Ranks& ranks, const LoadedModel& loaded, const Tokenizer& tokenizer, TokenIds ends,
                      const GenerateLimits& limits, const Sampling& sampling)
     : tokenizer_(tokenizer),
       generator_(*ranks.device, *loaded.model, *loaded.store, *ranks.gathers, std::move(ends), limits, sampling,
-                 {.dtype = loaded.model->dtype()}) {}
+                 loaded.streamer()) {}
 
 std::string Responder::respond(const TokenIds& prompt, const std::function<void(std::string_view)>& on_text) {
   StreamDecoder decoder(tokenizer_);

@@ -16,8 +16,8 @@ class Responder {
  public:
   // All must outlive it. `limits.prompts` is 1.
   // `ends`: the ids that end an answer.
-  Responder(Ranks& ranks, LoadedModel& loaded, const Tokenizer& tokenizer, TokenIds ends, const GenerateLimits& limits,
-            const Sampling& sampling);
+  Responder(Ranks& ranks, const LoadedModel& loaded, const Tokenizer& tokenizer, TokenIds ends,
+            const GenerateLimits& limits, const Sampling& sampling);
 
   // The whole answer to rank 0's prompt; on_text hears its pieces on the way. Collective: the other ranks bring an
   // empty prompt and get an empty answer.

@@ -29,10 +29,7 @@ ParamLayout layout_of(const Format& format, const Shape& shape) {
 }
 
 UnitLayout::UnitLayout(const UnitSpec& spec)
-    : spec_(&spec),
-      offsets_(spec.params.size()),
-      ends_(spec.params.size()),
-      element_offsets_(spec.params.size()) {
+    : spec_(&spec), offsets_(spec.params.size()), ends_(spec.params.size()), element_offsets_(spec.params.size()) {
   for (std::size_t p = 0; p < spec.params.size(); ++p) {
     const ParamSpec& param = spec.params[p];
     if (param.trainable) {

@@ -39,7 +39,7 @@ class WeightDecoder {
 struct UnitView {
   std::size_t index;                     // its place among the model's units
   std::span<const PackedTensor> params;  // in the order of UnitSpec::params
-  std::span<const Tensor> grads;  // f32, one per trainable parameter, overwritten by backward; empty unless training
+  std::span<const Tensor> grads;     // f32, one per trainable parameter, overwritten by backward; empty unless training
   WeightDecoder* decoder = nullptr;  // of what is packed still; without one all parameters are dense
 
   // A matrix of the base. Use it before the next one is asked for: where there is no room for all of a unit's weights,

@@ -91,8 +91,6 @@ const std::vector<ForeignKeys>& foreign_run_keys() {
        "axolotl.integrations.lm_eval.LMEvalPlugin axolotl.integrations.swanlab.SwanLabPlugin "
        "axolotl.integrations.kernels.KernelsPlugin",
        "no other plugin is understood; remove those that change training"},
-      {"sharding.offload", kOwn, Verdict::kRefused, "false none",
-       "memory is shared out by memory.device_limit and memory.host_limit; remove it"},
   };
   return rows;
 }

@@ -26,12 +26,12 @@ void read_optimizer(RecipeDraft& r, const ConfigValue& v) {
 
 void read_checkpointing(RecipeDraft& r, const ConfigValue& v) {
   const std::string word = v.node.kind == ConfigNode::Kind::kScalar ? v.node.text : "";
-  if (word != "offload" && word != "offload_disk") {
-    r.gradient_checkpointing = to_bool(v);
-    return;
-  }
-  r.gradient_checkpointing = true;
-  r.said.say(fmt::format("{}: {}: {} is true here; inputs of layers stay on the device", v.node.place, v.name, word));
+  r.gradient_checkpointing.reset();
+  if (word == "auto") return;
+  r.gradient_checkpointing = word == "offload" || word == "offload_disk" || to_bool(v);
+  if (word == "offload" || word == "offload_disk") r.offload_layer_inputs = Tier::kPinned;
+  if (word == "offload_disk")
+    r.said.say(fmt::format("{}: {}: inputs of layers go to host memory here, not to disk", v.node.place, v.name));
 }
 
 }  // namespace shardlora

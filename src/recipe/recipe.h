@@ -120,9 +120,11 @@ struct Recipe {
   Backend backend = Backend::kAuto;
   // At most one of them yes. Both auto: bf16, else f16 with loss scaling, else f32.
   UseDtype bf16 = UseDtype::kAuto, fp16 = UseDtype::kAuto;
-  bool gradient_checkpointing = true;
+  std::optional<bool> gradient_checkpointing;  // not given: where memory asks for it
   std::string deterministic = "strict";
-  Sharding sharding = Sharding::kSharded;          // sharding.strategy: full_shard or replicate
+  // What is not given follows from memory (run/memory_plan.h).
+  std::optional<Sharding> sharding;  // sharding.strategy: full_shard or replicate
+  std::optional<Tier> offload_base, offload_layer_inputs;
   std::uint64_t device_limit = 0, host_limit = 0;  // memory.*: bytes; 0: none
 
   // Tokens of a packed row, in training and in evaluation; 0: a sample is a row.

@@ -20,6 +20,19 @@ RecipeField use_dtype(const std::vector<std::string>& names, UseDtype Recipe::* 
       });
 }
 
+// Of an optional: auto leaves it open.
+template <typename T>
+RecipeField open_choice(const std::vector<std::string>& names, std::optional<T> Recipe::* member,
+                        const Choices<T>& choices, std::string help) {
+  return K::row(
+      names, "auto, " + choice_names(choices), std::move(help),
+      [=](RecipeDraft& r, const ConfigValue& v) {
+        const std::string word = v.node.kind == ConfigNode::Kind::kScalar ? v.node.text : "";
+        r.*member = word == "auto" ? std::nullopt : std::optional(to_choice(v, choices));
+      },
+      [=](const RecipeDraft& r) { return r.*member ? choice_name(*(r.*member), choices) : std::string("auto"); });
+}
+
 }  // namespace
 
 std::vector<RecipeField> run_fields() {
@@ -43,27 +56,53 @@ std::vector<RecipeField> run_fields() {
       use_dtype({"bf16", "bfloat16"}, &Recipe::bf16, "compute in bf16; auto: where every rank is fast in it"),
       use_dtype({"fp16", "float16"}, &Recipe::fp16,
                 "compute in f16 with loss scaling; auto: where every rank is fast in it, but not in bf16"),
-      K::row({"gradient_checkpointing"}, "true or false",
-             "compute a layer's activations again in the backward pass: less memory, same bits", read_checkpointing,
-             [](const RecipeDraft& r) { return written(r.gradient_checkpointing); }),
+      K::row({"gradient_checkpointing"}, "auto, true or false",
+             "compute activations again in the backward pass: less memory, same bits; auto: if memory asks for it",
+             read_checkpointing,
+             [](const RecipeDraft& r) {
+               return r.gradient_checkpointing ? written(*r.gradient_checkpointing) : std::string("auto");
+             }),
       K::row(
           {"disable_gradient_checkpointing"}, "true or false", "the opposite of gradient_checkpointing",
           [](RecipeDraft& r, const ConfigValue& v) { r.gradient_checkpointing = !to_bool(v); }, nullptr),
       K::only({"deterministic"}, {"strict", "true"}, "strict, the only mode of this version",
               "the same inputs give the same bits", [](const RecipeDraft&) { return std::string("strict"); }),
-      K::choice<Sharding>({"sharding.strategy"}, &Recipe::sharding,
-                          {{"full_shard", Sharding::kSharded},
-                           {"FULL_SHARD", Sharding::kSharded},
-                           {"zero3", Sharding::kSharded},
-                           {"replicate", Sharding::kReplicated},
-                           {"ddp", Sharding::kReplicated},
-                           {"no_shard", Sharding::kReplicated},
-                           {"NO_SHARD", Sharding::kReplicated}},
-                          "full_shard: every rank holds its share of the base; replicate: all of it"),
+      open_choice<Sharding>({"sharding.strategy"}, &Recipe::sharding,
+                            {{"full_shard", Sharding::kSharded},
+                             {"FULL_SHARD", Sharding::kSharded},
+                             {"zero3", Sharding::kSharded},
+                             {"replicate", Sharding::kReplicated},
+                             {"ddp", Sharding::kReplicated},
+                             {"no_shard", Sharding::kReplicated},
+                             {"NO_SHARD", Sharding::kReplicated}},
+                            "full_shard: every rank holds its share of the base; replicate: all of it; auto: all of it "
+                            "where it fits"),
+      open_choice<Tier>({"offload.base", "sharding.offload"}, &Recipe::offload_base,
+                        {{"none", Tier::kDevice},
+                         {"false", Tier::kDevice},
+                         {"host", Tier::kPinned},
+                         {"true", Tier::kPinned},
+                         {"disk", Tier::kDisk}},
+                        "where the base rests; auto: layers without room on the device in host memory, else on disk"),
+      open_choice<Tier>({"offload.layer_inputs"}, &Recipe::offload_layer_inputs,
+                        {{"none", Tier::kDevice}, {"host", Tier::kPinned}},
+                        "where what backward starts from rests: none: on the device; auto: there, or in host memory"),
+      K::row(
+          {"activation_offloading"}, "true or false", "true is the same as offload.layer_inputs: host",
+          [](RecipeDraft& r, const ConfigValue& v) {
+            if (to_bool(v)) r.offload_layer_inputs = Tier::kPinned;
+          },
+          nullptr),
+      K::row(
+          {"layer_offloading", "fsdp_offload_params"}, "true or false", "true is the same as offload.base: host",
+          [](RecipeDraft& r, const ConfigValue& v) {
+            if (to_bool(v)) r.offload_base = Tier::kPinned;
+          },
+          nullptr),
       K::bytes({"memory.device_limit"}, &Recipe::device_limit,
-               "what a rank takes of its device's memory at most; 0: no limit"),
+               "what a rank takes of its device at most; 0: what a GPU has, or its part of half of a CPU's memory"),
       K::bytes({"memory.host_limit"}, &Recipe::host_limit,
-               "what a rank takes of pinned host memory at most; 0: no limit"),
+               "what a rank takes of host memory at most; 0: its part of half of what is available"),
   };
 }
 

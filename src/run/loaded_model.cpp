@@ -20,10 +20,11 @@ void load_base(const BaseModel& base, Device& device, ParamStore& store, Communi
   for (std::size_t u = rank; u < store.units(); u += ranks) largest = std::max(largest, store.layout(u).frozen_bytes());
   const Buffer flat = device.allocate(largest, Tier::kPinned, Purpose::kFrozen);
   for (std::size_t round = 0; round < store.units(); round += ranks) {
-    if (const std::size_t mine = round + rank; mine < store.units())
+    if (const std::size_t mine = round + rank; mine < store.units() && store.tier(mine) != Tier::kDisk)
       pack_unit(base, store.layout(mine), {flat.data(), store.layout(mine).frozen_bytes()});
     for (std::size_t root = 0; root < ranks && round + root < store.units(); ++root)
-      store.scatter_frozen(round + root, static_cast<int>(root), root == rank ? flat.data() : nullptr, comm);
+      if (store.tier(round + root) != Tier::kDisk)
+        store.scatter_frozen(round + root, static_cast<int>(root), root == rank ? flat.data() : nullptr, comm);
   }
 }
 
@@ -40,8 +41,7 @@ void read_share(const BaseModel& base, const UnitLayout& layout, std::size_t beg
 void load_prepared(const BaseModel& base, Device& device, ParamStore& store) {
   std::size_t largest = 0;  // of what goes to the device
   for (std::size_t u = 0; u < store.units(); ++u)
-    if (store.tier(u) == Tier::kDevice)
-      largest = std::max(largest, store.resting(u).second - store.resting(u).first);
+    if (store.tier(u) == Tier::kDevice) largest = std::max(largest, store.resting(u).second - store.resting(u).first);
   const Buffer bytes = device.allocate(largest, Tier::kPinned, Purpose::kFrozen);
   for (std::size_t u = 0; u < store.units(); ++u) {
     const auto [begin, end] = store.resting(u);
@@ -58,30 +58,83 @@ bool shares_can_be_read(const BaseModel& base, const ParamStore& store) {
   return true;
 }
 
+void check_disk(const BaseModel& base, const ParamStore& store) {
+  for (std::size_t u = 0; u < store.units(); ++u)
+    if (store.tier(u) == Tier::kDisk && !can_pack_share(base, store.layout(u)))
+      fail(
+          "{}: holds {} in other formats than it is to rest in, so it cannot rest on disk; take the model that the "
+          "base "
+          "was made of, or leave quantization.format out",
+          base.path().string(), store.layout(u).spec().name);
+}
+
 }  // namespace
 
-LoadedModel::LoadedModel(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const LoraConfig* adapter)
+LoadedModel::LoadedModel(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const LoraConfig* adapter,
+                         const Workload& workload)
     : quantization(settled(recipe.quantization, base)) {
   const DType dtype = compute_dtype(recipe, ranks);
   model = make_model(*ranks.device, {base.config(), format_of(quantization, base, dtype), adapter}, dtype);
   base.check(model->spec());
   check_overrides(quantization, model->spec());
-  store = std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->spec().units(),
-                                       Residence{Tier::kDevice, recipe.sharding});
-  gather_in_every_size(*ranks.device, *ranks.gathers, largest_share(*store));
-  const std::optional<BaseModel> prepared = prepared_copy(ranks, recipe, quantization, base);
+  choose_memory(ranks, recipe, base, workload);
+  const bool from_disk =
+      std::any_of(memory.frozen.begin(), memory.frozen.end(), [](const Residence& r) { return r.tier == Tier::kDisk; });
+  prepared = prepared_copy(ranks, recipe, quantization, base, from_disk ? Needed::kYes : Needed::kNo);
   const BaseModel& weights = prepared ? *prepared : base;
+  store = make_store(ranks, memory.frozen);
+  check_disk(weights, *store);
+  store->set_disk([&weights, &store = *store](std::size_t unit, std::size_t begin, std::span<std::byte> out) {
+    pack_share(weights, store.layout(unit), begin, out);
+  });
   if (shares_can_be_read(weights, *store))
     load_prepared(weights, *ranks.device, *store);
   else
     load_base(weights, *ranks.device, *store, *ranks.reductions);
 }
 
-LoadedModel load_with_adapter(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const std::string& directory) {
-  if (directory.empty()) return {ranks, recipe, base, nullptr};
+std::unique_ptr<ParamStore> LoadedModel::make_store(Ranks& ranks, const std::vector<Residence>& frozen) const {
+  return std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->spec().units(), frozen);
+}
+
+void LoadedModel::choose_memory(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const Workload& workload) {
+  const MemoryDemand demand{.units = model->spec().units().size(),
+                            .layers = model->config().layers,
+                            .wave = workload.micro_batches,
+                            .ranks = ranks.size(),
+                            .disk = base.is_prepared() || recipe.base_prepared_path != ""};
+  store = make_store(ranks, std::vector<Residence>(demand.units, {Tier::kDisk, Sharding::kSharded}));
+  gather_in_every_size(*ranks.device, *ranks.gathers, largest_share(*store));
+  if (workload.warm_up) workload.warm_up(*store);
+  store.reset();
+
+  std::string lack;
+  const auto fits = [&](const MemoryPlan& plan) {
+    memory = plan;
+    lack.clear();
+    try {
+      store = make_store(ranks, plan.frozen);
+      if (workload.rehearse) workload.rehearse(*this);
+    } catch (const OutOfMemory& error) {
+      lack = error.what();
+    }
+    store.reset();
+    const auto all = ranks.exchange({lack.empty() ? 1.0 : 0.0});
+    return std::all_of(all.begin(), all.end(), [](const std::vector<double>& rank) { return rank[0] == 1; });
+  };
+  const std::optional<MemoryPlan> plan = shardlora::choose_memory(recipe, demand, fits);
+  if (!plan && lack.empty()) throw PeerFailed("another rank has too little memory");
+  if (!plan) throw OutOfMemory(lack);
+  memory = *plan;
+  memory_text = shardlora::memory_text(memory, demand);
+}
+
+LoadedModel load_with_adapter(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const std::string& directory,
+                              const Workload& workload) {
+  if (directory.empty()) return {ranks, recipe, base, nullptr, workload};
   Adapter adapter = read_adapter(directory);
   if (base.config().tied_embeddings) tie_saved_modules(adapter);
-  LoadedModel loaded(ranks, recipe, base, &adapter.config);
+  LoadedModel loaded(ranks, recipe, base, &adapter.config, workload);
   check_adapter(adapter, loaded.model->spec().units());
   set_adapter(*loaded.store, adapter);
   return loaded;

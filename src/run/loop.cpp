@@ -66,8 +66,8 @@ class Run {
     check_same_rows();
     if (!recipe.chat_template.is_models_own())
       chat_template_ = chat_template_of(tokenizer_, recipe.chat_template).source();
-    open_model();
     plan();
+    open_model();
     // Touches an earlier run's files, so only when all that can fail is done, and every rank has read the adapter to
     // start from, which may be that run's.
     ranks.reductions->barrier();
@@ -147,7 +147,7 @@ class Run {
     if (start && base_.config().tied_embeddings) tie_saved_modules(*start);
     lora_ = start ? start->config : lora_config(recipe_);
     lora_.dropout = recipe_.lora_dropout.value_or(lora_.dropout);
-    loaded_.emplace(ranks_, recipe_, base_, &lora_);
+    loaded_.emplace(ranks_, recipe_, base_, &lora_, training_workload(ranks_, recipe_, limits_));
     if (start) {
       check_adapter(*start, loaded_->model->spec().units());
       set_adapter(*loaded_->store, *start);
@@ -155,6 +155,10 @@ class Run {
       check_rules_are_used(recipe_, loaded_->model->spec().units());
       initialise_adapter(*loaded_->store, base_, recipe_.seed);
     }
+    step_ = make_train_step(ranks_, *loaded_, recipe_, limits_);
+    state_.emplace(RunState{.loss_scale = LossScale::for_dtype(loaded_->model->dtype()),
+                            .early_stopping = {recipe_.early_stopping_patience, recipe_.early_stopping_threshold}});
+    if (recipe_.load_best_model_at_end) kept_.emplace(*ranks_.device, *loaded_->store);
   }
 
   nlohmann::ordered_json numerics() const {
@@ -189,13 +193,9 @@ class Run {
     steps_.emplace(data_.train.samples, options);
     total_steps_ = recipe_.max_steps.value_or(steps_->of_epochs(recipe_.num_epochs));
     held_out_ = evaluation_batches(recipe_, data_.held_out.samples);
-    StepLimits limits = steps_->limits(total_steps_);
-    include_evaluation(limits, held_out_);
-    step_ = make_train_step(ranks_, *loaded_, recipe_, limits);
-    state_.emplace(RunState{.loss_scale = LossScale::for_dtype(loaded_->model->dtype()),
-                            .early_stopping = {recipe_.early_stopping_patience, recipe_.early_stopping_threshold}});
+    limits_ = steps_->limits(total_steps_);
+    include_evaluation(limits_, held_out_);
     watch_.emplace(total_steps_, base_.config().vocab);
-    if (recipe_.load_best_model_at_end) kept_.emplace(*ranks_.device, *loaded_->store);
   }
 
   void announce() {
@@ -214,6 +214,7 @@ class Run {
                  scales_loss() ? " with loss scaling" : "");
     spdlog::info("beside the recipe the last bits depend on {}", numerics().dump());
     spdlog::info("base {}: {}", recipe_.base_model, formats_text(loaded_->model->spec()));
+    spdlog::info("{}", loaded_->memory_text);
     spdlog::info("adapter: rank {}, alpha {}{}{}{}, on {}; {:.2f} M values", lora_.rank, lora_.alpha,
                  recipe_.lora_alpha_by_rank ? " (2 x lora_rank, as LLaMA-Factory has it without lora_alpha)" : "",
                  lora_.rslora ? ", rank-stabilised" : "",
@@ -314,6 +315,7 @@ class Run {
   std::optional<TrainingSteps> steps_;
   std::optional<LossWatch> watch_;
   std::vector<SampleRefs> held_out_;
+  StepLimits limits_;
   std::unique_ptr<TrainStep> step_;
   std::optional<RunState> state_;
   std::optional<KeptParameters> kept_;  // of the lowest eval loss, with load_best_model_at_end
@@ -336,36 +338,28 @@ std::vector<SampleRefs> evaluation_batches(const Recipe& recipe, const std::vect
                            {recipe.micro_batch_size, recipe.max_tokens_per_micro_batch});
 }
 
-std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, LoadedModel& loaded, const Recipe& recipe,
+std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, const LoadedModel& loaded, const Recipe& recipe,
                                            const StepLimits& limits) {
-  StepOptions options{.recompute = recipe.gradient_checkpointing ? Recompute::kYes : Recompute::kNo,
-                      .wave = (limits.micro_batches + ranks.size() - 1) / ranks.size(),
-                      .streamer = {.dtype = loaded.model->dtype()},
-                      .neftune_alpha = static_cast<float>(recipe.neftune_noise_alpha)};
-  const StepTraffic traffic = traffic_of(*loaded.store, limits, ranks.size());
-  gather_in_every_size(*ranks.device, *ranks.reductions, std::max(largest_share(*loaded.store), traffic.gathered));
-  send_in_every_size(*ranks.device, *ranks.reductions, traffic.sent);
-  const auto make = [&] {
-    return std::make_unique<TrainStep>(*ranks.device, *loaded.model, *loaded.store, *ranks.gathers, *ranks.reductions,
-                                       limits, options);
-  };
-  // The arena knows what fits: halve the wave until it does, then agree on the smallest of all ranks.
-  std::unique_ptr<TrainStep> step;
-  while (!step) {
-    try {
-      step = make();
-    } catch (const OutOfMemory&) {
-      if (options.wave == 1) throw;
-      options.wave = (options.wave + 1) / 2;
-    }
-  }
-  std::int64_t smallest = options.wave;
-  for (const std::vector<double>& wave : ranks.exchange({static_cast<double>(options.wave)}))
-    smallest = std::min(smallest, static_cast<std::int64_t>(wave[0]));
-  if (smallest == options.wave) return step;
-  step.reset();
-  options.wave = smallest;
-  return make();
+  return std::make_unique<TrainStep>(*ranks.device, *loaded.model, *loaded.store, *ranks.gathers, *ranks.reductions,
+                                     limits,
+                                     StepOptions{.recompute = loaded.memory.recompute,
+                                                 .wave = loaded.memory.wave,
+                                                 .layer_inputs = loaded.memory.layer_inputs,
+                                                 .streamer = loaded.streamer(),
+                                                 .neftune_alpha = static_cast<float>(recipe.neftune_noise_alpha)});
+}
+
+Workload training_workload(Ranks& ranks, const Recipe& recipe, const StepLimits& limits) {
+  return {.micro_batches = (limits.micro_batches + ranks.size() - 1) / ranks.size(),
+          .warm_up =
+              [&ranks, limits](const ParamStore& store) {
+                const StepTraffic traffic = traffic_of(store, limits, ranks.size());
+                gather_in_every_size(*ranks.device, *ranks.reductions,
+                                     std::max(largest_share(store), traffic.gathered));
+                send_in_every_size(*ranks.device, *ranks.reductions, traffic.sent);
+              },
+          .rehearse = [&ranks, &recipe,
+                       limits](const LoadedModel& loaded) { make_train_step(ranks, loaded, recipe, limits); }};
 }
 
 void train(Ranks& ranks, const Recipe& recipe) {

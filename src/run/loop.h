@@ -15,8 +15,10 @@ void train(Ranks& ranks, const Recipe& recipe);
 BatchOptions batch_options(const Recipe& recipe, int ranks);
 // What is held out, cut for an evaluation.
 std::vector<SampleRefs> evaluation_batches(const Recipe& recipe, const std::vector<Sample>& held_out);
-// A TrainStep with the largest wave that memory.device_limit leaves room for, the same on every rank.
-std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, LoadedModel& loaded, const Recipe& recipe,
+// The step of a model, as its memory was shared out.
+std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, const LoadedModel& loaded, const Recipe& recipe,
                                            const StepLimits& limits);
+// What such steps ask of memory.
+Workload training_workload(Ranks& ranks, const Recipe& recipe, const StepLimits& limits);
 
 }  // namespace shardlora

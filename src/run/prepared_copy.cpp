@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kVersion = "shardlora base 1\n";  // goes up whenever the same source gives other bytes
+constexpr const char* kVersion = "shardlora base 1\n";           // goes up whenever the same source gives other bytes
 constexpr std::uint64_t kWorthKeeping = std::uint64_t{1} << 30;  // bytes: less is quantised in seconds
 
 // Whether something in it has to be encoded.
@@ -52,26 +52,39 @@ bool has_room(const fs::path& cache, std::uint64_t bytes) {
 
 }  // namespace
 
-std::optional<BaseModel> prepared_copy(Ranks& ranks, const Recipe& recipe, const Quantization& settled,
-                                       const BaseModel& source) {
+std::unique_ptr<const BaseModel> prepared_copy(Ranks& ranks, const Recipe& recipe, const Quantization& settled,
+                                               const BaseModel& source, Needed needed) {
+  if (source.is_prepared()) return nullptr;
   const std::optional<std::string>& named = recipe.base_prepared_path;
   const fs::path cache = named ? fs::path(*named) : user_cache().empty() ? fs::path() : user_cache() / "bases";
-  if (cache.empty() || source.is_prepared()) return std::nullopt;
+  if (cache.empty()) {
+    if (needed == Needed::kNo) return nullptr;
+    fail("a base that rests on disk is kept as a prepared base: name a folder for it with base_prepared_path");
+  }
   const FormatOf formats = format_of(settled, source, std::nullopt);
   const std::uint64_t bytes = size_of_prepared(source, formats);
-  if ((!named && bytes < kWorthKeeping) || !is_encoded(source, formats)) return std::nullopt;
+  const bool worth_it = (named || bytes >= kWorthKeeping) && is_encoded(source, formats);
+  if (!worth_it && needed == Needed::kNo) return nullptr;
 
   // The first rank decides; a folder that another host's ranks do not see serves nobody.
   fs::path folder;
   if (ranks.first()) {
     folder = folder_of(cache, source, settled);
-    if (!fs::exists(folder / kManifestFile) && !named && !has_room(cache, bytes)) folder.clear();
+    if (!fs::exists(folder / kManifestFile) && !named && needed == Needed::kNo && !has_room(cache, bytes))
+      folder.clear();
     std::error_code told_by_prepare_base;
     fs::create_directories(folder, told_by_prepare_base);
   }
   folder = ranks.rendezvous.exchange(folder.string())[0];
   const std::vector<std::string> seen = ranks.rendezvous.exchange(fs::is_directory(folder) ? "" : "not seen");
-  if (folder.empty() || std::count(seen.begin(), seen.end(), "") != ranks.size()) return std::nullopt;
+  if (folder.empty()) return nullptr;
+  if (std::count(seen.begin(), seen.end(), "") != ranks.size()) {
+    if (needed == Needed::kNo) return nullptr;
+    fail(
+        "{}: not every rank's host sees it, and a base that rests on disk lies there: name a shared folder with "
+        "base_prepared_path",
+        folder.string());
+  }
 
   std::optional<FileLock> lock;  // other runs wait for what this one makes
   if (ranks.first()) {
@@ -84,7 +97,7 @@ std::optional<BaseModel> prepared_copy(Ranks& ranks, const Recipe& recipe, const
           source.path().string(), gigabytes(bytes), folder.string());
   }
   prepare_base(source, formats, folder, ranks.rendezvous, PreparedProgress());
-  return BaseModel::open(folder);
+  return std::make_unique<const BaseModel>(BaseModel::open(folder));
 }
 
 }  // namespace shardlora

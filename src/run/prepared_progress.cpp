@@ -31,8 +31,9 @@ void PreparedProgress::operator()(std::uint64_t done, std::uint64_t all) {
   const std::string facts = fmt::format("{:.2f}/{:.2f} GB | {:.2f} GB/s | left {}", static_cast<double>(done) / 1e9,
                                         gigabytes, rate / 1e9, left);
   if (terminal_)
-    fmt::print(stderr, "\r{} {}\033[K{}", progress_bar(static_cast<std::int64_t>(done), static_cast<std::int64_t>(all), 20),
-               facts, last ? "\n" : "");
+    fmt::print(stderr, "\r{} {}\033[K{}",
+               progress_bar(static_cast<std::int64_t>(done), static_cast<std::int64_t>(all), 20), facts,
+               last ? "\n" : "");
   else
     fmt::print(stderr, "{}\n", facts);
   std::fflush(stderr);

@@ -10,6 +10,7 @@
 
 #include "backend/cpu/cpu_device.h"
 #include "backend/gpu.h"
+#include "base/available_memory.h"
 #include "base/parallel.h"
 
 namespace shardlora {
@@ -47,11 +48,21 @@ bool use_gpus(Rendezvous& rendezvous, const Recipe& recipe) {
   return false;
 }
 
+// What a rank of this host may take of a tier where the recipe does not say it: its part of half of the memory that is
+// available. On the CPU both tiers are this memory.
+std::uint64_t default_limit(const Rendezvous& rendezvous) {
+  return available_memory() / 2 / static_cast<std::uint64_t>(rendezvous.local_size());
+}
+
+std::uint64_t or_default(std::uint64_t limit, const Rendezvous& rendezvous) {
+  return limit > 0 ? limit : default_limit(rendezvous);
+}
+
 // The ranks of a host take its GPUs in turn; more ranks than GPUs share them.
 std::unique_ptr<Device> gpu_of_rank(const Rendezvous& rendezvous, const Recipe& recipe) {
   return make_gpu_device({.ordinal = rendezvous.local_rank() % gpu_count(),
                           .device_limit = recipe.device_limit,
-                          .host_limit = recipe.host_limit});
+                          .host_limit = or_default(recipe.host_limit, rendezvous)});
 }
 
 // The least that a rank's device has of `dtype`, and the first rank where that is so.
@@ -76,8 +87,8 @@ Ranks::Ranks(Rendezvous& with, const Recipe& recipe) : rendezvous(with) {
   const bool gpus = use_gpus(rendezvous, recipe);
   device = gpus ? gpu_of_rank(rendezvous, recipe)
                 : make_cpu_device({.threads = threads_of_rank(rendezvous),
-                                   .device_limit = recipe.device_limit,
-                                   .host_limit = recipe.host_limit,
+                                   .device_limit = or_default(recipe.device_limit, rendezvous),
+                                   .host_limit = or_default(recipe.host_limit, rendezvous),
                                    .mode = StreamMode::kInline,
                                    .seed = 0,
                                    .poison = false});

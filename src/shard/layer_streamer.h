@@ -1,7 +1,7 @@
 // Parameters in motion: brings a model's units through the device in a known order. While one unit computes, the next
-// one is on its way. A residence is a route of hops, each a stream's: used in place; or what rests here is read from the
-// disk, uploaded, and gathered where it is a share, each hop left out that is not needed. The trainable part is cast
-// from the masters and gathered after it.
+// one is on its way. A residence is a route of hops, each a stream's: used in place; or what rests here is read from
+// the disk, uploaded, and gathered where it is a share, each hop left out that is not needed. The trainable part is
+// cast from the masters and gathered after it.
 //
 // Rules
 // 1. The order of collectives is a function of the schedule only, never of timing: every rank visits the same units in

@@ -21,7 +21,8 @@ ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<Un
     units_.push_back(std::move(unit));
     Unit& added = units_.back();
     std::size_t& end = frozen_bytes[static_cast<std::size_t>(frozen[u].tier)];
-    added.frozen_offset = std::exchange(end, end + added.frozen_cuts[1] * (whole(u) ? static_cast<std::size_t>(ranks) : 1));
+    added.frozen_offset =
+        std::exchange(end, end + added.frozen_cuts[1] * (whole(u) ? static_cast<std::size_t>(ranks) : 1));
     added.masters_offset =
         std::exchange(masters_bytes, masters_bytes + whole_pages(added.element_cuts[1] * sizeof(float)));
   }

@@ -29,8 +29,7 @@ class ParamStore {
   // Specs must outlive the store. `frozen`: where the units' frozen bytes rest, one each, the same on every rank.
   ParamStore(Device& device, int rank, int ranks, const std::vector<UnitSpec>& units,
              const std::vector<Residence>& frozen);
-  ParamStore(Device& device, int rank, int ranks, const std::vector<UnitSpec>& units,
-             Residence frozen = {})
+  ParamStore(Device& device, int rank, int ranks, const std::vector<UnitSpec>& units, Residence frozen = {})
       : ParamStore(device, rank, ranks, units, std::vector<Residence>(units.size(), frozen)) {}
 
   std::size_t units() const { return units_.size(); }
@@ -38,9 +37,7 @@ class ParamStore {
   Tier tier(std::size_t unit) const { return units_[unit].residence.tier; }
 
   // Whether the whole unit rests here, as on every rank, and not a share of it.
-  bool whole(std::size_t unit) const {
-    return ranks_ == 1 || units_[unit].residence.sharding == Sharding::kReplicated;
-  }
+  bool whole(std::size_t unit) const { return ranks_ == 1 || units_[unit].residence.sharding == Sharding::kReplicated; }
   // Whether it is used where it rests.
   bool in_place(std::size_t unit) const { return whole(unit) && tier(unit) == Tier::kDevice; }
   // Frozen bytes: what rests in memory here (null: on disk), and where each rank's share lies in the whole (W + 1
@@ -84,7 +81,7 @@ class ParamStore {
   int rank_, ranks_;
   std::vector<Unit> units_;
   ReadFrozen read_;
-  Buffer on_device_, on_host_;                     // frozen bytes
+  Buffer on_device_, on_host_;            // frozen bytes
   Buffer masters_, gradients_, moments_;  // moments: twice as many, a unit's m and v one behind the other
 };
 

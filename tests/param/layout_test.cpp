@@ -108,8 +108,8 @@ TEST(EqualCuts, CoverEverythingInSharesOfWholePagesAsLongAsTheFirst) {
   }
 }
 
-// What the memory plan promises: a rank holds its share of the packed bytes, and less than a page for each parameter and
-// the cut, and 63 bytes a section.
+// What the memory plan promises: a rank holds its share of the packed bytes, and less than a page for each parameter
+// and the cut, and 63 bytes a section.
 TEST(UnitLayout, GivesEveryRankItsShareAndBoundedPadding) {
   const UnitSpec spec = layer();
   const UnitLayout layout(spec);

@@ -63,7 +63,7 @@ class Quantize(program.ProgramTest):
 
         # Other numbers are another base, and what is not quantised is none.
         self.adapter("other", nf4, "quantization.double_quant=false", "base_prepared_path=kept")
-        self.adapter("dense", "quantization.format=bf16", "base_prepared_path=kept")
+        self.adapter("dense", "adapter=lora", "quantization.format=bf16", "base_prepared_path=kept")
         self.assertEqual(len(list((self.folder / "kept").glob("*/base.pb"))), 2)
 
     def test_goes_on_after_a_kill(self):

@@ -87,14 +87,14 @@ TEST(ForeignKeysTest, WhatIsHarmlessIsToldInOneLine) {
 TEST(ForeignKeysTest, WhatIsTakenForSomethingNearIsSaid) {
   EXPECT_THAT(
       notes_of("saves_per_epoch: 2\nsave_strategy: steps\nwandb_project: mine\noptim: paged_adamw_8bit\n"
-               "gradient_checkpointing: offload\nstreaming: true\nwarmup_ratio: 0\nsequence_len: 512\n"
+               "gradient_checkpointing: offload_disk\nstreaming: true\nwarmup_ratio: 0\nsequence_len: 512\n"
                "excess_length_strategy: drop\n"),
       ElementsAre("r.yaml:4: saves_per_epoch: the adapter is written once, at the end",
                   "r.yaml:5: save_strategy: the adapter is written once, at the end",
                   "r.yaml:6: wandb_project: nothing is sent anywhere; the numbers are in metrics.jsonl in output_dir",
                   "r.yaml:9: streaming: files are read whole; the rows are the same",
                   "r.yaml:7: optim: paged_adamw_8bit is AdamW with its state in f32 here",
-                  "r.yaml:8: gradient_checkpointing: offload is true here; inputs of layers stay on the device"));
+                  "r.yaml:8: gradient_checkpointing: inputs of layers go to host memory here, not to disk"));
 }
 
 TEST(ForeignKeysTest, WhatWouldChangeTheResultIsRefused) {

@@ -97,9 +97,9 @@ TEST(RecipeErrors, SaysWhatIsWrongWhereAndWhatToDo) {
       {"resume_from_checkpoint: x",
        "r.yaml:6: resume_from_checkpoint: known, but not supported in this version; a run starts anew; go on with an "
        "adapter by lora_model_dir (or set it to false)"},
-      {"sharding: {offload: true}",
-       "r.yaml:6: sharding.offload: known, but not supported in this version; memory is shared out by "
-       "memory.device_limit and memory.host_limit; remove it (or set it to false)"},
+      {"sharding: {offload: cpu}",
+       "r.yaml:6: sharding.offload: unknown value \"cpu\"; one of: none, false, host, true, disk"},
+      {"offload: {layer_inputs: disk}", "r.yaml:6: offload.layer_inputs: unknown value \"disk\"; one of: none, host"},
       {"global_batch_size: 8\ngradient_accumulation_steps: 2",
        "r.yaml:7: gradient_accumulation_steps: not together with global_batch_size (r.yaml:6); keep one of them"},
       {"warmup_steps: 8\nwarmup_ratio: 0.1",

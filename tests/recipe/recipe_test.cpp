@@ -77,6 +77,8 @@ bf16: false
 gradient_checkpointing: false
 deterministic: strict
 sharding: {strategy: replicate}
+offload: {base: disk, layer_inputs: host}
+base_prepared_path: bases
 memory: {device_limit: 24GiB, host_limit: 1.5 GB}
 )");
   EXPECT_EQ(recipe.base_model, "a b.gguf");
@@ -127,8 +129,11 @@ memory: {device_limit: 24GiB, host_limit: 1.5 GB}
   EXPECT_EQ(recipe.backend, Backend::kCpu);
   EXPECT_EQ(recipe.bf16, UseDtype::kNo);
   EXPECT_EQ(recipe.fp16, UseDtype::kNo);  // f32 was asked for
-  EXPECT_FALSE(recipe.gradient_checkpointing);
+  EXPECT_EQ(recipe.gradient_checkpointing, false);
   EXPECT_EQ(recipe.sharding, Sharding::kReplicated);
+  EXPECT_EQ(recipe.offload_base, Tier::kDisk);
+  EXPECT_EQ(recipe.offload_layer_inputs, Tier::kPinned);
+  EXPECT_EQ(recipe.base_prepared_path, "bases");
   EXPECT_EQ(recipe.device_limit, 24ULL << 30);
   EXPECT_EQ(recipe.host_limit, 1'500'000'000U);
 
@@ -189,6 +194,8 @@ optim: adamw_torch
 val_size: 0.1
 max_steps: -1
 disable_gradient_checkpointing: true
+activation_offloading: true
+layer_offloading: true
 datasets: [rows.jsonl]
 )");
   EXPECT_EQ(recipe.quantization.format, "nf4");
@@ -201,7 +208,9 @@ datasets: [rows.jsonl]
   EXPECT_EQ(recipe.lr_scheduler, Schedule::kConstantWithWarmup);
   EXPECT_EQ(recipe.val_set_size, 0.1);
   EXPECT_FALSE(recipe.max_steps);
-  EXPECT_FALSE(recipe.gradient_checkpointing);
+  EXPECT_EQ(recipe.gradient_checkpointing, false);
+  EXPECT_EQ(recipe.offload_base, Tier::kPinned);
+  EXPECT_EQ(recipe.offload_layer_inputs, Tier::kPinned);
 }
 
 TEST(RecipeTest, ReadsTheCourseOfTheLearningRate) {

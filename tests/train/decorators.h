@@ -103,7 +103,7 @@ class StreamDecorator : public Stream {
 };
 
 // A device with another compute stream or other kernels; what is null is the real one's.
-class DeviceDecorator final : public Device {
+class DeviceDecorator : public Device {
  public:
   DeviceDecorator(Device& inner, std::unique_ptr<Stream> compute, std::unique_ptr<Ops> ops)
       : inner_(inner), compute_(std::move(compute)), ops_(std::move(ops)) {}

@@ -5,6 +5,7 @@
 
 #include "decorators.h"
 #include "golden_comparison.h"
+#include "sanitized.h"
 
 namespace shardlora {
 namespace {
@@ -19,12 +20,6 @@ using testing::StartsWith;
 
 // ---- A missing wait. The ranks' streams dawdle, so that what is not waited for is not there yet; memory reads as NaN
 // until then.
-
-#ifdef __SANITIZE_THREAD__
-constexpr bool kThreadSanitizer = true;  // would report the planted race itself
-#else
-constexpr bool kThreadSanitizer = false;
-#endif
 
 class MissingWait : public testing::Test {
  protected:

@@ -1,0 +1,13 @@
+// How much memory the machine, or the container that this process is in, has to give.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+namespace shardlora {
+
+// Bytes that can be taken now without swapping: of the kernel's own estimate (MemAvailable) and what the process's
+// control groups (version 2) leave, the least. 0 where the system does not say. `root`: of the system's files.
+std::uint64_t available_memory(const std::filesystem::path& root = "/");
+
+}  // namespace shardlora

@@ -1,0 +1,127 @@
+#include "run/memory_plan.h"
+
+#include <algorithm>
+
+#include "models/model_spec.h"
+
+namespace shardlora {
+namespace {
+
+// How a base computes, wherever its layers rest.
+struct Manner {
+  Sharding sharding;
+  Recompute recompute;
+  Tier layer_inputs;
+  Decode decode;
+  bool operator==(const Manner&) const = default;
+};
+
+// From the one that is fastest to the one that takes the least memory.
+std::vector<Manner> manners(const Recipe& recipe, int ranks) {
+  constexpr Sharding kAll = Sharding::kReplicated, kShare = Sharding::kSharded;
+  std::vector<Manner> chosen;
+  for (Manner m : {Manner{kAll, Recompute::kNo, Tier::kDevice, Decode::kUnit},
+                   Manner{kShare, Recompute::kNo, Tier::kDevice, Decode::kUnit},
+                   Manner{kAll, Recompute::kYes, Tier::kDevice, Decode::kUnit},
+                   Manner{kShare, Recompute::kYes, Tier::kDevice, Decode::kUnit},
+                   Manner{kShare, Recompute::kYes, Tier::kPinned, Decode::kUnit},
+                   Manner{kShare, Recompute::kYes, Tier::kPinned, Decode::kMatrix}}) {
+    // Off the device every byte has a way to go for every rank that wants it: they share that out.
+    if (recipe.offload_base.value_or(Tier::kDevice) != Tier::kDevice) m.sharding = kShare;
+    m.sharding = ranks == 1 ? kShare : recipe.sharding.value_or(m.sharding);
+    if (recipe.gradient_checkpointing) m.recompute = *recipe.gradient_checkpointing ? Recompute::kYes : Recompute::kNo;
+    m.layer_inputs = recipe.offload_layer_inputs.value_or(m.layer_inputs);
+    if (std::find(chosen.begin(), chosen.end(), m) == chosen.end()) chosen.push_back(m);
+  }
+  return chosen;
+}
+
+MemoryPlan plan_of(const Manner& m, const MemoryDemand& demand, std::int64_t wave, Tier tier) {
+  return {.frozen = std::vector<Residence>(demand.units, {tier, m.sharding}),
+          .decode = m.decode,
+          .recompute = m.recompute,
+          .layer_inputs = m.layer_inputs,
+          .wave = wave};
+}
+
+// With the last `moved` layers off the device: the last `on_host` of them in host memory, the others on disk.
+MemoryPlan moved(const Manner& m, const MemoryDemand& demand, std::int64_t wave, std::int64_t moved,
+                 std::int64_t on_host) {
+  MemoryPlan plan = plan_of(m, demand, wave, Tier::kDevice);
+  for (std::int64_t i = 1; i <= moved; ++i)
+    plan.frozen[ModelSpec::layer_unit(demand.layers - i)].tier = i <= on_host ? Tier::kPinned : Tier::kDisk;
+  return plan;
+}
+
+// The least of [0, all] that `holds` is true of, where it is true of all from there on, as of `all`.
+std::int64_t least(std::int64_t all, const std::function<bool(std::int64_t)>& holds) {
+  std::int64_t below = 0, enough = all;
+  while (below < enough) {
+    const std::int64_t middle = (below + enough) / 2;
+    if (holds(middle))
+      enough = middle;
+    else
+      below = middle + 1;
+  }
+  return enough;
+}
+
+std::optional<MemoryPlan> choose_for_wave(const Recipe& recipe, const MemoryDemand& demand, std::int64_t wave,
+                                          const Fits& fits) {
+  const std::vector<Manner> all = manners(recipe, demand.ranks);
+  for (const Manner& m : all) {
+    const MemoryPlan plan = plan_of(m, demand, wave, recipe.offload_base.value_or(Tier::kDevice));
+    if (fits(plan)) return plan;
+  }
+  if (recipe.offload_base) return std::nullopt;
+
+  const Manner& m = all.back();
+  const std::int64_t layers = demand.layers;
+  const auto try_moved = [&](std::int64_t n, std::int64_t on_host) { return fits(moved(m, demand, wave, n, on_host)); };
+  if (try_moved(layers, 0)) {  // then the device has room for the rest, whatever the host has
+    const std::int64_t n = least(layers, [&](std::int64_t some) { return try_moved(some, 0); });
+    const std::int64_t on_disk = least(n, [&](std::int64_t some) { return try_moved(n, n - some); });
+    if (on_disk == 0 || demand.disk) return moved(m, demand, wave, n, n - on_disk);
+  }
+  for (const Tier tier : {Tier::kPinned, Tier::kDisk}) {
+    const MemoryPlan plan = plan_of(m, demand, wave, tier);
+    if ((tier != Tier::kDisk || demand.disk) && fits(plan)) return plan;
+  }
+  return std::nullopt;
+}
+
+std::string tiers_text(const MemoryPlan& plan, const MemoryDemand& demand) {
+  std::string text;
+  for (const auto& [tier, name] : {std::pair{Tier::kPinned, "in host memory"}, std::pair{Tier::kDisk, "on disk"}}) {
+    const auto rests = [tier = tier](const Residence& r) { return r.tier == tier; };
+    const auto count = std::count_if(plan.frozen.begin(), plan.frozen.end(), rests);
+    if (count == std::ssize(plan.frozen)) return fmt::format(" {}", name);
+    if (count > 0) text += fmt::format(", {} of {} layers {}", count, demand.layers, name);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand& demand, const Fits& fits) {
+  for (std::int64_t wave = demand.wave;; wave = (wave + 1) / 2) {
+    if (std::optional<MemoryPlan> plan = choose_for_wave(recipe, demand, wave, fits)) return plan;
+    if (wave == 1) return std::nullopt;
+  }
+}
+
+std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand) {
+  const bool whole = demand.ranks == 1 || plan.frozen[0].sharding == Sharding::kReplicated;
+  std::string text = fmt::format("base {}{}",
+                                 demand.ranks == 1 ? ""
+                                 : whole           ? "whole on every rank"
+                                                   : "shared out",
+                                 tiers_text(plan, demand));
+  if (text == "base ") text = "base on the device";
+  text += plan.recompute == Recompute::kYes ? "; activations computed again in backward" : "; activations kept";
+  if (plan.layer_inputs == Tier::kPinned) text += "; inputs of layers in host memory";
+  if (plan.wave < demand.wave) text += fmt::format("; waves of {} micro-batches", plan.wave);
+  return text;
+}
+
+}  // namespace shardlora

@@ -1,0 +1,45 @@
+// Where everything rests that is larger than a card: what a recipe leaves open is chosen by trying.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "recipe/recipe.h"
+#include "shard/layer_streamer.h"
+#include "train/step.h"
+
+namespace shardlora {
+
+struct MemoryPlan {
+  std::vector<Residence> frozen;  // of the units
+  Decode decode = Decode::kUnit;
+  // Of training steps.
+  Recompute recompute = Recompute::kYes;
+  Tier layer_inputs = Tier::kDevice;
+  std::int64_t wave = 1;  // micro-batches of a rank that share a visit
+};
+
+// What there is to share out.
+struct MemoryDemand {
+  std::size_t units = 0;  // of the model: embedding, layers, and perhaps a head
+  std::int64_t layers = 0;
+  std::int64_t wave = 1;  // micro-batches of a rank in the largest step
+  int ranks = 1;
+  bool disk = true;  // whether units may rest there
+};
+
+// Whether a run fits as planned. The same answer on every rank.
+using Fits = std::function<bool(const MemoryPlan&)>;
+
+// The first plan that fits. From the fastest on: all of the base on every rank, or shares; activations kept, or
+// computed again; layer inputs on the device, or in host memory; a unit's weights decoded at once, or one by one; then
+// layers, from the last one on, in host memory or on disk, as few as may be; then all of the base; then smaller waves.
+// What the recipe decides stays as it is. Nothing where no plan fits.
+std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand& demand, const Fits& fits);
+
+// "base sharded, 20 of 32 layers in host memory; layer inputs in host memory; activations computed again"
+std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand);
+
+}  // namespace shardlora

@@ -1,0 +1,94 @@
+#include "run/memory_plan.h"
+
+#include <gtest/gtest.h>
+
+namespace shardlora {
+namespace {
+
+// A device and a host with room for so much, and what everything takes: a layer of the base 10 on a rank that holds all
+// of it, tables 20, kept activations 3 a layer and micro-batch, an input of a layer 1, a decoded unit 8, a matrix 2.
+struct Machine {
+  double device, host = 0;
+  int ranks = 2;
+
+  static double share(const Residence& r, int ranks) { return r.sharding == Sharding::kReplicated ? 1 : 1.0 / ranks; }
+  bool holds(const MemoryPlan& plan) const {
+    constexpr double kLayers = 8;
+    double on_device = plan.decode == Decode::kUnit ? 8 : 2, on_host = 0;
+    for (std::size_t u = 0; u < plan.frozen.size(); ++u) {
+      const double bytes = (u == 0 ? 20 : 10) * share(plan.frozen[u], ranks);
+      if (plan.frozen[u].tier == Tier::kDevice) on_device += bytes;
+      if (plan.frozen[u].tier == Tier::kPinned) on_host += bytes;
+    }
+    const auto wave = static_cast<double>(plan.wave);
+    on_device += 3 * wave * (plan.recompute == Recompute::kNo ? kLayers : 1);
+    (plan.layer_inputs == Tier::kDevice ? on_device : on_host) += wave * kLayers;
+    return on_device <= device && on_host <= host;
+  }
+};
+
+std::optional<std::string> chosen(const Machine& machine, const Recipe& recipe = {}, bool disk = true) {
+  const MemoryDemand demand{.units = 9, .layers = 8, .wave = 4, .ranks = machine.ranks, .disk = disk};
+  const auto plan = choose_memory(recipe, demand, [&](const MemoryPlan& p) { return machine.holds(p); });
+  if (!plan) return std::nullopt;
+  EXPECT_TRUE(machine.holds(*plan));
+  return memory_text(*plan, demand);
+}
+
+TEST(ChooseMemory, GivesUpSpeedOnlyWhereThereIsNoRoomForIt) {
+  EXPECT_EQ(chosen({.device = 236}), "base whole on every rank; activations kept");
+  EXPECT_EQ(chosen({.device = 235}), "base shared out; activations kept");
+  EXPECT_EQ(chosen({.device = 186}), "base shared out; activations kept");
+  EXPECT_EQ(chosen({.device = 185}), "base whole on every rank; activations computed again in backward");
+  EXPECT_EQ(chosen({.device = 151}), "base shared out; activations computed again in backward");
+  EXPECT_EQ(chosen({.device = 101, .host = 32}),
+            "base shared out; activations computed again in backward; inputs of layers in host memory");
+}
+
+TEST(ChooseMemory, MovesAsFewLayersAsMayBe) {
+  // With one matrix decoded at a time 64 + 40 - 30: shares of 5 a layer, and a table of 10.
+  EXPECT_EQ(chosen({.device = 64, .host = 32}),
+            "base shared out; activations computed again in backward; inputs of layers in host memory");
+  EXPECT_EQ(chosen({.device = 63, .host = 37}),
+            "base shared out, 1 of 8 layers in host memory; activations computed again in backward; inputs of layers "
+            "in host memory");
+  EXPECT_EQ(chosen({.device = 40, .host = 200}),
+            "base shared out, 5 of 8 layers in host memory; activations computed again in backward; inputs of layers "
+            "in host memory");
+  EXPECT_EQ(chosen({.device = 40, .host = 42}),
+            "base shared out, 2 of 8 layers in host memory, 3 of 8 layers on disk; activations computed again in "
+            "backward; inputs of layers in host memory");
+  EXPECT_EQ(chosen({.device = 20, .host = 82}),
+            "base shared out in host memory; activations computed again in backward; inputs of layers in host memory")
+      << "tables go last";
+  EXPECT_EQ(chosen({.device = 20, .host = 81}),
+            "base shared out on disk; activations computed again in backward; inputs of layers in host memory");
+  EXPECT_EQ(chosen({.device = 13, .host = 81}),
+            "base shared out in host memory; activations computed again in backward; inputs of layers in host memory; "
+            "waves of 2 micro-batches");
+}
+
+TEST(ChooseMemory, TakesTheDiskOnlyWhereItMay) {
+  EXPECT_EQ(chosen({.device = 40, .host = 42}, {}, false),
+            "base shared out, 4 of 8 layers in host memory; activations computed again in backward; inputs of layers "
+            "in host memory; waves of 2 micro-batches");
+  EXPECT_EQ(chosen({.device = 4, .host = 1000}), std::nullopt);
+}
+
+TEST(ChooseMemory, LeavesWhatTheRecipeSays) {
+  Recipe recipe;
+  recipe.sharding = Sharding::kReplicated;
+  recipe.gradient_checkpointing = false;
+  EXPECT_EQ(chosen({.device = 1000}, recipe), "base whole on every rank; activations kept");
+  EXPECT_EQ(chosen({.device = 235, .host = 1000}, recipe),
+            "base whole on every rank; activations kept; inputs of layers in host memory");
+  recipe = {};
+  recipe.offload_base = Tier::kDisk;
+  EXPECT_EQ(chosen({.device = 1000}, recipe), "base shared out on disk; activations kept");
+  recipe.offload_base = Tier::kDevice;
+  EXPECT_EQ(chosen({.device = 20, .host = 1000}, recipe), std::nullopt);
+  EXPECT_EQ(chosen({.device = 1000, .ranks = 1}), "base on the device; activations kept");
+}
+
+}  // namespace
+}  // namespace shardlora

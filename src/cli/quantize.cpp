@@ -15,6 +15,7 @@ namespace {
 
 struct QuantizeOptions {
   std::string model, out;
+  std::vector<std::string> settings;
   Quantization quantization{.format = kFourBit};
 };
 
@@ -23,11 +24,14 @@ void quantize(Rendezvous& rendezvous, const QuantizeOptions& o) {
   const bool first = rendezvous.rank() == 0;
   const BaseModel source = BaseModel::open(o.model);
   if (source.is_prepared()) fail("{}: is a prepared base already; give the model that it was made of", o.model);
-  const FormatOf formats = format_of(settled(o.quantization, source), source, std::nullopt);
+  const Quantization to = settled(o.quantization, source);
+  const FormatOf formats = format_of(to, source, std::nullopt);
+  const ModelSpec model(source.config(), formats, nullptr);
+  check_overrides(to, model);
   const std::uint64_t bytes = size_of_prepared(source, formats);
   if (first)
     spdlog::info("{} becomes {:.2f} GB in {}: {}", source.path().string(), static_cast<double>(bytes) / 1e9, o.out,
-                 formats_text({source.config(), formats, nullptr}));
+                 formats_text(model));
   const auto began = std::chrono::steady_clock::now();
   const Prepared made = prepare_base(source, formats, o.out, rendezvous, PreparedProgress());
   if (!first) return;
@@ -56,8 +60,11 @@ Verb add_quantize(CLI::App& app) {
       ->capture_default_str();
   verb->add_option("--double-quant", o->quantization.double_quant, "quantise the scales of nf4, too")
       ->capture_default_str();
+  verb->add_option("key=value", o->settings, "quantization.overrides={down_proj: bf16}: formats of modules' own")
+      ->type_name("");
   return [o, format](Rendezvous& rendezvous) {
     o->quantization.by_name = format->count() > 0;
+    for (const std::string& setting : o->settings) o->quantization.overrides = format_rules(setting);
     quantize(rendezvous, *o);
   };
 }

@@ -21,14 +21,17 @@ void read_group_size(RecipeDraft& r, const ConfigValue& v) {
   if ((r.quantization.group_size & (r.quantization.group_size - 1)) != 0) expected(v, "a power of two from 32 to 4096");
 }
 
-void read_overrides(RecipeDraft& r, const ConfigValue& v) {
-  r.quantization.overrides.clear();
+constexpr const char* kOverrides = "quantization.overrides";
+
+FormatRules rules_of(const ConfigValue& v) {
+  FormatRules rules;
   if (v.node.kind != ConfigNode::Kind::kMapping) expected(v, "a mapping such as {down_proj: bf16}");
   for (const ConfigMember& rule : v.node.members) {
     const Regex readable(rule.key, fmt::format("{}: {}", rule.place, v.name));
     const ConfigValue word{v.name + "." + rule.key, rule.value, v.from_command_line};
-    r.quantization.overrides.emplace_back(rule.key, to_choice(word, formats()));
+    rules.emplace_back(rule.key, to_choice(word, formats()));
   }
+  return rules;
 }
 
 std::string written_overrides(const RecipeDraft& r) {
@@ -50,6 +53,14 @@ std::vector<std::string> base_formats() {
 bool is_quantised(const std::string& format) {
   const CodecRow* codec = find_codec(format);
   return format == kAsInGguf || (codec != nullptr && !codec->dtype);
+}
+
+FormatRules format_rules(const std::string& setting) {
+  const ConfigMember member = parse_override(setting);
+  if (member.key != kOverrides)
+    fail("{}: {}: only {} is taken here, such as {}='{{down_proj: bf16}}'; the rest has options (--help)", member.place,
+         member.key, kOverrides, kOverrides);
+  return rules_of({member.key, member.value, true});
 }
 
 std::vector<RecipeField> base_fields() {
@@ -84,12 +95,13 @@ std::vector<RecipeField> base_fields() {
            "bnb_config_kwargs.bnb_4bit_use_double_quant"},
           [](auto& r) -> auto& { return r.quantization.double_quant; },
           "the scales of nf4 are quantised too: about 0.4 bit a value less"),
-      K::row({"quantization.overrides"}, "a mapping such as {down_proj: bf16}",
-             "formats of modules' own, by regular expressions for the ends of their names", read_overrides,
-             written_overrides),
       K::folder_or_none({"base_prepared_path"}, &Recipe::base_prepared_path,
                         "where what is quantised here is kept for later runs; not given: large models, in the user's "
                         "cache"),
+      K::row(
+          {kOverrides}, "a mapping such as {down_proj: bf16}",
+          "formats of modules' own, by regular expressions for the ends of their names",
+          [](RecipeDraft& r, const ConfigValue& v) { r.quantization.overrides = rules_of(v); }, written_overrides),
   };
 }
 

@@ -26,16 +26,20 @@ enum class EvalStrategy : std::uint8_t { kNo, kSteps, kEpoch };
 // What the frozen base rests as: the dtype that is computed in, the blocks of a quantised GGUF file, or a codec's name.
 inline constexpr const char *kNotQuantised = "none", *kAsInGguf = "gguf";
 inline constexpr const char* kFourBit = "nf4";  // where nobody says which four bits
+// A word for `format` by regular expressions for the ends of modules' names: NameRules.
+using FormatRules = std::vector<std::pair<std::string, std::string>>;
 struct Quantization {
   std::string format = kNotQuantised;
   bool by_name = false;  // the format was asked for by name, so a base that is quantised already gets it, too
   std::int64_t group_size = 64;
-  bool double_quant = true;                                         // of nf4 only
-  std::vector<std::pair<std::string, std::string>> overrides = {};  // NameRules of modules to words for `format`
+  bool double_quant = true;    // of nf4 only
+  FormatRules overrides = {};  // of modules that do not rest in `format`
   bool operator==(const Quantization&) const = default;
 };
 // The words for `format`.
 std::vector<std::string> base_formats();
+// Of "quantization.overrides={down_proj: bf16}", read as load_recipe reads it; another key is an Error.
+FormatRules format_rules(const std::string& setting);
 // Whether a base of this format has fewer bits than f16.
 bool is_quantised(const std::string& format);
 

@@ -36,6 +36,13 @@ Quantization as_stored(const std::vector<Format>& stored, Quantization asked) {
   return asked;
 }
 
+// Of a format that asks for blocks which the base does not have.
+[[noreturn]] void refuse_gguf(const BaseModel& base, const std::vector<Format>& stored, const std::string& key) {
+  fail("{}: {}, and {}: {} asks for the blocks of a quantised GGUF file; take one, or leave it out",
+       base.path().string(),
+       stored.empty() ? "has no quantised blocks" : fmt::format("is quantised to {}", list_of(stored)), key, kAsInGguf);
+}
+
 // "lm_head.weight" is of the module "lm_head".
 std::string module_of(const std::string& parameter) { return parameter.substr(0, parameter.rfind('.')); }
 
@@ -43,16 +50,12 @@ std::string module_of(const std::string& parameter) { return parameter.substr(0,
 
 Quantization settled(const Quantization& asked, const BaseModel& base) {
   const std::vector<Format> stored = base.quantised_formats();
-  if (!stored.empty()) {
-    const Quantization own = as_stored(stored, asked);
-    if (!asked.by_name || asked == own) return own;
-  }
-  if (asked.format == kAsInGguf)
-    fail(
-        "{}: {}, and quantization.format: {} asks for the blocks of a quantised GGUF file; take one, or leave the key "
-        "out",
-        base.path().string(),
-        stored.empty() ? "has no quantised blocks" : fmt::format("is quantised to {}", list_of(stored)), kAsInGguf);
+  const Quantization own = as_stored(stored, asked);
+  if (stored.empty() || own.format != kAsInGguf)
+    for (const auto& [pattern, word] : asked.overrides)
+      if (word == kAsInGguf) refuse_gguf(base, stored, fmt::format("quantization.overrides: {}", pattern));
+  if (!stored.empty() && (!asked.by_name || asked == own)) return own;
+  if (asked.format == kAsInGguf) refuse_gguf(base, stored, "quantization.format");
   if (!stored.empty() && is_quantised(asked.format))
     spdlog::warn(
         "{} is quantised already ({}); quantization.format: {} rounds its weights a second time. Without that key they "

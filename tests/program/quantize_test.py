@@ -66,6 +66,15 @@ class Quantize(program.ProgramTest):
         self.adapter("dense", "adapter=lora", "quantization.format=bf16", "base_prepared_path=kept")
         self.assertEqual(len(list((self.folder / "kept").glob("*/base.pb"))), 2)
 
+    def test_gives_modules_formats_of_their_own(self):
+        self.write_recipe()
+        overrides = "quantization.overrides={down_proj: bf16, '(q|k)_proj': nf4}"
+        _, err = self.quantize("--out", "base", "--group-size", "128", overrides)
+        self.assertIn("30 layers in nf4 (block 128, double quantisation), Q4_1, bf16, embedding and head in Q8_0", err)
+        of_model = self.adapter("of-model", overrides, "quantization.group_size=128")
+        self.assertEqual(self.adapter("of-base", "base_model=base"), of_model)
+        self.assertNotEqual(self.adapter("of-model-as-it-is"), of_model)
+
     def test_goes_on_after_a_kill(self):
         """f32: half a gigabyte, so that there is something to go on with."""
         self.quantize("--format", "f32", "--out", "whole")
@@ -106,6 +115,16 @@ class Quantize(program.ProgramTest):
         code, _, err = self.run_program("quantize", "--model", str(MODEL), "--out", "base", "--format", "nf-4")
         self.assertEqual(code, 2)
         self.assertIn("--format", err)
+        for setting, message in [
+            ("quantization.overrides={down_prj: bf16}", "\"down_prj\" is the end of no module's name; modules are"),
+            ("quantization.overrides={down_proj: nf-4}", "down_proj: unknown value \"nf-4\"; did you mean \"nf4\"?"),
+            ("quantization.overrides={'(down': bf16}", "(down"),
+            ("quantization.overrides=bf16", "expected a mapping such as {down_proj: bf16}, got \"bf16\""),
+            ("quantization.format=nf4", "only quantization.overrides is taken here"),
+        ]:
+            code, _, err = self.run_program("quantize", "--model", str(MODEL), "--out", "base", setting)
+            self.assertEqual(code, 1, err)
+            self.assertIn(message, err)
         self.assertFalse((self.folder / "base").exists())
 
 

@@ -110,7 +110,7 @@ TEST(BaseFormats, QuantiseTheNf4OfBitsandbytesAgainWhereOtherNumbersAreNamed) {
   EXPECT_EQ(format_of(to, base, DType::kF16)(kDown), (Format{Codec::kNF4, 128, true}));
   EXPECT_EQ(format_of(settled({.by_name = true}, base), base, DType::kF16)(kUp).codec, Codec::kF16);
   EXPECT_THAT([&] { settled({.format = "gguf", .by_name = true}, base); },
-              ThrowsMessage<Error>(AllOf(HasSubstr("is quantised to nf4"), HasSubstr("leave the key out"))));
+              ThrowsMessage<Error>(AllOf(HasSubstr("is quantised to nf4"), HasSubstr("leave it out"))));
 }
 
 TEST(BaseFormats, AreTheRecipesWhereTheFileIsNotQuantised) {
@@ -119,6 +119,19 @@ TEST(BaseFormats, AreTheRecipesWhereTheFileIsNotQuantised) {
   EXPECT_EQ(settled({.format = "nf4"}, opened.base).format, "nf4");
   EXPECT_THAT([&] { settled({.format = "gguf", .by_name = true}, opened.base); },
               ThrowsMessage<Error>(HasSubstr("tiny.gguf: has no quantised blocks")));
+}
+
+TEST(BaseFormats, GiveModulesTheBlocksOfTheFileOnlyWhereItHasThem) {
+  const Quantization asked{.format = "bf16", .by_name = true, .overrides = {{"down_proj", "gguf"}}};
+  const Opened quantised(quantised_llama());
+  EXPECT_EQ(format_of(settled(asked, quantised.base), quantised.base, {})(kDown).codec, Codec::kQ4_1);
+  const Opened dense(tiny_llama());
+  EXPECT_THAT([&] { settled(asked, dense.base); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("has no quantised blocks, and quantization.overrides: down_proj: "
+                                                   "gguf asks for"),
+                                         HasSubstr("leave it out"))));
+  const PackedFolder packed({Codec::kNF4, 64, true, DType::kBF16});
+  EXPECT_THAT([&] { settled(asked, packed.base()); }, ThrowsMessage<Error>(HasSubstr("is quantised to nf4")));
 }
 
 TEST(BaseFormats, GiveModulesFormatsOfTheirOwn) {

@@ -25,7 +25,7 @@ class FolderSource final : public TensorSource {
         packed_(bitsandbytes_weights(files_)),
         facts_(read_config_json(folder / kConfig)),
         config_(config_of(facts_, (folder / kConfig).string(), files_.find(kHeadName) != nullptr)) {
-    config_.tied_embeddings = config_.tied_embeddings && head_is_tied(files_, (folder / kConfig).string());
+    config_.tied_embeddings = config_.tied_embeddings && head_is_tied(files_, packed_, (folder / kConfig).string());
     if (config_.layers > std::ssize(files_.tensors()))
       fail("{}: {} layers, but only {} tensors in the folder; it is incomplete, fetch it again",
            (folder / kConfig).string(), config_.layers, files_.tensors().size());

@@ -30,16 +30,21 @@ bool same_values(const Place& a, const Place& b) {
 
 }  // namespace
 
-bool head_is_tied(const SafetensorsFolder& files, const std::string& config) {
+bool head_is_tied(const SafetensorsFolder& files, const std::map<std::string, BitsandbytesWeight>& packed,
+                  const std::string& config) {
   const Place *head = files.find(kHeadName), *embedding = files.find(kEmbeddingName);
   if (head == nullptr || embedding == nullptr) return true;
-  if (head->entry->shape != embedding->entry->shape)
+  const auto shape_of = [&](const char* name, const Place& place) -> const Shape& {
+    const auto found = packed.find(name);
+    return found == packed.end() ? place.entry->shape : found->second.shape();
+  };
+  const Shape &of_head = shape_of(kHeadName, *head), &of_embedding = shape_of(kEmbeddingName, *embedding);
+  if (of_head != of_embedding)
     fail(
         "{}: tensor {} is {}, but {} is {}, and {} says that they are one (tie_word_embeddings); the files are not of "
         "one model, fetch them again",
-        head->file->path().string(), kHeadName, head->entry->shape.text(), kEmbeddingName,
-        embedding->entry->shape.text(), config);
-  if (same_values(*head, *embedding)) return true;
+        head->file->path().string(), kHeadName, of_head.text(), kEmbeddingName, of_embedding.text(), config);
+  if (!packed.contains(kHeadName) && !packed.contains(kEmbeddingName) && same_values(*head, *embedding)) return true;
   spdlog::warn(
       "{} says that head and embedding are one matrix (tie_word_embeddings), but {} differs from {}; it is used as a "
       "head of its own, as transformers 5 does. tie_word_embeddings: false there says the same",

@@ -217,6 +217,34 @@ TEST(Bitsandbytes, NeedsItsShapeToBeTheModels) {
   EXPECT_THAT(other.error_with("shape", {kHidden, 96}), AllOf(HasSubstr(kUp), HasSubstr("is (64, 96), but")));
 }
 
+// As transformers 5 loads a folder whose head is packed though tie_word_embeddings is true: the head is its own.
+TEST(Bitsandbytes, KeepsAPackedHeadThatTheConfigurationCallsTied) {
+  for (const DType viewed : {DType::kU8, DType::kBF16}) {
+    TinyFolder folder;
+    folder.tensors["lm_head.weight"] = folder.tensors["model.embed_tokens.weight"];
+    folder.pack("lm_head.weight", {Codec::kNF4, 64, false, DType::kBF16});
+    HeldTensor& codes = folder.packed.at("lm_head.weight");
+    codes.dtype = viewed;
+    codes.shape = {std::ssize(codes.bytes) / (viewed == DType::kU8 ? 1 : 2), 1};
+    folder.write();
+    testing::internal::CaptureStdout();
+    const BaseModel base = BaseModel::open(folder.directory.path());
+    EXPECT_THAT(testing::internal::GetCapturedStdout(),
+                HasSubstr("lm_head.weight differs from model.embed_tokens.weight; it is used as a head of its own"));
+    EXPECT_FALSE(base.config().tied_embeddings);
+    const Format f32{.codec = Codec::kF32};
+    const ModelSpec model(base.config(), rest_as(f32, f32), nullptr);
+    base.check(model);
+    const ParamSpec& head = model.units()[model.head_unit()].params[0];
+    EXPECT_EQ(head.name, "lm_head.weight");
+    EXPECT_EQ(base.stored_format(base.name_of(head.name)), (Format{Codec::kNF4, 64, false, DType::kBF16}));
+    folder.add("model.embed_tokens.weight", {kVocab + 1, kHidden});
+    folder.write();
+    EXPECT_THAT(error_of([&] { BaseModel::open(folder.directory.path()); }),
+                HasSubstr("lm_head.weight is (10, 64), but model.embed_tokens.weight is (11, 64)"));
+  }
+}
+
 TEST(Bitsandbytes, ReadsCodesUnderAnotherDtype) {
   Spoiled viewed;
   viewed.part("").dtype = DType::kBF16;

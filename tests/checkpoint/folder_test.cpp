@@ -271,7 +271,7 @@ TEST(Folder, ComparesAllOfAHeadWithTheEmbedding) {
   folder.add("model.embed_tokens.weight", {(1 << 15) + 1, kHidden});
   folder.tensors["lm_head.weight"] = folder.tensors["model.embed_tokens.weight"];
   folder.write();
-  const auto tied = [&] { return head_is_tied(SafetensorsFolder(folder.directory.path()), "config.json"); };
+  const auto tied = [&] { return head_is_tied(SafetensorsFolder(folder.directory.path()), {}, "config.json"); };
   EXPECT_TRUE(tied());
   folder.tensors["lm_head.weight"].values.back() += 1;
   folder.write();

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/answers.h"
 #include "cli/recipe_options.h"
@@ -15,7 +17,7 @@ namespace {
 constexpr std::int64_t kAnswerTokens = 64;
 
 struct Options {
-  std::string adapter;
+  std::string adapter, losses;
   bool answers = false, json = false;
   std::size_t show = 0;
 };
@@ -53,6 +55,20 @@ Score score_answers(Ranks& ranks, LoadedModel& loaded, const Tokenizer& tokenize
   return score;
 }
 
+// A line of JSON a sample, in the order in which they are evaluated.
+void append_losses(const SampleRefs& samples, std::span<const float> losses, std::string& lines) {
+  for (const Sample* sample : samples) {
+    const auto targets = static_cast<std::size_t>(target_tokens({sample}));
+    const double sum = std::accumulate(losses.begin(), losses.begin() + static_cast<std::ptrdiff_t>(targets), 0.0);
+    const nlohmann::ordered_json line = {{"file", sample->source},
+                                         {"line", sample->line},
+                                         {"loss", targets == 0 ? 0.0 : sum / static_cast<double>(targets)},
+                                         {"target_tokens", targets}};
+    lines += line.dump() + "\n";
+    losses = losses.subspan(targets);
+  }
+}
+
 void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
   Ranks ranks(rendezvous, recipe);
   const BaseModel base = BaseModel::open(recipe.base_model);
@@ -74,7 +90,13 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
 
   nlohmann::ordered_json result;
   {
-    const StepResult loss = make_train_step(ranks, loaded, recipe, limits)->evaluate(micro_batches);
+    std::string lines;
+    const StepResult loss =
+        make_train_step(ranks, loaded, recipe, limits)
+            ->evaluate(micro_batches, [&](const SampleRefs& samples, std::span<const float> losses) {
+              append_losses(samples, losses, lines);
+            });
+    if (ranks.first() && !o.losses.empty()) write_file_atomically(o.losses, lines);
     result = {{"devices", ranks.devices}, {"eval_loss", loss.loss}, {"tokens", loss.target_tokens}};
   }
   if (o.answers) {
@@ -103,6 +125,8 @@ Verb add_eval(CLI::App& app) {
   verb->add_option("--adapter", o->adapter, "a PEFT adapter; without it the bare base is evaluated")->type_name("DIR");
   verb->add_flag("--answers", o->answers, "also answer every held-out row greedily and count the exact answers");
   verb->add_option("--show", o->show, "with --answers: print the first N rows that rank 0 answered")->type_name("N");
+  verb->add_option("--losses", o->losses, "write the loss of every held-out row, a line of JSON each")
+      ->type_name("FILE");
   verb->add_flag("--json", o->json, "end with one line of JSON");
   return [options, o](Rendezvous& rendezvous) {
     start_log(rendezvous.rank());

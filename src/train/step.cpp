@@ -147,7 +147,7 @@ StepResult TrainStep::run(const std::vector<SampleRefs>& micro_batches, const Ad
   return result;
 }
 
-StepResult TrainStep::evaluate(const std::vector<SampleRefs>& micro_batches) {
+StepResult TrainStep::evaluate(const std::vector<SampleRefs>& micro_batches, const HearLosses& told) {
   StepResult result;
   start(kEvaluate);
   for (auto begin = micro_batches.begin(); begin != micro_batches.end();) {
@@ -160,9 +160,11 @@ StepResult TrainStep::evaluate(const std::vector<SampleRefs>& micro_batches) {
     }
     exchange({});
     result.loss += sum(losses(part));
-    for (const SampleRefs& samples : part) {
-      result.tokens += total_tokens(samples);
-      result.target_tokens += target_tokens(samples);
+    for (std::size_t m = 0; m < part.size(); ++m) {
+      const std::int64_t targets = target_tokens(part[m]);
+      if (told) told(part[m], report_.losses_of(m, targets));
+      result.tokens += total_tokens(part[m]);
+      result.target_tokens += targets;
     }
     begin = end;
   }

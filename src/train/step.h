@@ -62,8 +62,10 @@ class TrainStep {
   StepResult run(const std::vector<SampleRefs>& micro_batches, const AdamWStep& adamw, double max_grad_norm,
                  LossScale& loss_scale, std::optional<PhiloxKey> noise = {},
                  const std::function<HostStatus()>& status = {});
-  // Mean loss over the target tokens of any number of micro-batches.
-  StepResult evaluate(const std::vector<SampleRefs>& micro_batches);
+  // Mean loss over the target tokens of any number of micro-batches. `told` hears the losses of each of them on every
+  // rank: one a target token, sample by sample.
+  using HearLosses = std::function<void(const SampleRefs& micro_batch, std::span<const float> losses)>;
+  StepResult evaluate(const std::vector<SampleRefs>& micro_batches, const HearLosses& told = {});
 
  private:
   enum Schedule : std::size_t { kTrain, kEvaluate };

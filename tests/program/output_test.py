@@ -36,6 +36,24 @@ class Output(program.ProgramTest):
         self.assertIn("adapter written to out", (self.folder / "out" / "run.log").read_text())
         self.assertRegex(err, r"(?m)^warning: only 3 steps \(max_steps\): the adapter will hardly change. max_steps: 20")
 
+    def test_of_an_evaluation_has_the_loss_of_every_row(self):
+        self.write_recipe(micro_batch_size=3, bf16="false")
+        tests = "test_datasets=[{path: rows.jsonl, type: chat_template, split: '%s'}]"
+        code, out, err = self.run_program("eval", "recipe.yaml", tests % "train[:4]", "--json", "--losses", "losses.jsonl", ranks=2)
+        self.assertEqual(code, 0, err)
+        rows = [json.loads(line) for line in (self.folder / "losses.jsonl").read_text().splitlines()]
+        self.assertEqual([(row["file"], row["line"]) for row in rows], [("rows.jsonl", line) for line in (1, 2, 3, 4)])
+        whole, tokens = json.loads(out.splitlines()[-1]), sum(row["target_tokens"] for row in rows)
+        self.assertEqual(tokens, whole["tokens"])
+        self.assertAlmostEqual(sum(row["loss"] * row["target_tokens"] for row in rows) / tokens, whole["eval_loss"], places=12)
+
+        # Of the second row alone.
+        code, out, err = self.run_program("eval", "recipe.yaml", tests % "train[1:2]", "--json")
+        self.assertEqual(code, 0, err)
+        alone = json.loads(out.splitlines()[-1])
+        self.assertEqual(alone["tokens"], rows[1]["target_tokens"])
+        self.assertAlmostEqual(alone["eval_loss"], rows[1]["loss"], places=4)
+
     def test_of_a_run_that_gets_worse_says_so(self):
         self.write_recipe(rows=program.ROWS[:4], max_steps=4, global_batch_size=1, learning_rate=0.3, lr_scheduler="constant")
         err = self.train().splitlines()

@@ -20,15 +20,17 @@ std::string list_of(const std::vector<Format>& formats) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
+// Blocks that are read but never made here have no word of their own in a recipe.
+bool is_of_gguf_only(const Format& format) { return row_of(format.codec).encode == nullptr; }
+
 // What a recipe says for a base to rest in its own formats: a codec that it can name where some tensors have one, else
 // the word for the blocks of GGUF.
 Quantization as_stored(const std::vector<Format>& stored, Quantization asked) {
   asked.by_name = true;
   asked.format = kAsInGguf;
   for (const Format& format : stored) {
-    const CodecRow& row = row_of(format.codec);
-    if (row.encode == nullptr) continue;
-    asked.format = row.name;
+    if (is_of_gguf_only(format)) continue;
+    asked.format = row_of(format.codec).name;
     asked.group_size = format.block;
     asked.double_quant = format.double_quant;
     break;
@@ -50,11 +52,13 @@ std::string module_of(const std::string& parameter) { return parameter.substr(0,
 
 Quantization settled(const Quantization& asked, const BaseModel& base) {
   const std::vector<Format> stored = base.quantised_formats();
-  const Quantization own = as_stored(stored, asked);
-  if (stored.empty() || own.format != kAsInGguf)
-    for (const auto& [pattern, word] : asked.overrides)
-      if (word == kAsInGguf) refuse_gguf(base, stored, fmt::format("quantization.overrides: {}", pattern));
-  if (!stored.empty() && (!asked.by_name || asked == own)) return own;
+  for (const auto& [pattern, word] : asked.overrides)
+    if (word == kAsInGguf && std::none_of(stored.begin(), stored.end(), is_of_gguf_only))
+      refuse_gguf(base, stored, fmt::format("quantization.overrides: {}", pattern));
+  if (!stored.empty()) {
+    const Quantization own = as_stored(stored, asked);
+    if (!asked.by_name || asked == own) return own;
+  }
   if (asked.format == kAsInGguf) refuse_gguf(base, stored, "quantization.format");
   if (!stored.empty() && is_quantised(asked.format))
     spdlog::warn(

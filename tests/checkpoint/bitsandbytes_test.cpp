@@ -221,7 +221,9 @@ TEST(Bitsandbytes, NeedsItsShapeToBeTheModels) {
 TEST(Bitsandbytes, KeepsAPackedHeadThatTheConfigurationCallsTied) {
   for (const DType viewed : {DType::kU8, DType::kBF16}) {
     TinyFolder folder;
-    folder.tensors["lm_head.weight"] = folder.tensors["model.embed_tokens.weight"];
+    // Zeros have codes that are the embedding's values where they are taken for BF16.
+    folder.tensors["lm_head.weight"] = {{kVocab, kHidden}, std::vector<float>(kVocab * kHidden)};
+    folder.tensors["model.embed_tokens.weight"].values.assign(kVocab * kHidden, to_float(BF16{0x7777}));
     folder.pack("lm_head.weight", {Codec::kNF4, 64, false, DType::kBF16});
     HeldTensor& codes = folder.packed.at("lm_head.weight");
     codes.dtype = viewed;

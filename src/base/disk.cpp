@@ -30,6 +30,8 @@ Disk& disk() {
   return instead != nullptr ? *instead : system;
 }
 
+bool is_system_disk() { return instead == nullptr; }
+
 DiskInstead::DiskInstead(Disk& other) { instead = &other; }
 DiskInstead::~DiskInstead() { instead = nullptr; }
 

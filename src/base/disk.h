@@ -23,6 +23,8 @@ class Disk {
 };
 
 Disk& disk();
+// Whether files are the system's: no test's disk stands there.
+bool is_system_disk();
 
 // For tests: `other` is the disk while this lives. Not while other threads use files.
 class DiskInstead {

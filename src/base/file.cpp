@@ -33,6 +33,8 @@ void write_all(const std::filesystem::path& path, int descriptor, std::span<cons
   }
 }
 
+std::int64_t nanoseconds(const timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
+
 // A new file beside `path`; unlinked again unless it was renamed.
 class TemporaryFile {
  public:
@@ -95,14 +97,19 @@ File::File(std::filesystem::path path) : path_(std::move(path)) {
     fail("{}: not a regular file", path_.string());
   }
   size_ = static_cast<std::uint64_t>(status.st_size);
+  changed_ = nanoseconds(status.st_mtim);
 }
 
 File::File(File&& other) noexcept
-    : path_(std::move(other.path_)), size_(other.size_), descriptor_(std::exchange(other.descriptor_, -1)) {}
+    : path_(std::move(other.path_)),
+      size_(other.size_),
+      changed_(other.changed_),
+      descriptor_(std::exchange(other.descriptor_, -1)) {}
 
 File& File::operator=(File&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(size_, other.size_);
+  std::swap(changed_, other.changed_);
   std::swap(descriptor_, other.descriptor_);
   return *this;
 }
@@ -119,11 +126,28 @@ void File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
     const ssize_t n =
         disk().pread(descriptor_, out.data(), std::min(out.size(), std::size_t{1} << 30), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail("{}: cannot be read at offset {}: {}", path_.string(), offset, reason(errno));
-    if (n == 0) fail("{}: became shorter while it was read", path_.string());
+    if (n < 0) fail_to_read(path_, offset, errno);
+    if (n == 0)
+      fail("{}: became shorter while it was read: it had {} bytes and ends at {} now; put it back as it was",
+           path_.string(), size_, offset);
     offset += static_cast<std::uint64_t>(n);
     out = out.subspan(static_cast<std::size_t>(n));
   }
+}
+
+void File::check_unchanged() const {
+  struct stat status{};
+  if (::fstat(descriptor_, &status) != 0) fail_to_read(path_, 0, errno);
+  if (static_cast<std::uint64_t>(status.st_size) != size_ || nanoseconds(status.st_mtim) != changed_)
+    fail(
+        "{}: was changed while it was in use: {} bytes when it was opened, {} now; put it back as it was, and start "
+        "again",
+        path_.string(), size_, status.st_size);
+}
+
+void fail_to_read(const std::filesystem::path& path, std::uint64_t offset, int error) {
+  fail("{}: cannot be read at offset {}: {}; check the disk (dmesg tells more), or copy the file to another one",
+       path.string(), offset, reason(error));
 }
 
 WritableFile::WritableFile(std::filesystem::path path, std::uint64_t bytes) : path_(std::move(path)) {

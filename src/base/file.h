@@ -25,14 +25,22 @@ class File {
 
   const std::filesystem::path& path() const { return path_; }
   std::uint64_t size() const { return size_; }  // when it was opened
+  int descriptor() const { return descriptor_; }
   // Fills all of `out` from byte `offset` on; a file that ends earlier is an Error.
   void read_at(std::uint64_t offset, std::span<std::byte> out) const;
+  // An Error where the file was written to or cut since it was opened: bytes that were checked once stay what they
+  // were. One that is renamed or removed meanwhile is read on.
+  void check_unchanged() const;
 
  private:
   std::filesystem::path path_;
   std::uint64_t size_ = 0;
+  std::int64_t changed_ = 0;  // nanoseconds since 1970, when it was opened
   int descriptor_ = -1;
 };
+
+// The system did not read the file there: an Error with its reason.
+[[noreturn]] void fail_to_read(const std::filesystem::path& path, std::uint64_t offset, int error);
 
 // A file that is written in place, by any number of threads and processes at once. What was written is there for sure
 // when sync has returned.

@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <map>
 #include <numeric>
 #include <vector>
 
@@ -11,46 +10,19 @@
 #include "base/file.h"
 #include "checkpoint/pack_unit.h"
 #include "checkpoint/prepared_manifest.h"
-#include "io/gguf.h"
+#include "checkpoint/prepared_plan.h"
 
 namespace shardlora {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 18;
-
-// What the base will be, but for checksums. The units have one parameter each, in the order of the tensors.
-struct Plan {
-  proto::PreparedBase manifest;
-  std::vector<UnitSpec> units;
-};
-
-Plan plan_of(const BaseModel& source, const FormatOf& format_of) {
-  Plan plan;
+PreparedPlan plan_of(const BaseModel& source, const FormatOf& format_of) {
   const ModelSpec model(source.config(), format_of, nullptr);
   source.check(model);
-  plan.manifest.set_version(kManifestVersion);
+  const auto stored = [&](const std::string& name) { return source.stored_format(source.name_of(name)).value(); };
+  PreparedPlan plan = plan_prepared(source.config(), model, stored);
   plan.manifest.set_source(source.path().string());
-  plan.manifest.set_chunk_bytes(kChunkBytes);
-  *plan.manifest.mutable_model() = to_proto(source.config());
-  std::uint64_t end = 0;
-  for (const UnitSpec& unit : model.units()) {
-    for (ParamSpec param : unit.params) {
-      const Format stored = source.stored_format(source.name_of(param.name)).value();
-      if (param.shape.rank() == 1) param.format = stored;
-      plan.units.push_back({param.name, {param}});
-      proto::PreparedTensor& t = *plan.manifest.add_tensors();
-      t.set_name(param.name);
-      for (int d = 0; d < param.shape.rank(); ++d) t.add_shape(param.shape[d]);
-      *t.mutable_packing() = to_proto(param.format);
-      t.set_source_packing(name_of(stored));
-      t.set_offset(end);
-      t.set_bytes(layout_of(param.format, param.shape).bytes);
-      end += t.bytes();
-    }
-  }
-  plan.manifest.set_bytes(end);
   return plan;
 }
 
@@ -91,20 +63,12 @@ void take_parts(const fs::path& folder, proto::PreparedBase& manifest) {
   }
 }
 
-void check_room(const fs::path& folder, std::uint64_t bytes) {
-  std::error_code unknown;
-  const fs::space_info space = fs::space(folder, unknown);
-  if (!unknown && space.available < bytes)
-    fail("{}: has {:.1f} GB free, the base needs {:.1f} GB; make room, or choose another folder with --out",
-         folder.string(), static_cast<double>(space.available) / 1e9, static_cast<double>(bytes) / 1e9);
-}
-
 std::vector<std::uint32_t> checksums(std::span<const std::byte> bytes) {
-  std::vector<std::uint32_t> sums((bytes.size() + kChunkBytes - 1) / kChunkBytes);
+  std::vector<std::uint32_t> sums((bytes.size() + kPreparedChunk - 1) / kPreparedChunk);
 #pragma omp parallel for schedule(static)
   for (std::size_t c = 0; c < sums.size(); ++c)
-    sums[c] =
-        crc32c(bytes.subspan(c * kChunkBytes, std::min<std::size_t>(kChunkBytes, bytes.size() - c * kChunkBytes)));
+    sums[c] = crc32c(
+        bytes.subspan(c * kPreparedChunk, std::min<std::size_t>(kPreparedChunk, bytes.size() - c * kPreparedChunk)));
   return sums;
 }
 
@@ -121,8 +85,8 @@ std::vector<int> dealt(const proto::PreparedBase& manifest, int rank, int ranks)
   return mine;
 }
 
-void pack_all(const BaseModel& source, Plan& plan, const fs::path& folder, const std::vector<int>& mine, int rank,
-              const std::function<void(std::uint64_t, std::uint64_t)>& told, std::uint64_t sync_bytes) {
+void pack_all(const BaseModel& source, PreparedPlan& plan, const fs::path& folder, const std::vector<int>& mine,
+              int rank, const std::function<void(std::uint64_t, std::uint64_t)>& told, std::uint64_t sync_bytes) {
   WritableFile tensors(folder / kTensorsFile, plan.manifest.bytes());
   std::uint64_t all = 0, done = 0, unsynced = 0;
   for (const int i : mine) all += plan.manifest.tensors(i).bytes();
@@ -153,8 +117,8 @@ std::string sha256_of_tensors(const fs::path& folder, const proto::PreparedBase&
   std::vector<std::byte> bytes;
   for (const proto::PreparedTensor& t : manifest.tensors()) {
     for (int c = 0; c < t.crc32c_size(); ++c) {
-      const std::uint64_t begin = static_cast<std::uint64_t>(c) * kChunkBytes;
-      bytes.resize(static_cast<std::size_t>(std::min(kChunkBytes, t.bytes() - begin)));
+      const std::uint64_t begin = static_cast<std::uint64_t>(c) * kPreparedChunk;
+      bytes.resize(static_cast<std::size_t>(std::min(kPreparedChunk, t.bytes() - begin)));
       file.read_at(t.offset() + begin, bytes);
       if (crc32c(bytes) != t.crc32c(c))
         fail("{}: {} reads back other bytes than were written; the disk is not to be trusted. Remove the folder",
@@ -163,33 +127,6 @@ std::string sha256_of_tensors(const fs::path& folder, const proto::PreparedBase&
     }
   }
   return digest.hex();
-}
-
-// Tokenizer, chat template, configuration: files of text, and the model file of SentencePiece. What is larger is no
-// part of these.
-void take_files(const BaseModel& source, const fs::path& folder, proto::PreparedBase& manifest) {
-  constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 27;
-  std::map<std::string, std::string> digests;
-  if (fs::is_directory(source.path())) {
-    for (const fs::directory_entry& entry : fs::directory_iterator(source.path())) {
-      const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
-      const bool kept = kind == ".json" || kind == ".jinja" || kind == ".txt" || kind == ".model";
-      if (!kept || !entry.is_regular_file() || name.ends_with(".index.json") || name.starts_with('.') ||
-          entry.file_size() > kMaxBytes)
-        continue;
-      const std::string text = read_text(entry.path(), kMaxBytes);
-      write_file_atomically(folder / name, text);
-      digests[name] = sha256_of(text);
-    }
-  } else {
-    write_gguf_metadata(folder / kGgufMetadata, GgufFile(source.path()));
-    digests[kGgufMetadata] = sha256_of_file(folder / kGgufMetadata);
-  }
-  for (const auto& [name, digest] : digests) {
-    proto::PreparedFile& file = *manifest.add_files();
-    file.set_name(name);
-    file.set_sha256(digest);
-  }
 }
 
 // Nothing is written where a base stands already; another one is an Error.
@@ -223,7 +160,7 @@ Prepared prepare_base(const BaseModel& source, const FormatOf& format_of, const 
                       Rendezvous& rendezvous, const std::function<void(std::uint64_t, std::uint64_t)>& told,
                       std::uint64_t sync_bytes) {
   const int rank = rendezvous.rank();
-  Plan plan = plan_of(source, format_of);
+  PreparedPlan plan = plan_of(source, format_of);
   plan.manifest.set_source_sha256(rendezvous.exchange(rank == 0 ? source.sha256() : "")[0]);
   if (is_there(folder, plan.manifest)) return Prepared::kWasThere;
   check_folder(folder);
@@ -253,7 +190,7 @@ Prepared prepare_base(const BaseModel& source, const FormatOf& format_of, const 
   if (rank == 0) {
     take_parts(folder, plan.manifest);
     plan.manifest.set_sha256(sha256_of_tensors(folder, plan.manifest));
-    take_files(source, folder, plan.manifest);
+    take_files(source.path(), folder, plan.manifest);
     write_manifest(folder / kManifestFile, plan.manifest);
     for (const fs::directory_entry& entry : fs::directory_iterator(folder))
       if (is_left_over(entry.path()) || entry.path().filename().string().starts_with(kPartPrefix))

@@ -1,0 +1,53 @@
+"""scripts/big_model_demo, with a shape that takes a second."""
+import pathlib
+import re
+import subprocess
+
+import program
+
+SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "big_model_demo"
+
+
+class BigModel(program.ProgramTest):
+    def demo(self, *arguments):
+        command = [str(SCRIPT), "--dir", str(self.folder / "demo"), "--shape", "tiny", "--tokens", "64", "--program",
+                   str(program.PROGRAM), "--maker", str(program.PROGRAM.parent / "tests" / "make_random_base"), *arguments]
+        done = subprocess.run(command, env=program.ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=program.PATIENCE, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_trains_over_the_base_that_it_made_and_deletes_it(self):
+        code, out, err = self.demo("--layers", "2", "lora_r=3")
+        self.assertEqual(code, 0, err)
+        self.assertIn("base: 2 layers in nf4 (block 64, double quantisation), embedding and head in bf16", err)
+        self.assertIn("adapter: rank 3,", err)
+        self.assertIn("2 ranks", err)
+        self.assertRegex(out, r"(?m)^step 1: \d+\.\d s, 128 tokens, loss \d\.\d+\nstep 2: ")
+        self.assertRegex(out, r"(?m)^peak of each rank: \d\.\d\d, \d\.\d\d GB resident$")
+        peak = re.search(r"(?m)^peak of the job: (\d+\.\d+) GB", out)
+        self.assertIsNotNone(peak, out)
+        self.assertGreater(float(peak.group(1)), 0.01)
+        self.assertFalse((self.folder / "demo").exists())
+
+    def test_keeps_a_base_and_takes_no_other_folder(self):
+        code, _, err = self.demo("--ranks", "1", "--steps", "1", "--keep")
+        self.assertEqual(code, 0, err)
+        base = self.folder / "demo" / "base" / "base.pb"
+        made = base.stat().st_mtime_ns
+        code, _, err = self.demo("--ranks", "1", "--steps", "1", "--keep")
+        self.assertEqual(code, 0, err)
+        self.assertEqual(base.stat().st_mtime_ns, made)
+        code, _, err = self.demo("--layers", "3")
+        self.assertEqual(code, 1)
+        self.assertIn("is there already and not a base of this shape", err)
+        self.assertTrue(base.exists())
+
+    def test_deletes_the_base_where_training_fails(self):
+        code, _, err = self.demo("--ranks", "1", "lora_r=none")
+        self.assertEqual(code, 1)
+        self.assertIn("train ended with exit code 1", err)
+        self.assertFalse((self.folder / "demo").exists())
+
+
+if __name__ == "__main__":
+    program.main()

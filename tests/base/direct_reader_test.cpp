@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -115,6 +116,21 @@ TEST_P(RouteTest, NamesThePlaceWhereAFileWasCut) {
   Target whole(2 * kPage, 0);  // and it goes on reading what is there
   reader_.read(whole.data(), 2 * kPage, kPage);
   EXPECT_EQ(whole.text(), text_.substr(kPage, 2 * kPage));
+}
+
+// Memory that cannot be written to makes the system's read fail in the middle of a run.
+TEST_P(RouteTest, NamesThePlaceWhereAReadFailsAndGoesOn) {
+  constexpr std::size_t kBytes = 20 * kPage, kBad = 3 * kSmall.block;
+  void* const memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  auto* const bytes = static_cast<std::byte*>(memory);
+  ASSERT_EQ(::mprotect(bytes + kBad, kSmall.block, PROT_NONE), 0);
+  EXPECT_THAT([&] { reader_.read(bytes, kBytes, 0); },
+              ThrowsMessage<Error>(HasSubstr(fmt::format("base: cannot be read at offset {}: Bad address", kBad))));
+  ASSERT_EQ(::mprotect(bytes + kBad, kSmall.block, PROT_READ | PROT_WRITE), 0);
+  reader_.read(bytes, kBytes, 0);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(bytes), kBytes), text_.substr(0, kBytes));
+  ::munmap(memory, kBytes);
 }
 
 TEST_P(RouteTest, RefusesWhatTheFileNeverHad) {

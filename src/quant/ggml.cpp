@@ -22,7 +22,7 @@ void decode_blocks(const PackedTensor& tensor, std::int64_t begin, std::span<flo
   CHECK(out.size() % Block::kValues == 0, "{} values are no whole blocks", out.size());
   for (float *to = out.data(), *end = to + out.size(); to != end; block += Block::kBytes) {
     for (int g = 0; g < Block::kValues / Block::kGroup; ++g, to += Block::kGroup) {
-      const ggml::Group group = Block::group(block, g);
+      const ggml::Group group = ggml::group_of<Block>(block, g);
       for (int i = 0; i < Block::kGroup; ++i) {
         to[i] = static_cast<float>(Block::code(block, g, i)) * group.scale;
         if constexpr (Block::kOffset) to[i] += group.offset;

@@ -1,5 +1,13 @@
 // The blocks of GGUF files to values: in f32, product and sum rounded one by one, then once to y. Bit for bit what
 // quant/ggml.cpp decodes, rounded to y.
+//
+// 256 values at once, whatever their blocks hold, in two passes: codes become bytes on the stack, then these become
+// values. So loops are not cut where a group of 16 ends, and what the second pass reads was written long enough before
+// to be there, however wide it was written.
+#include <cmath>
+#include <utility>
+
+#include "backend/cpu/f16.h"
 #include "backend/cpu/kernels.h"
 #include "backend/float_type.h"
 #include "quant/ggml_blocks.h"
@@ -7,17 +15,116 @@
 namespace shardlora::cpu {
 namespace {
 
-template <typename Block, typename T>
-[[gnu::always_inline]] inline void decode_block(T* to, const std::byte* block) {
-#pragma GCC unroll 16
-  for (int g = 0; g < Block::kValues / Block::kGroup; ++g) {
-    const ggml::Group group = Block::group(block, g);
+constexpr int kAtOnce = 256;
+constexpr int kLine = 32;  // values of one pass of a vector loop: what fills the vectors that bytes are unpacked from
+
+// Numbers and infinities, rounded: from_float() without what it does about NaN.
+[[gnu::always_inline]] inline void round_line(float* to, const float* from) {
+  for (int i = 0; i < kLine; ++i) to[i] = from[i];
+}
+[[gnu::always_inline]] inline void round_line(BF16* to, const float* from) {
 #pragma omp simd
-    for (int i = 0; i < Block::kGroup; ++i) {
-      float value = static_cast<float>(Block::code(block, g, i)) * group.scale;
-      if constexpr (Block::kOffset) value += group.offset;
-      to[g * Block::kGroup + i] = from_float<T>(value);
+  for (int i = 0; i < kLine; ++i) {
+    const auto bits = std::bit_cast<std::uint32_t>(from[i]);
+    to[i].bits = static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U);
+  }
+}
+[[gnu::always_inline]] inline void round_line(F16* to, const float* from) { round_numbers<kLine>(to, from); }
+
+// Scales and offsets of the groups of a block, and whether they are finite: then all of its values are.
+template <typename Block>
+struct Groups {
+  static constexpr int kCount = Block::kCodedScales ? Block::kValues / Block::kGroup : 1;
+  static constexpr int kWidth = Block::kValues / kCount;  // values of each
+
+  template <int... g>
+  [[gnu::always_inline]] Groups(const std::byte* block, std::integer_sequence<int, g...>) {
+    const float d = f16_to_float(ggml::f16_at(block + Block::kScaleAt));
+    float min = 0;
+    if constexpr (Block::kOffset) min = f16_to_float(ggml::f16_at(block + Block::kMinAt));
+    finite = std::isfinite(d) && std::isfinite(min);
+    if constexpr (Block::kCodedScales) {
+      // Codes first, then products, so that these are made by the vector.
+      const std::int8_t scale_codes[] = {static_cast<std::int8_t>(Block::scale_code(block, g))...};
+      for (int k = 0; k < kCount; ++k) scale[k] = d * static_cast<float>(scale_codes[k]);
+    } else {
+      scale[0] = d;
     }
+    if constexpr (Block::kCodedScales && Block::kOffset) {
+      const std::int8_t min_codes[] = {static_cast<std::int8_t>(Block::min_code(block, g))...};
+      for (int k = 0; k < kCount; ++k) offset[k] = -(min * static_cast<float>(min_codes[k]));
+    } else {
+      offset[0] = min;
+    }
+  }
+  float scale[kCount], offset[kCount];
+  bool finite;
+};
+
+// Codes fit into a byte with their sign in every block.
+template <typename Block, int... r>
+[[gnu::always_inline]] inline void unpack(std::int8_t* codes, const std::byte* block,
+                                          std::integer_sequence<int, r...>) {
+  const auto unpack_run = [&]<int run>(std::integral_constant<int, run>) __attribute__((always_inline)) {
+#pragma omp simd
+    for (int i = 0; i < Block::kRun; ++i)
+      codes[run * Block::kRun + i] =
+          static_cast<std::int8_t>(Block::code(block, run * Block::kRun / Block::kGroup, i));
+  };
+  (unpack_run(std::integral_constant<int, r>{}), ...);
+}
+
+// kLine values; scale and offset are those of all of them, or kEach: of each.
+template <typename Block, bool kFinite, bool kEach, typename T>
+[[gnu::always_inline]] inline void decode_line(T* to, const std::int8_t* codes, const float* scale,
+                                               const float* offset) {
+  float values[kLine];
+#pragma omp simd
+  for (int i = 0; i < kLine; ++i) {
+    values[i] = static_cast<float>(codes[i]) * scale[kEach ? i : 0];
+    if constexpr (Block::kOffset) values[i] += offset[kEach ? i : 0];
+  }
+  if constexpr (kFinite) {
+    round_line(to, values);
+  } else {
+    for (int i = 0; i < kLine; ++i) to[i] = from_float<T>(values[i]);
+  }
+}
+
+template <int kWidth, int kCount>
+[[gnu::always_inline]] inline void spread(float* to, const float (&of_group)[kCount]) {
+  for (int g = 0; g < kCount; ++g)
+    for (int i = 0; i < kWidth; ++i) to[g * kWidth + i] = of_group[g];
+}
+
+template <typename Block, bool kFinite, typename T>
+[[gnu::always_inline]] inline void decode_block(T* to, const std::int8_t* codes, const Groups<Block>& groups) {
+  constexpr int kWidth = Groups<Block>::kWidth;
+  if constexpr (kWidth < kLine) {
+    alignas(64) float scale[Block::kValues], offset[Block::kValues];
+    spread<kWidth>(scale, groups.scale);
+    if constexpr (Block::kOffset) spread<kWidth>(offset, groups.offset);
+    for (int i = 0; i < Block::kValues; i += kLine)
+      decode_line<Block, kFinite, true>(to + i, codes + i, scale + i, offset + i);
+  } else {
+    for (int i = 0; i < Block::kValues; i += kLine)
+      decode_line<Block, kFinite, false>(to + i, codes + i, groups.scale + i / kWidth, groups.offset + i / kWidth);
+  }
+}
+
+template <typename Block, int kBlocks, typename T>
+[[gnu::flatten]] void decode_blocks(T* to, const std::byte* from) {
+  alignas(64) std::int8_t codes[kBlocks * Block::kValues];
+  for (int b = 0; b < kBlocks; ++b)
+    unpack<Block>(codes + b * Block::kValues, from + b * Block::kBytes,
+                  std::make_integer_sequence<int, Block::kValues / Block::kRun>{});
+  for (int b = 0; b < kBlocks; ++b) {
+    const Groups<Block> groups(from + b * Block::kBytes, std::make_integer_sequence<int, Groups<Block>::kCount>{});
+    const int first = b * Block::kValues;
+    if (groups.finite)
+      decode_block<Block, true>(to + first, codes + first, groups);
+    else
+      decode_block<Block, false>(to + first, codes + first, groups);
   }
 }
 
@@ -26,11 +133,15 @@ template <typename Block, typename T>
 void dequantize_ggml(Tensor y, const PackedTensor& w) {
   ggml::with_block(w.format.codec, [&]<typename Block>(std::type_identity<Block>) {
     with_float_type(y.dtype, [&]<typename T>(std::type_identity<T>) {
-      const std::int64_t n = y.numel(), blocks = n / Block::kValues;
+      constexpr int kBlocks = kAtOnce / Block::kValues;
+      const std::int64_t n = y.numel(), whole = n / kAtOnce;
       T* const out = y.as<T>();
       const std::byte* const from = w.sections[0];
 #pragma omp parallel for schedule(static) if (n > kParallelValues)
-      for (std::int64_t b = 0; b < blocks; ++b) decode_block<Block>(out + b * Block::kValues, from + b * Block::kBytes);
+      for (std::int64_t c = 0; c < whole; ++c)
+        decode_blocks<Block, kBlocks>(out + c * kAtOnce, from + c * kBlocks * Block::kBytes);
+      for (std::int64_t b = whole * kBlocks; b < n / Block::kValues; ++b)
+        decode_blocks<Block, 1>(out + b * Block::kValues, from + b * Block::kBytes);
     });
   });
 }

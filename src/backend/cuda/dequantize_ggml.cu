@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(T* y, const std::byte*
   const std::byte* block = blocks + begin / Block::kValues * Block::kBytes;
   const int in_block = static_cast<int>(begin % Block::kValues), g = in_block / Block::kGroup,
             first = in_block % Block::kGroup;
-  const ggml::Group group = Block::group(block, g);
+  const ggml::Group group = ggml::group_of<Block>(block, g);
   float values[kRun];
 #pragma unroll
   for (int k = 0; k < kRun; ++k) {

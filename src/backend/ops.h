@@ -124,7 +124,8 @@ class Ops {
   // One AdamW step on f32 masters; the gradient is multiplied by gradient_scale first (clipping). All (n) f32.
   virtual void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step,
                      float gradient_scale) = 0;
-  // sums (ceil(n / kElementBlock)) f32: the sum of squares of every block of so many elements of x (n) f32.
+  // sums (ceil(n / kElementBlock)) f32: the sum of squares of every block of so many elements of x (n) f32, in the
+  // order of optim/sum_of_squares.h.
   virtual void sums_of_squares(Tensor sums, ConstTensor x) = 0;
 };
 

@@ -2,7 +2,8 @@
 // 4 or 6 bits for every 16 or 32 of them. In each of them a group of values shares a scale, so that value i of group g
 // is code(g, i) * scale + offset, in f32, product and sum rounded one by one; without kOffset it is the product alone.
 // kScaleAt and kMinAt are the bytes of the f16 numbers that scales and offsets are made of; with kCodedScales they are
-// these times scale_code(g) and -min_code(g). code(g, i) holds for i < kRun: a run is one group, or two from an even g.
+// these times scale_code(g) and -min_code(g), which have a byte of their own, or of both, where kByteScales. code(g, i)
+// holds for i < kRun: a run is one group, or two where g is even.
 // Layouts and order of operations: ggml's ggml-quants.{h,c}.
 #pragma once
 
@@ -25,8 +26,10 @@ HOST_DEVICE inline unsigned byte_at(const std::byte* from, int i) { return stati
 HOST_DEVICE inline F16 f16_at(const std::byte* from) {
   return {static_cast<std::uint16_t>(byte_at(from, 0) | byte_at(from, 1) << 8U)};
 }
-HOST_DEVICE inline unsigned word_at(const std::byte* from) {
-  return byte_at(from, 0) | byte_at(from, 1) << 8U | byte_at(from, 2) << 16U | byte_at(from, 3) << 24U;
+
+// The fifth bit of value i of group g, at its place in the code, out of a u32 that holds those of 32 values.
+HOST_DEVICE inline unsigned fifth_bit(const std::byte* bits, int g, int i) {
+  return (byte_at(bits, 2 * g) | byte_at(bits, 2 * g + 1) << 8U) << 4U >> i & 16U;
 }
 
 // f16 d, u8 q[16]: (q - 8) d. Low nibbles are the values 0..15, high ones 16..31; so in all blocks of 32 with nibbles.
@@ -55,8 +58,8 @@ struct Q5_0 {
   static constexpr int kScaleAt = 0;
   static constexpr bool kOffset = false, kCodedScales = false;
   HOST_DEVICE static int code(const std::byte* block, int g, int i) {
-    const unsigned low = byte_at(block, 6 + i) >> (4 * g) & 15U, high = word_at(block + 2) >> (16 * g + i) & 1U;
-    return static_cast<int>(low | high << 4U) - 16;
+    const unsigned low = byte_at(block, 6 + i) >> (4 * g) & 15U;
+    return static_cast<int>(low | fifth_bit(block + 2, g, i)) - 16;
   }
 };
 
@@ -66,8 +69,8 @@ struct Q5_1 {
   static constexpr int kScaleAt = 0, kMinAt = 2;
   static constexpr bool kOffset = true, kCodedScales = false;
   HOST_DEVICE static int code(const std::byte* block, int g, int i) {
-    const unsigned low = byte_at(block, 8 + i) >> (4 * g) & 15U, high = word_at(block + 4) >> (16 * g + i) & 1U;
-    return static_cast<int>(low | high << 4U);
+    const unsigned low = byte_at(block, 8 + i) >> (4 * g) & 15U;
+    return static_cast<int>(low | fifth_bit(block + 4, g, i));
   }
 };
 
@@ -86,7 +89,7 @@ struct Q8_0 {
 struct Q2_K {
   static constexpr int kValues = 256, kBytes = 84, kGroup = 16, kRun = 32;
   static constexpr int kScaleAt = 80, kMinAt = 82;
-  static constexpr bool kOffset = true, kCodedScales = true;
+  static constexpr bool kOffset = true, kCodedScales = true, kByteScales = true;
   HOST_DEVICE static int scale_code(const std::byte* block, int g) { return static_cast<int>(byte_at(block, g) & 15U); }
   HOST_DEVICE static int min_code(const std::byte* block, int g) { return static_cast<int>(byte_at(block, g) >> 4U); }
   HOST_DEVICE static int code(const std::byte* block, int g, int i) {
@@ -99,7 +102,7 @@ struct Q2_K {
 struct Q3_K {
   static constexpr int kValues = 256, kBytes = 110, kGroup = 16, kRun = 32;
   static constexpr int kScaleAt = 108;
-  static constexpr bool kOffset = false, kCodedScales = true;
+  static constexpr bool kOffset = false, kCodedScales = true, kByteScales = false;
   HOST_DEVICE static int scale_code(const std::byte* block, int g) {
     const std::byte* scales = block + 96;
     const unsigned low = byte_at(scales, g % 8) >> (4 * (g / 8)) & 15U;
@@ -132,7 +135,7 @@ struct SixBitScales {
 struct Q4_K : SixBitScales {
   static constexpr int kValues = 256, kBytes = 144, kGroup = 32, kRun = 32;
   static constexpr int kScaleAt = 0, kMinAt = 2;
-  static constexpr bool kOffset = true, kCodedScales = true;
+  static constexpr bool kOffset = true, kCodedScales = true, kByteScales = false;
   HOST_DEVICE static int code(const std::byte* block, int g, int i) {
     return static_cast<int>(byte_at(block, 16 + 32 * (g / 2) + i) >> (4 * (g % 2)) & 15U);
   }
@@ -142,7 +145,7 @@ struct Q4_K : SixBitScales {
 struct Q5_K : SixBitScales {
   static constexpr int kValues = 256, kBytes = 176, kGroup = 32, kRun = 32;
   static constexpr int kScaleAt = 0, kMinAt = 2;
-  static constexpr bool kOffset = true, kCodedScales = true;
+  static constexpr bool kOffset = true, kCodedScales = true, kByteScales = false;
   HOST_DEVICE static int code(const std::byte* block, int g, int i) {
     const unsigned low = byte_at(block, 48 + 32 * (g / 2) + i) >> (4 * (g % 2)) & 15U;
     return static_cast<int>(low | (byte_at(block, 16 + i) >> g & 1U) << 4U);
@@ -153,7 +156,7 @@ struct Q5_K : SixBitScales {
 struct Q6_K {
   static constexpr int kValues = 256, kBytes = 210, kGroup = 16, kRun = 32;
   static constexpr int kScaleAt = 208;
-  static constexpr bool kOffset = false, kCodedScales = true;
+  static constexpr bool kOffset = false, kCodedScales = true, kByteScales = true;
   HOST_DEVICE static int scale_code(const std::byte* block, int g) {
     return static_cast<std::int8_t>(byte_at(block, 192 + g));
   }

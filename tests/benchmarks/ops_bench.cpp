@@ -142,6 +142,12 @@ void adamw(benchmark::State& state) {
           [&](Ops& ops) { ops.adamw(master, m, v, g, adamw_step({}, 1e-4, 2), 1.0F); });
 }
 
+void sums_of_squares(benchmark::State& state) {
+  const std::int64_t n = 4'884'480;
+  const Held g(DType::kF32, {n}, 1), sums(DType::kF32, {(n + 4095) / 4096});
+  measure(state, "values/s", static_cast<double>(n), [&](Ops& ops) { ops.sums_of_squares(sums, g); });
+}
+
 // {0: f32, 1: the compute dtype; m, n, k}
 void shapes(benchmark::internal::Benchmark* b) {
   for (const std::int64_t t : {0, 1}) {
@@ -163,6 +169,7 @@ BENCHMARK(rms_norm)->Arg(0)->Arg(1)->UseRealTime();
 BENCHMARK(rope)->Arg(0)->Arg(1)->UseRealTime();
 BENCHMARK(swiglu_backward)->Arg(0)->Arg(1)->UseRealTime();
 BENCHMARK(adamw)->Arg(0)->UseRealTime();
+BENCHMARK(sums_of_squares)->Arg(0)->UseRealTime();
 
 }  // namespace
 }  // namespace shardlora

@@ -1,5 +1,5 @@
-// Quantising and dequantising a matrix of 4096 x 4096 on one thread: gigabytes of values a second, f32 in; bf16, f32 and
-// f16 out, and how much that is of a plain copy of as many bytes, made in turns with it. A JSON object, by name;
+// Quantising and dequantising a matrix of 4096 x 4096 on one thread: gigabytes of values a second, f32 in; bf16, f32
+// and f16 out, and how much that is of a plain copy of as many bytes, made in turns with it. A JSON object, by name;
 // scripts/bench_quantization runs it beside bitsandbytes.
 #include <fmt/format.h>
 #include <omp.h>

@@ -31,30 +31,41 @@ constexpr int kLine = 32;  // values of one pass of a vector loop: what fills th
 }
 [[gnu::always_inline]] inline void round_line(F16* to, const float* from) { round_numbers<kLine>(to, from); }
 
+// code(0), code(1), ... as numbers. Each is written out with its index known, but where a loop over them is one over
+// bytes (kByteScales): that fills vectors.
+template <typename Block, typename Code, int... g>
+[[gnu::always_inline]] inline void convert_codes(float* to, const Code& code, std::integer_sequence<int, g...>) {
+  if constexpr (Block::kByteScales) {
+#pragma omp simd
+    for (int k = 0; k < static_cast<int>(sizeof...(g)); ++k) to[k] = static_cast<float>(code(k));
+  } else {
+    ((to[g] = static_cast<float>(code(g))), ...);
+  }
+}
+
 // Scales and offsets of the groups of a block, and whether they are finite: then all of its values are.
 template <typename Block>
 struct Groups {
   static constexpr int kCount = Block::kCodedScales ? Block::kValues / Block::kGroup : 1;
   static constexpr int kWidth = Block::kValues / kCount;  // values of each
 
-  template <int... g>
-  [[gnu::always_inline]] Groups(const std::byte* block, std::integer_sequence<int, g...>) {
+  [[gnu::always_inline]] explicit Groups(const std::byte* block) {
+    constexpr auto kEach = std::make_integer_sequence<int, kCount>{};
     const float d = f16_to_float(ggml::f16_at(block + Block::kScaleAt));
-    float min = 0;
-    if constexpr (Block::kOffset) min = f16_to_float(ggml::f16_at(block + Block::kMinAt));
-    finite = std::isfinite(d) && std::isfinite(min);
+    scale[0] = d;
     if constexpr (Block::kCodedScales) {
-      // Codes first, then products, so that these are made by the vector.
-      const std::int8_t scale_codes[] = {static_cast<std::int8_t>(Block::scale_code(block, g))...};
-      for (int k = 0; k < kCount; ++k) scale[k] = d * static_cast<float>(scale_codes[k]);
-    } else {
-      scale[0] = d;
+      convert_codes<Block>(scale, [&](int g) { return Block::scale_code(block, g); }, kEach);
+      for (float& s : scale) s *= d;
     }
-    if constexpr (Block::kCodedScales && Block::kOffset) {
-      const std::int8_t min_codes[] = {static_cast<std::int8_t>(Block::min_code(block, g))...};
-      for (int k = 0; k < kCount; ++k) offset[k] = -(min * static_cast<float>(min_codes[k]));
-    } else {
+    finite = std::isfinite(d);
+    if constexpr (Block::kOffset) {
+      const float min = f16_to_float(ggml::f16_at(block + Block::kMinAt));
       offset[0] = min;
+      if constexpr (Block::kCodedScales) {
+        convert_codes<Block>(offset, [&](int g) { return Block::min_code(block, g); }, kEach);
+        for (float& o : offset) o = -(min * o);
+      }
+      finite = finite && std::isfinite(min);
     }
   }
   float scale[kCount], offset[kCount];
@@ -68,8 +79,7 @@ template <typename Block, int... r>
   const auto unpack_run = [&]<int run>(std::integral_constant<int, run>) __attribute__((always_inline)) {
 #pragma omp simd
     for (int i = 0; i < Block::kRun; ++i)
-      codes[run * Block::kRun + i] =
-          static_cast<std::int8_t>(Block::code(block, run * Block::kRun / Block::kGroup, i));
+      codes[run * Block::kRun + i] = static_cast<std::int8_t>(Block::code(block, run * Block::kRun / Block::kGroup, i));
   };
   (unpack_run(std::integral_constant<int, r>{}), ...);
 }
@@ -119,7 +129,7 @@ template <typename Block, int kBlocks, typename T>
     unpack<Block>(codes + b * Block::kValues, from + b * Block::kBytes,
                   std::make_integer_sequence<int, Block::kValues / Block::kRun>{});
   for (int b = 0; b < kBlocks; ++b) {
-    const Groups<Block> groups(from + b * Block::kBytes, std::make_integer_sequence<int, Groups<Block>::kCount>{});
+    const Groups<Block> groups(from + b * Block::kBytes);
     const int first = b * Block::kValues;
     if (groups.finite)
       decode_block<Block, true>(to + first, codes + first, groups);

@@ -1,8 +1,5 @@
-// The optimiser's passes over a shard: the update of optim/adamw.h on every value, and sums of squares for the gradient
-// norm.
+// The optimiser's pass over a shard: the update of optim/adamw.h on every value.
 #include "backend/cpu/kernels.h"
-#include "backend/float_type.h"
-#include "tensor/pages.h"
 
 namespace shardlora::cpu {
 
@@ -13,20 +10,6 @@ void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWS
   const AdamWStep s = step;
 #pragma omp parallel for simd schedule(static) if (n > kParallelValues)
   for (std::int64_t i = 0; i < n; ++i) shardlora::adamw(values[i], first[i], second[i], g[i] * gradient_scale, s);
-}
-
-void sums_of_squares(Tensor sums, ConstTensor x) {
-  const std::int64_t n = x.numel(), blocks = sums.numel();
-  const float* values = x.as<float>();
-  float* out = sums.as<float>();
-#pragma omp parallel for schedule(static) if (n > kParallelValues)
-  for (std::int64_t b = 0; b < blocks; ++b) {
-    const std::int64_t end = std::min(n, (b + 1) * kElementBlock);
-    float sum = 0.0F;
-#pragma omp simd reduction(+ : sum)
-    for (std::int64_t i = b * kElementBlock; i < end; ++i) sum += values[i] * values[i];
-    out[b] = sum;
-  }
 }
 
 }  // namespace shardlora::cpu

@@ -1,10 +1,10 @@
-// The optimiser's passes over a shard: the update of optim/adamw.h on every value, with the CPU's bits, and sums of
-// squares for the gradient norm.
+// The optimiser's passes over a shard: the update of optim/adamw.h on every value, and sums of squares for the
+// gradient norm in the order of optim/sum_of_squares.h, both with the CPU's bits.
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/reduce.h"
 #include "backend/cuda/separate.h"
 #include "backend/cuda/vector.h"
-#include "tensor/pages.h"
+#include "optim/sum_of_squares.h"
 
 namespace shardlora::cuda {
 
@@ -33,20 +33,37 @@ __global__ void adamw_kernel(float* master, float* m, float* v, const float* gra
   store(v + i, second, n - i, vectors);
 }
 
+// A thread adds up kRun lanes of the order; the first warp folds the warps' lanes, then its own.
 __global__ void __launch_bounds__(kThreads)
     sums_of_squares_kernel(float* sums, const float* x, std::int64_t n, bool vectors) {
+  constexpr int kWarps = kThreads / 32, kOfWarp = 32 * kRun;
+  static_assert(kThreads * kRun == kSquareLanes);
+  __shared__ float lanes[kSquareLanes];
   const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * kElementBlock;
-  float sum = 0.0F;
+  const int first = static_cast<int>(threadIdx.x) * kRun;
+  Separate sum[kRun] = {0.0F, 0.0F, 0.0F, 0.0F};
 #pragma unroll
-  for (std::int64_t k0 = 0; k0 < kElementBlock; k0 += kThreads * kRun) {
-    const std::int64_t i = begin + k0 + threadIdx.x * kRun;
+  for (int i = 0; i < kSquaresOfLane; ++i) {
+    const std::int64_t at = begin + i * kSquareLanes + first;
     float values[kRun];
-    load(values, x + i, n - i, vectors);
+    load(values, x + at, n - at, vectors);
 #pragma unroll
-    for (int k = 0; k < kRun; ++k) sum += values[k] * values[k];
+    for (int k = 0; k < kRun; ++k) sum[k] += Separate(values[k]) * values[k];
   }
-  sum = over_block<Sum>(sum);
-  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+#pragma unroll
+  for (int k = 0; k < kRun; ++k) lanes[first + k] = sum[k].value;
+  __syncthreads();
+  if (threadIdx.x >= 32) return;
+#pragma unroll
+  for (int k = 0; k < kRun; ++k) {
+    float of_warp[kWarps];
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) of_warp[w] = lanes[w * kOfWarp + first + k];
+    fold_by_halves(of_warp);
+    sum[k] = over_warp<Sum>(of_warp[0]);
+  }
+  fold_by_halves(sum);
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum[0].value;
 }
 
 }  // namespace
@@ -60,7 +77,6 @@ void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWS
 }
 
 void sums_of_squares(Tensor sums, ConstTensor x, cudaStream_t stream) {
-  static_assert(kElementBlock % (kThreads * kRun) == 0);
   launch(sums_of_squares_kernel, static_cast<unsigned>(sums.numel()), kThreads, 0, stream, sums.as<float>(),
          x.as<float>(), x.numel(), aligned(x.data));
 }

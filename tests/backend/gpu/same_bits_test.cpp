@@ -203,14 +203,31 @@ TEST(SameBitsOfAdamW, AtEverySize) {
   const AdamWStep step = adamw_step({.weight_decay = 0.1}, 3e-4, 7);
   for (const std::int64_t n : {1, 1023, 5000})
     for (const std::int64_t offset : {0, 1}) {
-      const Twins master(DType::kF32, {n}, 1, 1.0, offset), m(DType::kF32, {n}, 2, 0.01, offset),
-          g(DType::kF32, {n}, 4, 0.1, offset);
-      Doubles squares = random_values(n, 3, 1e-3);
+      Doubles gradients = random_values(n, 4, 0.1), squares = random_values(n, 3, 1e-3),
+              means = random_values(n, 2, 0.01);
       for (double& square : squares) square = std::abs(square);
-      const Twins v(DType::kF32, {n}, squares, offset);
+      // Nothing yet; squares that are denormal, that vanish, that pass the range.
+      constexpr double kAwkward[] = {0.0, -0.0, 3e-21, 1e-30, -1e-41, 5e19, 3e38};
+      for (std::size_t i = 0; i < std::min(std::size(kAwkward), gradients.size()); ++i)
+        gradients[i] = kAwkward[i], squares[i] = means[i] = 0.0;
+      const Twins master(DType::kF32, {n}, 1, 1.0, offset), m(DType::kF32, {n}, means, offset),
+          g(DType::kF32, {n}, gradients, offset), v(DType::kF32, {n}, squares, offset);
       cpu::adamw(master.host, m.host, v.host, g.host, step, 0.37F);
       gpu().adamw(master.device, m.device, v.device, g.device, step, 0.37F);
       EXPECT_TRUE(master.same() && m.same() && v.same()) << n;
+    }
+}
+
+TEST(SameBitsOfSumsOfSquares, AtEverySizeAndPlace) {
+  for (const std::int64_t n : {1, 4095, 4096, 12289, 40000})
+    for (const std::int64_t offset : {0, 1, 2}) {
+      Doubles values = random_values(n, 5);
+      const Doubles exponents = random_values(n, 6, 20.0);
+      for (std::size_t i = 0; i < values.size(); ++i) values[i] *= std::exp2(exponents[i]);
+      const Twins x(DType::kF32, {n}, values, offset), sums(DType::kF32, {(n + 4095) / 4096}, 7, 1.0, offset);
+      cpu::sums_of_squares(sums.host, x.host);
+      gpu().sums_of_squares(sums.device, x.device);
+      EXPECT_TRUE(sums.same()) << n << " values at place " << offset;
     }
 }
 

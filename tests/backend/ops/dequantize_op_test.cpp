@@ -1,6 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
 #include "backend/held.h"
+#include "quant/ggml_blocks.h"
 #include "quant/nf4.h"
 #include "quant/quantize.h"
 #include "quant/random_blocks.h"
@@ -71,12 +76,12 @@ TEST(Dequantize, RoundsToTheFormatsDtypeBeforeThatOfTheResult) {
       }
 }
 
-// At any place of y, and of more values than one thread takes.
+// Of one block, of more values than one thread takes, and of a rest behind what is decoded at once.
 TEST(Dequantize, GivesTheBitsOfGgufBlocksRoundedOnce) {
   Device& device = device_under_test();
   EXPECT_EQ(ggml_formats().size(), 10U);
   for (const Format& format : ggml_formats())
-    for (const std::int64_t n : {256, 256 * 77}) {
+    for (const std::int64_t n : {grain_of(format), 256L * 77, 256L * 77 + 5 * grain_of(format)}) {
       const std::vector<std::byte> blocks = random_blocks(format, n, 5);
       const Held held(DType::kU8, {std::ssize(blocks)});
       held.put({blocks.data(), blocks.data() + blocks.size()});
@@ -89,6 +94,38 @@ TEST(Dequantize, GivesTheBitsOfGgufBlocksRoundedOnce) {
         for (std::size_t i = 0; i < got.size(); ++i)
           ASSERT_EQ(static_cast<float>(got[i]), rounded(dtype, expected[i]))
               << name_of(format) << " to " << name_of(dtype) << ", value " << i << " of " << n;
+      }
+    }
+}
+
+// A block whose scale, or offset, is infinite or not a number, with all bits of it set. Blocks beside it are as
+// they were.
+TEST(Dequantize, KeepsWhatIsNotFiniteInGgufBlocks) {
+  Device& device = device_under_test();
+  constexpr std::uint16_t kSpecial[] = {0x7C00, 0xFC00, 0x7FFF, 0xFFFF};
+  for (const Format& format : ggml_formats())
+    for (const std::uint16_t special : kSpecial) {
+      const std::int64_t grain = grain_of(format), n = 16 * grain;
+      std::vector<std::byte> blocks = random_blocks(format, n, 6);
+      const std::size_t bytes = blocks.size() / 16;
+      ggml::with_block(format.codec, [&]<typename Block>(std::type_identity<Block>) {
+        std::memcpy(&blocks[3 * bytes + Block::kScaleAt], &special, sizeof special);
+        if constexpr (Block::kOffset) std::memcpy(&blocks[7 * bytes + Block::kMinAt], &special, sizeof special);
+      });
+      const Held held(DType::kU8, {std::ssize(blocks)});
+      held.put(blocks);
+      std::vector<float> expected(static_cast<std::size_t>(n));
+      dequantize({format, {n}, {blocks.data()}}, 0, expected);
+      EXPECT_FALSE(std::all_of(expected.begin(), expected.end(), [](float x) { return std::isfinite(x); }));
+      for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+        const Held y(dtype, {n});
+        device.ops().dequantize(y, {format, {n}, {held.tensor.data}});
+        const Doubles got = y.values();
+        for (std::size_t i = 0; i < got.size(); ++i)
+          ASSERT_TRUE(std::isnan(expected[i]) ? std::isnan(got[i])
+                                              : static_cast<float>(got[i]) == rounded(dtype, expected[i]))
+              << name_of(format) << " to " << name_of(dtype) << ", value " << i << ": " << got[i] << ", not "
+              << expected[i];
       }
     }
 }

@@ -93,14 +93,37 @@ TEST(AdamW, IsTheUpdateOfOneValueOnEveryValue) {
   EXPECT_EQ(v.values(), want_v);
 }
 
-TEST(SumsOfSquares, AreOnePerBlockOf4096) {
+// The order that optim/sum_of_squares.h tells, in plain loops: 1024 lanes of four squares, folded by halves.
+float naive_sum_of_squares(const Doubles& values, std::size_t begin) {
+  std::vector<float> lanes(1024);
+  for (std::size_t i = begin; i < std::min(begin + 4096, values.size()); ++i) {
+    const auto x = static_cast<float>(values[i]);
+    const float square = x * x;
+    lanes[(i - begin) % 1024] += square;
+  }
+  for (; lanes.size() > 1; lanes.resize(lanes.size() / 2))
+    for (std::size_t l = 0; l < lanes.size() / 2; ++l) lanes[l] += lanes[lanes.size() / 2 + l];
+  return lanes[0];
+}
+
+// To the last bit on every device, for values whose sum no two orders make alike: sizes far apart, squares that are
+// denormal, zero or infinite.
+TEST(SumsOfSquares, AreOnePerBlockOf4096InOneOrder) {
   Device& device = device_under_test();
-  const Held x(DType::kF32, {10000}, 1), sums(DType::kF32, {3});
-  device.ops().sums_of_squares(sums, x);
-  const Doubles values = x.values();
-  Doubles want(3);
-  for (std::size_t i = 0; i < values.size(); ++i) want[i / 4096] += values[i] * values[i];
-  EXPECT_LE(worst(sums.values(), want, [&](std::size_t i) { return std::sqrt(4096.0) * 0x1p-24 * want[i]; }), 1.0);
+  for (const std::int64_t n : {1, 4095, 4096, 4097, 10000, 5 * 4096}) {
+    Doubles values = random_values(n, 1);
+    const Doubles exponents = random_values(n, 2, 12.0);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] = static_cast<double>(
+          static_cast<float>(values[i] * std::exp2(i / 4096 == 1 ? exponents[i] - 70 : exponents[i])));
+    if (n == 10000) values[9000] = 1e30, values[4096] = -0.0;
+    const std::int64_t blocks = (n + 4095) / 4096;
+    const Held x(DType::kF32, {n}, values), sums(DType::kF32, {blocks});
+    device.ops().sums_of_squares(sums, x);
+    const Doubles got = sums.values();
+    for (std::size_t b = 0; b < got.size(); ++b)
+      EXPECT_EQ(static_cast<float>(got[b]), naive_sum_of_squares(values, b * 4096)) << "block " << b << " of " << n;
+  }
 }
 
 }  // namespace

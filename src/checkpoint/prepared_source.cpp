@@ -4,7 +4,9 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "base/available_memory.h"
 #include "base/crc32c.h"
+#include "base/direct_reader.h"
 #include "base/file.h"
 #include "checkpoint/prepared_manifest.h"
 #include "checkpoint/tensor_source.h"
@@ -16,10 +18,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// What the page cache can hold is read from the disk once; a larger file would push out itself, and all else.
+ReadRoute route_for(std::uint64_t bytes) {
+  return bytes < available_memory() / 2 ? ReadRoute::kRingThroughCache : ReadRoute::kRing;
+}
+
 class PreparedSource final : public TensorSource {
  public:
   explicit PreparedSource(const fs::path& folder)
-      : path_(folder), manifest_(read_manifest(folder / kManifestFile)), tensors_(folder / kTensorsFile) {
+      : path_(folder),
+        manifest_(read_manifest(folder / kManifestFile)),
+        tensors_(folder / kTensorsFile),
+        reader_(folder / kTensorsFile, {}, route_for(tensors_.size())) {
     check_manifest(manifest_, folder / kManifestFile, tensors_.size());
     config_ = config_of(manifest_.model());
     seen_ = std::vector<std::atomic<std::uint8_t>>(tensors_.size() / kPage);
@@ -78,7 +88,8 @@ class PreparedSource final : public TensorSource {
     if (const std::uint64_t to = std::min(end, whole_from); begin < to) read_part(t, begin, here(begin, to));
     if (whole_from >= end) return;
     if (whole_from < whole_to) {
-      tensors_.read_at(t.offset() + whole_from, here(whole_from, whole_to));
+      const std::span<std::byte> whole = here(whole_from, whole_to);
+      reader_.read(whole.data(), whole.size(), t.offset() + whole_from);
       for (std::uint64_t at = whole_from; at < whole_to; at += size)
         check(t, at / size, here(at, std::min(at + size, whole_to)));
     }
@@ -127,6 +138,7 @@ class PreparedSource final : public TensorSource {
   fs::path path_;
   proto::PreparedBase manifest_;
   File tensors_;
+  mutable DirectReader reader_;  // of long runs
   ModelConfig config_;
   std::unordered_map<std::string, const proto::PreparedTensor*> by_name_;
   // Of every chunk, from its tensor's first page on, whether its bytes were right once.

@@ -55,22 +55,26 @@ struct Q4_1 {
 // f16 d, u32 fifth bits, u8 q[16]: (q - 16) d
 struct Q5_0 {
   static constexpr int kValues = 32, kBytes = 22, kGroup = 16, kRun = 16;
-  static constexpr int kScaleAt = 0;
+  static constexpr int kFifthAt = 2, kScaleAt = 0;
   static constexpr bool kOffset = false, kCodedScales = false;
   HOST_DEVICE static int code(const std::byte* block, int g, int i) {
-    const unsigned low = byte_at(block, 6 + i) >> (4 * g) & 15U;
-    return static_cast<int>(low | fifth_bit(block + 2, g, i)) - 16;
+    return code_with(fifth_bit(block + kFifthAt, g, i), block, g, i);
+  }
+  HOST_DEVICE static int code_with(unsigned fifth, const std::byte* block, int g, int i) {
+    return static_cast<int>((byte_at(block, 6 + i) >> (4 * g) & 15U) | fifth) - 16;
   }
 };
 
 // f16 d, f16 m, u32 fifth bits, u8 q[16]: q d + m
 struct Q5_1 {
   static constexpr int kValues = 32, kBytes = 24, kGroup = 16, kRun = 16;
-  static constexpr int kScaleAt = 0, kMinAt = 2;
+  static constexpr int kFifthAt = 4, kScaleAt = 0, kMinAt = 2;
   static constexpr bool kOffset = true, kCodedScales = false;
   HOST_DEVICE static int code(const std::byte* block, int g, int i) {
-    const unsigned low = byte_at(block, 8 + i) >> (4 * g) & 15U;
-    return static_cast<int>(low | fifth_bit(block + 4, g, i));
+    return code_with(fifth_bit(block + kFifthAt, g, i), block, g, i);
+  }
+  HOST_DEVICE static int code_with(unsigned fifth, const std::byte* block, int g, int i) {
+    return static_cast<int>((byte_at(block, 8 + i) >> (4 * g) & 15U) | fifth);
   }
 };
 

@@ -1,22 +1,28 @@
 // The blocks of GGUF files to values: in f32, product and sum rounded one by one, then once to y. Bit for bit what
 // quant/ggml.cpp decodes, rounded to y.
 //
-// 256 values at once, whatever their blocks hold, in two passes: codes become bytes on the stack, then these become
+// 1024 values at once, whatever their blocks hold, in two passes: codes become bytes on the stack, then these become
 // values. So loops are not cut where a group of 16 ends, and what the second pass reads was written long enough before
 // to be there, however wide it was written.
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "backend/cpu/f16.h"
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/lanes.h"
 #include "backend/float_type.h"
 #include "quant/ggml_blocks.h"
 
 namespace shardlora::cpu {
 namespace {
 
-constexpr int kAtOnce = 256;
+constexpr int kAtOnce = 1024;
 constexpr int kLine = 32;  // values of one pass of a vector loop: what fills the vectors that bytes are unpacked from
+
+// As wide as the vectors that gcc makes of the loops beside it, also where there are wider ones: what these store is
+// read at once only in pieces that they wrote.
+typedef float EightFloats __attribute__((vector_size(32)));
 
 // Numbers and infinities, rounded: from_float() without what it does about NaN.
 [[gnu::always_inline]] inline void round_line(float* to, const float* from) {
@@ -72,27 +78,56 @@ struct Groups {
   bool finite;
 };
 
+// fifth_bit() of a block's 32 values: each byte of the u32 goes to eight lanes, of which each keeps a bit of its own.
+[[gnu::always_inline]] inline void spread_fifth_bits(std::uint8_t (&to)[kLine], const std::byte* bits) {
+  typedef std::uint8_t Bytes __attribute__((vector_size(kLine)));
+  constexpr Bytes kBit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128,
+                          1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  std::byte words[kLine];
+  for (int i = 0; i < kLine; i += 4) std::memcpy(words + i, bits, 4);
+  Bytes bytes;
+  load(bytes, words);
+  bytes = __builtin_shufflevector(bytes, bytes, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,  //
+                                  18, 18, 18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19, 19, 19);
+  bytes = reinterpret_cast<Bytes>((bytes & kBit) == kBit) & 16;
+  store(to, bytes);
+}
+
 // Codes fit into a byte with their sign in every block.
 template <typename Block, int... r>
 [[gnu::always_inline]] inline void unpack(std::int8_t* codes, const std::byte* block,
                                           std::integer_sequence<int, r...>) {
+  constexpr bool kFifthBits = requires { Block::kFifthAt; };
+  alignas(kLine) std::uint8_t fifth[kLine];
+  if constexpr (kFifthBits) spread_fifth_bits(fifth, block + Block::kFifthAt);
   const auto unpack_run = [&]<int run>(std::integral_constant<int, run>) __attribute__((always_inline)) {
+    constexpr int kFirst = run * Block::kRun, kGroup = kFirst / Block::kGroup;
 #pragma omp simd
-    for (int i = 0; i < Block::kRun; ++i)
-      codes[run * Block::kRun + i] = static_cast<std::int8_t>(Block::code(block, run * Block::kRun / Block::kGroup, i));
+    for (int i = 0; i < Block::kRun; ++i) {
+      if constexpr (kFifthBits)
+        codes[kFirst + i] = static_cast<std::int8_t>(Block::code_with(fifth[kFirst + i], block, kGroup, i));
+      else
+        codes[kFirst + i] = static_cast<std::int8_t>(Block::code(block, kGroup, i));
+    }
   };
   (unpack_run(std::integral_constant<int, r>{}), ...);
 }
 
-// kLine values; scale and offset are those of all of them, or kEach: of each.
-template <typename Block, bool kFinite, bool kEach, typename T>
+// kLine values; scale and offset begin with those of the first one's group.
+template <typename Block, bool kFinite, typename T>
 [[gnu::always_inline]] inline void decode_line(T* to, const std::int8_t* codes, const float* scale,
                                                const float* offset) {
-  float values[kLine];
+  constexpr int kWidth = Groups<Block>::kWidth, kEight = sizeof(EightFloats) / sizeof(float);
+  alignas(64) float values[kLine];
 #pragma omp simd
-  for (int i = 0; i < kLine; ++i) {
-    values[i] = static_cast<float>(codes[i]) * scale[kEach ? i : 0];
-    if constexpr (Block::kOffset) values[i] += offset[kEach ? i : 0];
+  for (int i = 0; i < kLine; ++i) values[i] = static_cast<float>(codes[i]);
+#pragma GCC unroll 4
+  for (int i = 0; i < kLine; i += kEight) {
+    EightFloats eight;
+    load(eight, values + i);
+    eight *= scale[i / kWidth];
+    if constexpr (Block::kOffset) eight += offset[i / kWidth];
+    store(values + i, eight);
   }
   if constexpr (kFinite) {
     round_line(to, values);
@@ -101,24 +136,11 @@ template <typename Block, bool kFinite, bool kEach, typename T>
   }
 }
 
-template <int kWidth, int kCount>
-[[gnu::always_inline]] inline void spread(float* to, const float (&of_group)[kCount]) {
-  for (int g = 0; g < kCount; ++g)
-    for (int i = 0; i < kWidth; ++i) to[g * kWidth + i] = of_group[g];
-}
-
 template <typename Block, bool kFinite, typename T>
 [[gnu::always_inline]] inline void decode_block(T* to, const std::int8_t* codes, const Groups<Block>& groups) {
-  constexpr int kWidth = Groups<Block>::kWidth;
-  if constexpr (kWidth < kLine) {
-    alignas(64) float scale[Block::kValues], offset[Block::kValues];
-    spread<kWidth>(scale, groups.scale);
-    if constexpr (Block::kOffset) spread<kWidth>(offset, groups.offset);
-    for (int i = 0; i < Block::kValues; i += kLine)
-      decode_line<Block, kFinite, true>(to + i, codes + i, scale + i, offset + i);
-  } else {
-    for (int i = 0; i < Block::kValues; i += kLine)
-      decode_line<Block, kFinite, false>(to + i, codes + i, groups.scale + i / kWidth, groups.offset + i / kWidth);
+  for (int i = 0; i < Block::kValues; i += kLine) {
+    const int g = i / Groups<Block>::kWidth;
+    decode_line<Block, kFinite>(to + i, codes + i, groups.scale + g, groups.offset + g);
   }
 }
 

@@ -86,14 +86,14 @@ class PreparedSource final : public TensorSource {
       return out.subspan(static_cast<std::size_t>(from - begin), static_cast<std::size_t>(to - from));
     };
     if (const std::uint64_t to = std::min(end, whole_from); begin < to) read_part(t, begin, here(begin, to));
-    if (whole_from >= end) return;
-    if (whole_from < whole_to) {
+    if (whole_from < whole_to && whole_from < end) {
       const std::span<std::byte> whole = here(whole_from, whole_to);
       reader_.read(whole.data(), whole.size(), t.offset() + whole_from);
       for (std::uint64_t at = whole_from; at < whole_to; at += size)
         check(t, at / size, here(at, std::min(at + size, whole_to)));
     }
-    if (whole_to < end) read_part(t, whole_to, here(whole_to, end));
+    if (whole_from < end && whole_to < end) read_part(t, whole_to, here(whole_to, end));
+    tensors_.check_unchanged();  // what was right once is not looked at again
   }
 
   void check_readable() const override {}

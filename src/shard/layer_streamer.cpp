@@ -25,8 +25,6 @@ std::size_t decoded_bytes(const UnitSpec& unit, const StreamerOptions& options) 
   return options.decode == Decode::kUnit ? all : largest;
 }
 
-constexpr std::size_t kStagedBlock = std::size_t{8} << 20;  // bytes: read while the one before is uploaded
-
 }  // namespace
 
 Lease::~Lease() {
@@ -68,7 +66,7 @@ LayerStreamer::LayerStreamer(Device& device, ParamStore& store, Communicator& ga
   if (rests_on(Tier::kPinned) || rests_on(Tier::kDisk)) uploads_ = device.make_stream("uploads");
   if (!rests_on(Tier::kDisk)) return;
   reads_ = device.make_stream("reads");
-  if (!device.host_reads()) staging_ = device.allocate(2 * kStagedBlock, Tier::kPinned, Purpose::kStreaming);
+  if (!device.host_reads()) staging_ = device.allocate(2 * options_.staged_block, Tier::kPinned, Purpose::kStreaming);
 }
 
 LayerStreamer::~LayerStreamer() {
@@ -152,9 +150,9 @@ Event LayerStreamer::read(std::byte* to, std::size_t unit, Event after) {
     return submit(to, begin, end - begin);
   }
   uploads_->wait(after);
-  for (std::size_t at = begin, i = 0; at < end; at += kStagedBlock, ++i) {
-    const std::size_t bytes = std::min(kStagedBlock, end - at);
-    std::byte* const block = staging_.data() + (i % 2) * kStagedBlock;
+  for (std::size_t at = begin, i = 0; at < end; at += options_.staged_block, ++i) {
+    const std::size_t bytes = std::min(options_.staged_block, end - at);
+    std::byte* const block = staging_.data() + (i % 2) * options_.staged_block;
     reads_->wait(staged_[i % 2]);
     uploads_->wait(submit(block, at, bytes));
     device_.copy(to + (at - begin), block, bytes, *uploads_);

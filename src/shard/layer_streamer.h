@@ -41,6 +41,8 @@ struct StreamerOptions {
   Poison poison = Poison::kNo;
   Prefetch prefetch = Prefetch::kYes;  // kNo shows what prefetching is worth
   Decode decode = Decode::kUnit;
+  // Of units on disk that the host cannot read into the slots: bytes that are read while those before are uploaded.
+  std::size_t staged_block = std::size_t{8} << 20;
 };
 
 // One unit on the device for one turn. Work that reads it must be submitted to the compute stream before the lease

@@ -209,6 +209,19 @@ TEST_F(PreparedBase, NamesTheTensorOfAFlippedBitBeforeItIsUsed) {
   }
 }
 
+// Bytes that were right once are not checked again, so the file has to stay as it is.
+TEST_F(PreparedBase, IsRefusedWhereItChangesWhileItIsRead) {
+  prepare(folder("base"));
+  const BaseModel base = BaseModel::open(folder("base"));
+  const ModelSpec spec = model();
+  const UnitLayout layout(spec.units()[1]);
+  std::vector<std::byte> flat(layout.frozen_bytes());
+  pack_share(base, layout, 0, flat);
+  pack_share(base, layout, 0, flat);
+  spoil(folder("base") / "tensors.bin", 7, 1);
+  EXPECT_THAT(error_of([&] { pack_share(base, layout, 0, flat); }), HasSubstr("was changed while it was in use"));
+}
+
 TEST_F(PreparedBase, IsRefusedWhereAFileIsCutOrSwapped) {
   prepare(folder("base"));
   const auto open_error = [&] { return error_of([&] { BaseModel::open(folder("base")); }); };

@@ -94,14 +94,15 @@ TEST_F(RandomBaseTest, HasZerosBehindEverySection) {
   std::size_t gaps = 0;
   for (const proto::PreparedTensor& t : manifest.tensors()) {
     const SectionBytes bytes = section_bytes(format_of(t.packing()), shape_of(t));
+    const ParamLayout layout = layout_of(format_of(t.packing()), shape_of(t));
     std::uint64_t end = t.bytes();
     for (int s = kSections - 1; s >= 0; --s) {
       if (bytes[static_cast<std::size_t>(s)] == 0) continue;
-      const std::uint64_t begin = t.sections(s) + bytes[static_cast<std::size_t>(s)];
+      const std::uint64_t begin = layout.sections[static_cast<std::size_t>(s)] + bytes[static_cast<std::size_t>(s)];
       const std::string gap = tensors.substr(t.offset() + begin, end - begin);
       EXPECT_EQ(gap.find_first_not_of('\0'), std::string::npos) << t.name() << ", section " << s;
       gaps += gap.empty() ? 0 : 1;
-      end = t.sections(s);
+      end = layout.sections[static_cast<std::size_t>(s)];
     }
   }
   EXPECT_GT(gaps, 10U);

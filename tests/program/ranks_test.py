@@ -19,9 +19,10 @@ class Ranks(program.ProgramTest):
         adapter, losses, peak = self.result()
         self.assertNotEqual(losses[0], losses[1])
 
-        # Keeping activations instead of computing them again changes no bit either.
-        for ranks, *settings in [(1,), (2,), (3,), (4,), (0, "gradient_checkpointing=false"),
-                                 (2, "gradient_checkpointing=false")]:
+        # Computing activations again changes no bit either, nor where base and layer inputs rest.
+        for ranks, *settings in [(1,), (2,), (3,), (4,), (2, "gradient_checkpointing=true", "sharding.strategy=full_shard"),
+                                 (0, "offload.base=host", "offload.layer_inputs=host"),
+                                 (2, "offload.base=disk", "base_prepared_path=kept")]:
             with self.subTest(ranks=ranks, settings=settings):
                 its_adapter, its_losses, its_peak = self.result(*settings, ranks=ranks)
                 self.assertEqual(its_losses, losses)
@@ -29,7 +30,7 @@ class Ranks(program.ProgramTest):
                 if settings == [] and ranks == 2:
                     peak_of_two = its_peak
 
-        # Nor do layers in several waves: a limit just below the peak of the full wave can only be met by smaller ones.
+        # Nor does what is given up where memory is short of the fastest way.
         for ranks, limit in [(0, peak - (1 << 20)), (2, peak_of_two - (1 << 20))]:
             with self.subTest(ranks=ranks, limit=limit):
                 its_adapter, its_losses, its_peak = self.result(f"memory.device_limit={limit}", ranks=ranks)

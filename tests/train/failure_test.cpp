@@ -2,8 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "decorators.h"
 #include "golden_job.h"
+#include "tiny_job.h"
 
 namespace shardlora {
 namespace {
@@ -35,6 +38,19 @@ TEST(FailedStep, NamesTheCauseRatherThanWhatFollowedFromIt) {
     return parts;
   };
   EXPECT_THAT([&] { run(job); }, ThrowsMessage<Error>(HasSubstr("the cause")));
+}
+
+// The disk of one rank fails in the middle of a step: that is what is told, and nobody waits for ever.
+TEST(FailedStep, TellsOfTheDiskThatFailed) {
+  for (const int broken : {0, 1}) {
+    std::atomic<int> left = 20;  // reads that go well: into the second step
+    TinyJob job{.ranks = 2, .frozen = {{Tier::kDisk}}, .mode = StreamMode::kQueued};
+    job.reads = [&](int rank, std::size_t) {
+      if (rank == broken && left-- <= 0) throw Error("the disk failed");
+    };
+    EXPECT_THAT([&] { run(job); }, ThrowsMessage<Error>(HasSubstr("the disk failed"))) << broken;
+    EXPECT_LT(left, 0);
+  }
 }
 
 }  // namespace

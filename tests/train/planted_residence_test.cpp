@@ -111,7 +111,7 @@ class PlantedTraffic : public testing::Test {
   }
   // Some delays hide the bug: it has to show under one of them.
   static bool shows(TinyJob job) {
-    static const TinyResult right = run({});
+    static const TinyResult right = run(TinyJob{});
     for (job.seed = 1; job.seed <= 3; ++job.seed) try {
         if (!(run(job) == right)) return true;
       } catch (const Diverged&) {  // what was not there reads as NaN

@@ -36,6 +36,7 @@ struct TinyJob {
   float neftune_alpha = 0;
   std::vector<std::vector<float>> start = {};                  // trainable values of every unit; empty: random ones
   std::function<std::unique_ptr<Device>(Device&)> plant = {};  // a stand-in for a rank's device
+  std::function<void(int rank, std::size_t unit)> reads = {};  // hears of every read of the disk, before it
   // Other micro-batches than two samples each, for every step, out of the job's 40 samples.
   std::function<std::vector<std::vector<SampleRefs>>(const std::vector<Sample>&)> batches = {};
 };
@@ -142,7 +143,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   for (std::size_t u = 0; u < model->spec().units().size(); ++u)
     residences.push_back(job.frozen[u % job.frozen.size()]);
   ParamStore store(*device, rendezvous.rank(), rendezvous.size(), model->spec().units(), residences);
-  store.set_disk([&store](std::size_t unit, std::size_t begin, std::span<std::byte> out) {
+  store.set_disk([&](std::size_t unit, std::size_t begin, std::span<std::byte> out) {
+    if (job.reads) job.reads(rendezvous.rank(), unit);
     const std::vector<std::byte> flat = tiny_flat(store.layout(unit));
     std::copy_n(flat.begin() + static_cast<std::ptrdiff_t>(begin), out.size(), out.begin());
   });
@@ -173,7 +175,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
                  {.recompute = job.recompute,
                   .wave = job.wave,
                   .layer_inputs = job.layer_inputs,
-                  .streamer = {dtype, job.poison, job.prefetch, job.decode},
+                  .streamer = {dtype, job.poison, job.prefetch, job.decode, kPage},
                   .neftune_alpha = job.neftune_alpha});
   LossScale loss_scale = job.loss_scale;
   std::optional<PhiloxKey> noise;

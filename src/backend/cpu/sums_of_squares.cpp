@@ -9,9 +9,9 @@
 namespace shardlora::cpu {
 namespace {
 
-constexpr int kFolded = 8;                        // lanes of the order that become one at once
-constexpr int kColumns = kSquareLanes / kFolded;  // 128, of which a vector takes kLanes
-static_assert(kColumns / kLanes == kFolded);
+// Lanes of the order become eighths: 1024 are folded to 128, which are eight vectors, and these to one.
+constexpr int kFolded = 8, kFoldedLanes = kSquareLanes / kFolded;
+static_assert(kFoldedLanes == kFolded * kLanes);
 
 // Of kElementBlock values.
 [[gnu::always_inline]] inline float sum_of_block(const float* x) {
@@ -20,7 +20,7 @@ static_assert(kColumns / kLanes == kFolded);
     FloatLanes lanes[kFolded];
 #pragma GCC unroll 8
     for (int l = 0; l < kFolded; ++l) {
-      const float* from = x + l * kColumns + c * kLanes;
+      const float* from = x + l * kFoldedLanes + c * kLanes;
       load(lanes[l], from);
       lanes[l] *= lanes[l];
 #pragma GCC unroll 4

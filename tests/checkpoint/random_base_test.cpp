@@ -10,6 +10,7 @@
 #include "checkpoint/error_of.h"
 #include "checkpoint/prepared_manifest.h"
 #include "checkpoint/tiny_folder.h"
+#include "param/layout.h"
 
 namespace shardlora {
 namespace {

@@ -95,13 +95,13 @@ std::vector<RecipeField> base_fields() {
            "bnb_config_kwargs.bnb_4bit_use_double_quant"},
           [](auto& r) -> auto& { return r.quantization.double_quant; },
           "the scales of nf4 are quantised too: about 0.4 bit a value less"),
-      K::folder_or_none({"base_prepared_path"}, &Recipe::base_prepared_path,
-                        "where what is quantised here is kept for later runs; not given: large models, in the user's "
-                        "cache"),
       K::row(
           {kOverrides}, "a mapping such as {down_proj: bf16}",
           "formats of modules' own, by regular expressions for the ends of their names",
           [](RecipeDraft& r, const ConfigValue& v) { r.quantization.overrides = rules_of(v); }, written_overrides),
+      K::folder_or_none({"base_prepared_path"}, &Recipe::base_prepared_path,
+                        "where what is quantised here is kept for later runs; not given: large models, in the user's "
+                        "cache"),
   };
 }
 

@@ -34,13 +34,13 @@ Free train_and_generate(Rendezvous& rendezvous, Sharding sharding) {
   Ranks ranks(rendezvous, recipe);
   const BaseModel base = BaseModel::open(recipe.base_model);
   const LoraConfig lora = lora_config(recipe);
-  LoadedModel loaded(ranks, recipe, base, &lora);
-  initialise_adapter(*loaded.store, base, recipe.seed);
   const auto samples = tiny_samples(11, static_cast<std::int32_t>(base.config().vocab));
   std::vector<SampleRefs> batch;
   for (const Sample& sample : samples) batch.push_back({&sample});
   StepLimits limits;
   include_step(limits, batch);
+  LoadedModel loaded(ranks, recipe, base, &lora, training_workload(ranks, recipe, limits));
+  initialise_adapter(*loaded.store, base, recipe.seed);
   auto step = make_train_step(ranks, loaded, recipe, limits);
   auto generator = std::make_unique<Generator>(*ranks.device, *loaded.model, *loaded.store, *ranks.gathers, TokenIds{2},
                                                GenerateLimits{1, 8, 4}, Sampling{}, StreamerOptions{});

@@ -70,7 +70,7 @@ std::optional<MemoryPlan> choose_for_wave(const Recipe& recipe, const MemoryDema
                                           const Fits& fits) {
   const std::vector<Manner> all = manners(recipe, demand.ranks);
   for (const Manner& m : all) {
-    const MemoryPlan plan = plan_of(m, demand, wave, recipe.offload_base.value_or(Tier::kDevice));
+    MemoryPlan plan = plan_of(m, demand, wave, recipe.offload_base.value_or(Tier::kDevice));
     if (fits(plan)) return plan;
   }
   if (recipe.offload_base) return std::nullopt;
@@ -84,7 +84,7 @@ std::optional<MemoryPlan> choose_for_wave(const Recipe& recipe, const MemoryDema
     if (on_disk == 0 || demand.disk) return moved(m, demand, wave, n, n - on_disk);
   }
   for (const Tier tier : {Tier::kPinned, Tier::kDisk}) {
-    const MemoryPlan plan = plan_of(m, demand, wave, tier);
+    MemoryPlan plan = plan_of(m, demand, wave, tier);
     if ((tier != Tier::kDisk || demand.disk) && fits(plan)) return plan;
   }
   return std::nullopt;

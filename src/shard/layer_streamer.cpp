@@ -52,7 +52,7 @@ LayerStreamer::LayerStreamer(Device& device, ParamStore& store, Communicator& ga
   std::size_t neighbours = 0, dense = 0;
   for (const auto& visits : schedules_) {
     for (std::size_t i = 0; i < visits.size(); ++i)
-      neighbours = std::max(neighbours, slot_bytes(visits[i]) + slot_bytes(visits[(i + 1) % visits.size()]));
+      neighbours = std::max(neighbours, slot_bytes(visits[i]) + (i > 0 ? slot_bytes(visits[i - 1]) : 0));
   }
   for (std::size_t u = 0; u < store.units(); ++u)
     dense = std::max(dense, decoded_bytes(store.layout(u).spec(), options));
@@ -111,7 +111,17 @@ std::size_t LayerStreamer::slot_bytes(std::size_t unit) const {
          whole_pages(static_cast<std::size_t>(gathers_.size()) * trainable_share(unit));
 }
 
+bool LayerStreamer::fit_together(std::size_t a, std::size_t b) const {
+  return slot_bytes(a) + slot_bytes(b) <= memory_.bytes();
+}
+
 void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
+  Slot& other = &slot == &slots_[0] ? slots_[1] : slots_[0];
+  if (other.unit && !fit_together(unit, *other.unit)) {  // it lies in the way, and its lease was the last one
+    CHECK(!leased_, "unit {} is fetched over unit {}, which is leased", unit, *other.unit);
+    other.unit.reset();
+    slot.released = other.released;
+  }
   slot.unit = unit;
   slot.data = &slot == &slots_[0] ? memory_.data() : memory_.data() + memory_.bytes() - slot_bytes(unit);
   slot.trainable_current = false;
@@ -186,7 +196,7 @@ void LayerStreamer::prefetch() {
   while (visit < schedule().size() && schedule()[visit] == unit) ++visit;
   const bool wraps = visit >= schedule().size();
   const std::size_t next = schedule()[wraps ? 0 : visit];
-  if (next == unit) return;
+  if (next == unit || (wraps && !fit_together(unit, next))) return;
   Slot& other = slots_[1 - current_];
   if (other.unit != next) fetch_frozen(other, next);
   if (!wraps && !other.trainable_current) fetch_trainable(other);

@@ -12,10 +12,10 @@
 //    the streamer waits for what still lands in its slots or reads them, but ends the gathers with `abort` first.
 // 4. Packed bytes travel. Where there is room the last hop decodes a unit into one dense copy that all micro-batches of
 //    the visit share, else the model has every matrix decoded when it needs it: the same values.
-// 5. The schedule is cyclic: at its end the first unit's frozen bytes are already on their way again; its trainable
-// part is
-//    gathered when it is borrowed, so after the optimiser. A unit that comes again next or next but one (the head, the
-//    last layer at the turn) keeps its slot and is not fetched.
+// 5. The schedule is cyclic: at its end the first unit's frozen bytes are already on their way again, where there is
+// room
+//    for both; its trainable part is gathered when it is borrowed, so after the optimiser. A unit that comes again next
+//    or next but one (the head, the last layer at the turn) keeps its slot and is not fetched.
 // 6. Everything is allocated in the constructor. With poison on, a slot reads as NaN from the end of its lease on.
 #pragma once
 
@@ -102,6 +102,7 @@ class LayerStreamer final : private WeightDecoder {
   std::size_t frozen_slot_bytes(std::size_t unit) const;
   std::size_t trainable_share(std::size_t unit) const;  // bytes of every rank's, in the compute dtype
   std::size_t slot_bytes(std::size_t unit) const;
+  bool fit_together(std::size_t a, std::size_t b) const;
   void fetch_frozen(Slot& slot, std::size_t unit);
   // Brings what rests here of a unit that is not on the device to `to`.
   Event upload(std::byte* to, std::size_t unit, Event after);
@@ -123,7 +124,7 @@ class LayerStreamer final : private WeightDecoder {
   std::size_t schedule_ = 0, cursor_ = 0;  // cursor: the visit that comes next
 
   Buffer memory_;  // both slots: [0] at its low end, [1] at its high end, so it is as large as two neighbours of a
-                   // schedule
+                   // schedule. Its last and first unit are none: embedding and head, where nothing comes between them.
   Buffer dense_;   // the decoded weights of one unit, or of one matrix
   std::unique_ptr<Stream> uploads_, reads_;  // where units do not rest on the device
   Buffer staging_;                           // two blocks that are read into, where the host cannot read into the slots

@@ -132,6 +132,27 @@ TEST(LayerStreamer, FetchesTheFirstUnitsFrozenBytesWhenARoundEnds) {
   });
 }
 
+// The last unit of a round and the first one may be the largest two: they need not fit together.
+TEST(LayerStreamer, FetchesTheFirstUnitLateWhereTheLastOneLeavesNoRoom) {
+  on_thread_ranks(2, [&](Rendezvous& rendezvous) {
+    Rank rank(rendezvous);
+    const std::vector<std::size_t> visits{1, 0, 2};
+    LayerStreamer streamer(*rank.device, rank.store, rank.gathers, nullptr, {visits}, {.poison = Poison::kYes});
+    streamer.run(0);
+    std::vector<std::string> asked;
+    for (int round = 0; round < 3; ++round)
+      for (const std::size_t unit : visits) {
+        const Lease lease = streamer.borrow(unit);
+        asked.push_back(rank.asked());
+        rank.device->compute().synchronize();
+        for (std::size_t i = 0; i < static_cast<std::size_t>(lease.view().params[0].shape.numel()); ++i)
+          EXPECT_EQ(value(lease.view().params[0], i), frozen_value(unit, i)) << unit << " " << i;
+      }
+    EXPECT_THAT(asked, ElementsAre("bBaA", "cC", "", "bBaA", "cC", "", "bBaA", "cC", ""));
+    return 0;
+  });
+}
+
 // Rule 5: an optimiser that runs between two rounds is seen by the next one.
 TEST(LayerStreamer, GathersTheTrainablePartAfterTheOptimiser) {
   on_thread_ranks(2, [&](Rendezvous& rendezvous) {

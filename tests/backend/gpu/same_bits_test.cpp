@@ -12,7 +12,7 @@
 namespace shardlora {
 namespace {
 
-constexpr DType kFloats[] = {DType::kF32, DType::kBF16, DType::kF16};
+constexpr DType kFloatDtypes[] = {DType::kF32, DType::kBF16, DType::kF16};
 
 Ops& gpu() { return device_under_test().ops(); }
 
@@ -65,7 +65,7 @@ class SameBits : public testing::TestWithParam<Case> {
 
 std::vector<Case> cases(std::initializer_list<std::int64_t> offsets) {
   std::vector<Case> out;
-  for (const DType dtype : kFloats)
+  for (const DType dtype : kFloatDtypes)
     for (const std::int64_t offset : offsets)
       for (const auto& [rows, d] : {std::pair{5, 2088}, {37, 64}, {3, 77}, {70, 1}})
         out.push_back({dtype, rows, d, offset});
@@ -77,7 +77,7 @@ std::string name_of_case(const testing::TestParamInfo<Case>& info) {
 INSTANTIATE_TEST_SUITE_P(Cases, SameBits, testing::ValuesIn(cases({0, 1})), name_of_case);
 
 TEST_P(SameBits, CastAddScaleZeroAndBias) {
-  for (const DType from : kFloats) {
+  for (const DType from : kFloatDtypes) {
     const Twins x = of(from, 1, 3e5), y = matrix(2);  // beyond the largest F16 too
     cpu::cast(y.host, x.host);
     gpu().cast(y.device, x.device);
@@ -101,7 +101,7 @@ TEST_P(SameBits, CastAddScaleZeroAndBias) {
 TEST_P(SameBits, RowsByIndex) {
   const std::int64_t d = GetParam().d;
   const Twins tokens = places(11);
-  for (const DType from : kFloats) {
+  for (const DType from : kFloatDtypes) {
     const Twins table(from, {11, d}, 1, 1.0, GetParam().offset), y = matrix(2);
     cpu::embed(y.host, tokens.host, table.host);
     gpu().embed(y.device, tokens.device, table.device);

@@ -67,6 +67,12 @@ void Arena::release(std::byte* data, std::size_t bytes, Tier, Purpose purpose) n
   use_.total_now -= pages;
 }
 
+void Arena::reset_peaks() {
+  const std::lock_guard lock(mutex_);
+  use_.peak = use_.now;
+  use_.total_peak = use_.total_now;
+}
+
 MemoryUse Arena::use() const {
   const std::lock_guard lock(mutex_);
   return use_;

@@ -23,6 +23,7 @@ class Arena final : public Allocator {
   Buffer allocate(std::size_t bytes, Purpose purpose);
   void release(std::byte* data, std::size_t bytes, Tier tier, Purpose purpose) noexcept override;
   MemoryUse use() const;
+  void reset_peaks();
 
  private:
   void charge(std::size_t bytes, Purpose purpose);

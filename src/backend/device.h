@@ -30,6 +30,8 @@ class Device {
   // the tier's limit is passed or the machine has no more.
   virtual Buffer allocate(std::size_t bytes, Tier tier, Purpose purpose) = 0;
   virtual MemoryUse memory(Tier tier) const = 0;
+  // From now on peaks are of what is in use now, or later.
+  virtual void reset_peaks() = 0;
   // For traffic beside compute(): on a GPU its work starts first where both have some.
   virtual std::unique_ptr<Stream> make_stream(const std::string& name) = 0;
   // The stream that all Ops run on.

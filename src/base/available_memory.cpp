@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <limits>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -50,16 +49,15 @@ std::string own_group(const fs::path& root) {
 
 }  // namespace
 
-std::uint64_t available_memory(const fs::path& root) {
-  constexpr std::uint64_t kUnknown = std::numeric_limits<std::uint64_t>::max();
-  std::uint64_t least = kUnknown;
+std::optional<std::uint64_t> available_memory(const fs::path& root) {
+  std::optional<std::uint64_t> least;
   if (const auto kib = line_of(root / "proc/meminfo", "MemAvailable:")) least = *kib * 1024;
   const fs::path groups = root / "sys/fs/cgroup";
   for (fs::path group = own_group(root);; group = group.parent_path()) {
-    if (const auto left = left_in(groups / group)) least = std::min(least, *left);
+    if (const auto left = left_in(groups / group)) least = std::min(least.value_or(*left), *left);
     if (group.empty()) break;
   }
-  return least == kUnknown ? 0 : least;
+  return least;
 }
 
 }  // namespace shardlora

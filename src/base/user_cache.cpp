@@ -27,6 +27,17 @@ fs::path place_of(const fs::path& path) {
   return cache / "digests" / sha256_of(identity);
 }
 
+// A kept digest; nothing where there is none, or none that can be read.
+std::string text_of(const fs::path& place) {
+  std::error_code none;
+  if (place.empty() || !fs::is_regular_file(place, none)) return "";
+  try {
+    return read_text(place, kDigest);
+  } catch (const Error&) {
+    return "";
+  }
+}
+
 }  // namespace
 
 fs::path user_cache() {
@@ -39,10 +50,9 @@ fs::path user_cache() {
 std::string known_sha256_of_file(const fs::path& path) {
   const fs::path place = place_of(path);
   std::error_code none;
-  if (!place.empty() && fs::is_regular_file(place, none)) {
-    const std::string kept = read_text(place, kDigest);
-    if (kept.size() == kDigest && kept.find_first_not_of("0123456789abcdef") == std::string::npos) return kept;
-  }
+  if (const std::string kept = text_of(place);
+      kept.size() == kDigest && kept.find_first_not_of("0123456789abcdef") == std::string::npos)
+    return kept;
   const std::string digest = sha256_of_file(path);
   if (place.empty() || place_of(path) != place) return digest;
   try {

@@ -56,7 +56,7 @@ void take_parts(const fs::path& folder, proto::PreparedBase& manifest) {
     if (!same_base(part, manifest))
       fail(
           "{}: holds a half-made base of another model or in other formats ({}); remove the folder, or choose another "
-          "one with --out",
+          "one",
           folder.string(), part.source());
     for (int i = 0; i < part.tensors_size(); ++i)
       if (part.tensors(i).crc32c_size() > 0) *manifest.mutable_tensors(i)->mutable_crc32c() = part.tensors(i).crc32c();
@@ -136,17 +136,17 @@ bool is_there(const fs::path& folder, const proto::PreparedBase& wanted) {
   if (same_base(there, wanted)) return true;
   fail(
       "{}: holds another base already (made of {}; another model, or other formats); remove it, or choose another "
-      "folder with --out",
+      "folder",
       folder.string(), there.source());
 }
 
 void check_folder(const fs::path& folder) {
   std::error_code none;
   if (!fs::exists(folder, none) || !part_files(folder).empty() || fs::exists(folder / kManifestFile)) return;
-  if (!fs::is_directory(folder, none)) fail("{}: is no folder; choose another one with --out", folder.string());
+  if (!fs::is_directory(folder, none)) fail("{}: is no folder; choose another one", folder.string());
   for (const fs::directory_entry& entry : fs::directory_iterator(folder))
     if (!is_left_over(entry.path()))
-      fail("{}: holds {}, which is of no base; choose an empty folder, or a new one, with --out", folder.string(),
+      fail("{}: holds {}, which is of no base; choose an empty folder, or a new one", folder.string(),
            entry.path().filename().string());
 }
 

@@ -40,8 +40,8 @@ void check_room(const fs::path& folder, std::uint64_t bytes) {
   std::error_code unknown;
   const fs::space_info space = fs::space(folder, unknown);
   if (!unknown && space.available < bytes)
-    fail("{}: has {:.1f} GB free, the base needs {:.1f} GB; make room, or choose another folder with --out",
-         folder.string(), static_cast<double>(space.available) / 1e9, static_cast<double>(bytes) / 1e9);
+    fail("{}: has {:.1f} GB free, the base needs {:.1f} GB; make room, or choose another folder", folder.string(),
+         static_cast<double>(space.available) / 1e9, static_cast<double>(bytes) / 1e9);
 }
 
 void take_files(const fs::path& model, const fs::path& folder, proto::PreparedBase& manifest) {

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 // What the page cache can hold is read from the disk once; a larger file would push out itself, and all else.
 ReadRoute route_for(std::uint64_t bytes) {
-  return bytes < available_memory() / 2 ? ReadRoute::kRingThroughCache : ReadRoute::kRing;
+  return bytes < available_memory().value_or(0) / 2 ? ReadRoute::kRingThroughCache : ReadRoute::kRing;
 }
 
 class PreparedSource final : public TensorSource {
@@ -28,11 +28,10 @@ class PreparedSource final : public TensorSource {
   explicit PreparedSource(const fs::path& folder)
       : path_(folder),
         manifest_(read_manifest(folder / kManifestFile)),
-        tensors_(folder / kTensorsFile),
-        reader_(folder / kTensorsFile, {}, route_for(tensors_.size())) {
-    check_manifest(manifest_, folder / kManifestFile, tensors_.size());
+        reader_(folder / kTensorsFile, {}, route_for(manifest_.bytes())) {
+    check_manifest(manifest_, folder / kManifestFile, reader_.file().size());
     config_ = config_of(manifest_.model());
-    seen_ = std::vector<std::atomic<std::uint8_t>>(tensors_.size() / kPage);
+    seen_ = std::vector<std::atomic<std::uint8_t>>(reader_.file().size() / kPage);
     for (const proto::PreparedTensor& t : manifest_.tensors()) by_name_.emplace(t.name(), &t);
     for (const proto::PreparedFile& file : manifest_.files())
       if (sha256_of_file(folder / file.name()) != file.sha256())
@@ -51,7 +50,7 @@ class PreparedSource final : public TensorSource {
   bool is_prepared() const override { return true; }
 
   StoredName name_of(const std::string& parameter) const override { return {parameter}; }
-  const fs::path& file_of(const std::string&) const override { return tensors_.path(); }
+  const fs::path& file_of(const std::string&) const override { return reader_.file().path(); }
   std::optional<Shape> shape_of(const std::string& name) const override {
     const auto found = by_name_.find(name);
     return found == by_name_.end() ? std::nullopt : std::optional(shardlora::shape_of(*found->second));
@@ -93,7 +92,7 @@ class PreparedSource final : public TensorSource {
         check(t, at / size, here(at, std::min(at + size, whole_to)));
     }
     if (whole_from < end && whole_to < end) read_part(t, whole_to, here(whole_to, end));
-    tensors_.check_unchanged();  // what was right once is not looked at again
+    reader_.file().check_unchanged();  // what was right once is not looked at again
   }
 
   void check_readable() const override {}
@@ -107,9 +106,9 @@ class PreparedSource final : public TensorSource {
   // Bytes of one chunk.
   void read_part(const proto::PreparedTensor& t, std::uint64_t begin, std::span<std::byte> out) const {
     const std::uint64_t size = manifest_.chunk_bytes(), chunk = begin / size, from = chunk * size;
-    if (seen(t, chunk)) return tensors_.read_at(t.offset() + begin, out);
+    if (seen(t, chunk)) return reader_.file().read_at(t.offset() + begin, out);
     std::vector<std::byte> whole(static_cast<std::size_t>(std::min(size, t.bytes() - from)));
-    tensors_.read_at(t.offset() + from, whole);
+    reader_.file().read_at(t.offset() + from, whole);
     check(t, chunk, whole);
     std::memcpy(out.data(), whole.data() + (begin - from), out.size());
   }
@@ -125,7 +124,7 @@ class PreparedSource final : public TensorSource {
       fail(
           "{}: bytes {} to {} (of {}) are not those that were written; the disk or the copy is damaged. Remove the "
           "folder and make the base again, as shardlora quantize does",
-          tensors_.path().string(), from, from + bytes.size(), t.name());
+          reader_.file().path().string(), from, from + bytes.size(), t.name());
     seen(t, chunk) = 1;
   }
 
@@ -137,8 +136,7 @@ class PreparedSource final : public TensorSource {
 
   fs::path path_;
   proto::PreparedBase manifest_;
-  File tensors_;
-  mutable DirectReader reader_;  // of long runs
+  mutable DirectReader reader_;
   ModelConfig config_;
   std::unordered_map<std::string, const proto::PreparedTensor*> by_name_;
   // Of every chunk, from its tensor's first page on, whether its bytes were right once.

@@ -17,6 +17,10 @@ struct Answers {
   std::vector<std::string> texts;  // of those
 };
 
+// What `answer` takes of memory, given back; OutOfMemory where there is none.
+void rehearse_answers(Ranks& ranks, const LoadedModel& loaded, const TokenIds& ends,
+                      const std::vector<TokenIds>& prompts, std::int64_t new_tokens);
+
 // `done`: called on the way with the number of prompts that all ranks have behind them.
 // `ends`: the ids that end an answer.
 Answers answer(Ranks& ranks, LoadedModel& loaded, const Tokenizer& tokenizer, const TokenIds& ends,

@@ -29,14 +29,19 @@ bool equal_answers(const std::string& answer, const std::string& reference) {
   return nlohmann::json::parse(answer, nullptr, false) == expected;
 }
 
+std::vector<TokenIds> tokens_of(const std::vector<Prompt>& prompts) {
+  std::vector<TokenIds> tokens;
+  for (const Prompt& p : prompts) tokens.push_back(p.tokens);
+  return tokens;
+}
+
 struct Score {
   std::size_t exact = 0, answered = 0;
 };
 
 Score score_answers(Ranks& ranks, LoadedModel& loaded, const Tokenizer& tokenizer, const TokenIds& ends,
                     const std::vector<Prompt>& prompts, std::size_t show) {
-  std::vector<TokenIds> tokens;
-  for (const Prompt& p : prompts) tokens.push_back(p.tokens);
+  const std::vector<TokenIds> tokens = tokens_of(prompts);
   const Answers answers = answer(ranks, loaded, tokenizer, ends, tokens, kAnswerTokens, [&](std::size_t done) {
     if (ranks.first()) spdlog::info("answered {} of {}", done, prompts.size());
   });
@@ -85,8 +90,14 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
   include_evaluation(limits, micro_batches);
   Recipe forward_only = recipe;
   forward_only.gradient_checkpointing = true;  // nothing is kept for a backward pass
-  LoadedModel loaded =
-      load_with_adapter(ranks, forward_only, base, o.adapter, training_workload(ranks, forward_only, limits));
+  const std::vector<Prompt> prompts = o.answers ? load_test_prompts(recipe, tokenizer) : std::vector<Prompt>();
+  const TokenIds ends = o.answers ? ends_of_answers(recipe, tokenizer) : TokenIds();
+  Workload workload = training_workload(ranks, forward_only, limits);
+  workload.rehearse = [&, losses = workload.rehearse](const LoadedModel& loaded) {
+    losses(loaded);
+    if (o.answers) rehearse_answers(ranks, loaded, ends, tokens_of(prompts), kAnswerTokens);
+  };
+  LoadedModel loaded = load_with_adapter(ranks, forward_only, base, o.adapter, workload);
 
   nlohmann::ordered_json result;
   {
@@ -100,8 +111,7 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
     result = {{"devices", ranks.devices}, {"eval_loss", loss.loss}, {"tokens", loss.target_tokens}};
   }
   if (o.answers) {
-    const std::vector<Prompt> prompts = load_test_prompts(recipe, tokenizer);
-    const Score score = score_answers(ranks, loaded, tokenizer, ends_of_answers(recipe, tokenizer), prompts, o.show);
+    const Score score = score_answers(ranks, loaded, tokenizer, ends, prompts, o.show);
     result["exact"] = score.exact;
     result["answered"] = score.answered;
   }

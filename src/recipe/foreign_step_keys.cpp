@@ -79,11 +79,14 @@ const std::vector<ForeignKeys>& foreign_step_keys() {
       {"use_liger_kernel liger_kernel_config", kHuggingFace, Verdict::kHarmless, "false",
        "kernels change speed, not the result"},
       {"selective_checkpointing gc_steps gc_collect_steps", kAxolotl, Verdict::kHarmless, "false",
-       "memory is planned from gradient_checkpointing, memory.device_limit and memory.host_limit"},
+       "memory is shared out by itself; memory.*, offload.*, sharding.strategy and gradient_checkpointing decide by "
+       "hand"},
       {"use_reentrant_gc enable_activation_checkpointing", kFactory, Verdict::kHarmless, "false",
-       "memory is planned from gradient_checkpointing, memory.device_limit and memory.host_limit"},
+       "memory is shared out by itself; memory.*, offload.*, sharding.strategy and gradient_checkpointing decide by "
+       "hand"},
       {"gradient_checkpointing_kwargs torch_empty_cache_steps", kBoth, Verdict::kHarmless, "false",
-       "memory is planned from gradient_checkpointing, memory.device_limit and memory.host_limit"},
+       "memory is shared out by itself; memory.*, offload.*, sharding.strategy and gradient_checkpointing decide by "
+       "hand"},
   };
   return rows;
 }

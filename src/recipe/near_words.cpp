@@ -30,8 +30,7 @@ void read_checkpointing(RecipeDraft& r, const ConfigValue& v) {
   if (word == "auto") return;
   r.gradient_checkpointing = word == "offload" || word == "offload_disk" || to_bool(v);
   if (word == "offload" || word == "offload_disk") r.offload_layer_inputs = Tier::kPinned;
-  if (word == "offload_disk")
-    r.said.say(fmt::format("{}: {}: inputs of layers go to host memory here, not to disk", v.node.place, v.name));
+  if (word == "offload_disk") r.said.say(fmt::format("{}: {}: {}", v.node.place, v.name, kInputsToHost));
 }
 
 }  // namespace shardlora

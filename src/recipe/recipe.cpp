@@ -24,6 +24,8 @@ GivenKeys read_keys(const std::string& path, const std::vector<std::string>& ove
   keys.exclude("datasets", "dataset");
   keys.exclude("test_datasets", "eval_dataset");
   keys.exclude("gradient_checkpointing", "disable_gradient_checkpointing");
+  keys.exclude("offload.base", "layer_offloading");
+  keys.exclude("offload.layer_inputs", "activation_offloading");
   let_command_line_win(keys);
   for (const std::string& note : keys.overruled()) notes.say(note);
   return keys;

@@ -63,8 +63,11 @@ std::vector<RecipeField> run_fields() {
                return r.gradient_checkpointing ? written(*r.gradient_checkpointing) : std::string("auto");
              }),
       K::row(
-          {"disable_gradient_checkpointing"}, "true or false", "the opposite of gradient_checkpointing",
-          [](RecipeDraft& r, const ConfigValue& v) { r.gradient_checkpointing = !to_bool(v); }, nullptr),
+          {"disable_gradient_checkpointing"}, "true or false", "true is the same as gradient_checkpointing: false",
+          [](RecipeDraft& r, const ConfigValue& v) {
+            if (to_bool(v)) r.gradient_checkpointing = false;
+          },
+          nullptr),
       K::only({"deterministic"}, {"strict", "true"}, "strict, the only mode of this version",
               "the same inputs give the same bits", [](const RecipeDraft&) { return std::string("strict"); }),
       open_choice<Sharding>({"sharding.strategy"}, &Recipe::sharding,
@@ -90,7 +93,9 @@ std::vector<RecipeField> run_fields() {
       K::row(
           {"activation_offloading"}, "true or false", "true is the same as offload.layer_inputs: host",
           [](RecipeDraft& r, const ConfigValue& v) {
-            if (to_bool(v)) r.offload_layer_inputs = Tier::kPinned;
+            const std::string word = v.node.kind == ConfigNode::Kind::kScalar ? v.node.text : "";
+            if (word == "legacy" || word == "disk" || to_bool(v)) r.offload_layer_inputs = Tier::kPinned;
+            if (word == "disk") r.said.say(fmt::format("{}: {}: {}", v.node.place, v.name, kInputsToHost));
           },
           nullptr),
       K::row(

@@ -37,19 +37,42 @@ void read_share(const BaseModel& base, const UnitLayout& layout, std::size_t beg
   });
 }
 
+constexpr std::size_t kLoadedBlock = std::size_t{64} << 20;  // bytes of a prepared base on their way to the device
+
 // Every rank reads what rests on it, and nothing is sent.
 void load_prepared(const BaseModel& base, Device& device, ParamStore& store) {
-  std::size_t largest = 0;  // of what goes to the device
-  for (std::size_t u = 0; u < store.units(); ++u)
-    if (store.tier(u) == Tier::kDevice) largest = std::max(largest, store.resting(u).second - store.resting(u).first);
-  const Buffer bytes = device.allocate(largest, Tier::kPinned, Purpose::kFrozen);
+  const Buffer block = device.allocate(kLoadedBlock, Tier::kPinned, Purpose::kFrozen);
   for (std::size_t u = 0; u < store.units(); ++u) {
     const auto [begin, end] = store.resting(u);
     if (store.tier(u) == Tier::kPinned) read_share(base, store.layout(u), begin, {store.frozen(u), end - begin});
     if (store.tier(u) != Tier::kDevice) continue;
-    read_share(base, store.layout(u), begin, {bytes.data(), end - begin});
-    store.set_resting(u, bytes.data());
+    for (std::size_t at = begin; at < end; at += kLoadedBlock) {
+      const std::span<std::byte> here(block.data(), std::min(kLoadedBlock, end - at));
+      read_share(base, store.layout(u), at, here);
+      store.set_resting(u, at, here);
+    }
   }
+}
+
+// Takes what loading takes beside `store` for a while, and gives it back: the larger ways of load_base and of setting
+// what trains.
+void rehearse_loading(const BaseModel& base, Device& device, const ParamStore& store) {
+  std::size_t frozen = 0, trainable = 0;
+  bool lands = false;  // where a share arrives that rests on the host
+  for (std::size_t u = 0; u < store.units(); ++u) {
+    trainable = std::max(trainable, store.trainable(u).master.bytes());
+    if (store.tier(u) == Tier::kDisk) continue;
+    frozen = std::max(frozen, store.layout(u).frozen_bytes());
+    lands = lands || store.tier(u) == Tier::kPinned;
+  }
+  if (base.is_prepared()) {
+    device.allocate(kLoadedBlock, Tier::kPinned, Purpose::kFrozen);
+  } else {
+    const Buffer flat = device.allocate(frozen, Tier::kPinned, Purpose::kFrozen);
+    const Buffer sent = device.allocate(frozen, Tier::kDevice, Purpose::kCommunication);
+    if (lands) device.allocate(frozen + kPage, Tier::kDevice, Purpose::kCommunication);
+  }
+  device.allocate(trainable, Tier::kPinned, Purpose::kTrainable);
 }
 
 bool shares_can_be_read(const BaseModel& base, const ParamStore& store) {
@@ -104,7 +127,10 @@ void LoadedModel::choose_memory(Ranks& ranks, const Recipe& recipe, const BaseMo
                             .ranks = ranks.size(),
                             .disk = base.is_prepared() || recipe.base_prepared_path != ""};
   store = make_store(ranks, std::vector<Residence>(demand.units, {Tier::kDisk, Sharding::kSharded}));
-  gather_in_every_size(*ranks.device, *ranks.gathers, largest_share(*store));
+  const std::size_t largest = largest_share(*store);
+  gather_in_every_size(*ranks.device, *ranks.gathers, largest);
+  gather_in_every_size(*ranks.device, *ranks.reductions, largest);
+  if (!base.is_prepared()) send_in_every_size(*ranks.device, *ranks.reductions, largest);
   if (workload.warm_up) workload.warm_up(*store);
   store.reset();
 
@@ -114,6 +140,7 @@ void LoadedModel::choose_memory(Ranks& ranks, const Recipe& recipe, const BaseMo
     lack.clear();
     try {
       store = make_store(ranks, plan.frozen);
+      rehearse_loading(base, *ranks.device, *store);
       if (workload.rehearse) workload.rehearse(*this);
     } catch (const OutOfMemory& error) {
       lack = error.what();
@@ -125,6 +152,7 @@ void LoadedModel::choose_memory(Ranks& ranks, const Recipe& recipe, const BaseMo
   const std::optional<MemoryPlan> plan = shardlora::choose_memory(recipe, demand, fits);
   if (!plan && lack.empty()) throw PeerFailed("another rank has too little memory");
   if (!plan) throw OutOfMemory(lack);
+  ranks.device->reset_peaks();
   memory = *plan;
   memory_text = shardlora::memory_text(memory, demand);
 }

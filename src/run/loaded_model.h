@@ -1,4 +1,4 @@
-// A model whose packed base rests on the ranks, each with its share: what every verb that computes stands on.
+// A model whose packed base rests where there is room for it: what every verb that computes stands on.
 #pragma once
 
 #include <functional>

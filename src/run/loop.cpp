@@ -354,12 +354,14 @@ Workload training_workload(Ranks& ranks, const Recipe& recipe, const StepLimits&
           .warm_up =
               [&ranks, limits](const ParamStore& store) {
                 const StepTraffic traffic = traffic_of(store, limits, ranks.size());
-                gather_in_every_size(*ranks.device, *ranks.reductions,
-                                     std::max(largest_share(store), traffic.gathered));
+                gather_in_every_size(*ranks.device, *ranks.reductions, traffic.gathered);
                 send_in_every_size(*ranks.device, *ranks.reductions, traffic.sent);
               },
-          .rehearse = [&ranks, &recipe,
-                       limits](const LoadedModel& loaded) { make_train_step(ranks, loaded, recipe, limits); }};
+          .rehearse =
+              [&ranks, &recipe, limits](const LoadedModel& loaded) {
+                const auto step = make_train_step(ranks, loaded, recipe, limits);
+                if (recipe.load_best_model_at_end) KeptParameters(*ranks.device, *loaded.store);
+              }};
 }
 
 void train(Ranks& ranks, const Recipe& recipe) {

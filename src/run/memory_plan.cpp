@@ -90,6 +90,7 @@ std::optional<MemoryPlan> choose_for_wave(const Recipe& recipe, const MemoryDema
   return std::nullopt;
 }
 
+// ", 20 of 32 layers in host memory", or " on disk" where all of the base is.
 std::string tiers_text(const MemoryPlan& plan, const MemoryDemand& demand) {
   std::string text;
   for (const auto& [tier, name] : {std::pair{Tier::kPinned, "in host memory"}, std::pair{Tier::kDisk, "on disk"}}) {
@@ -98,7 +99,7 @@ std::string tiers_text(const MemoryPlan& plan, const MemoryDemand& demand) {
     if (count == std::ssize(plan.frozen)) return fmt::format(" {}", name);
     if (count > 0) text += fmt::format(", {} of {} layers {}", count, demand.layers, name);
   }
-  return text;
+  return (demand.ranks == 1 ? " on the device" : "") + text;
 }
 
 }  // namespace
@@ -111,15 +112,15 @@ std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand
 }
 
 std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand) {
-  const bool whole = demand.ranks == 1 || plan.frozen[0].sharding == Sharding::kReplicated;
-  std::string text = fmt::format("base {}{}",
+  const bool whole = plan.frozen[0].sharding == Sharding::kReplicated;
+  std::string text = fmt::format("base{}{}",
                                  demand.ranks == 1 ? ""
-                                 : whole           ? "whole on every rank"
-                                                   : "shared out",
+                                 : whole           ? " whole on every rank"
+                                                   : " shared out",
                                  tiers_text(plan, demand));
-  if (text == "base ") text = "base on the device";
   text += plan.recompute == Recompute::kYes ? "; activations computed again in backward" : "; activations kept";
   if (plan.layer_inputs == Tier::kPinned) text += "; inputs of layers in host memory";
+  if (plan.decode == Decode::kMatrix) text += "; weights decoded one by one";
   if (plan.wave < demand.wave) text += fmt::format("; waves of {} micro-batches", plan.wave);
   return text;
 }

@@ -39,7 +39,7 @@ using Fits = std::function<bool(const MemoryPlan&)>;
 // What the recipe decides stays as it is. Nothing where no plan fits.
 std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand& demand, const Fits& fits);
 
-// "base sharded, 20 of 32 layers in host memory; layer inputs in host memory; activations computed again"
+// "base shared out, 20 of 32 layers in host memory; activations kept"
 std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand);
 
 }  // namespace shardlora

@@ -17,8 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kVersion = "shardlora base 1\n";           // goes up whenever the same source gives other bytes
 constexpr std::uint64_t kWorthKeeping = std::uint64_t{1} << 30;  // bytes: less is quantised in seconds
+constexpr std::uint64_t kLeftFree = std::uint64_t{2} << 30;      // of the user's own disk
 
 // Whether something in it has to be encoded.
 bool is_encoded(const BaseModel& source, const FormatOf& formats) {
@@ -29,25 +29,53 @@ bool is_encoded(const BaseModel& source, const FormatOf& formats) {
   return false;
 }
 
+// A folder that follows from the source's content, the formats, and what this version makes of them.
 fs::path folder_of(const fs::path& cache, const BaseModel& source, const Quantization& q) {
-  std::string words =
-      fmt::format("{}{}\n{} {} {}\n", kVersion, source.sha256(), q.format, q.group_size, q.double_quant);
+  std::string words = fmt::format("shardlora base {}\n{}\n{} {} {}\n", kManifestVersion, source.sha256(), q.format,
+                                  q.group_size, q.double_quant);
   for (const auto& [pattern, word] : q.overrides) words += fmt::format("{} {}\n", pattern, word);
   return cache / fmt::format("{}-{}", q.format, sha256_of(words).substr(0, 32));
 }
 
 double gigabytes(std::uint64_t bytes) { return static_cast<double>(bytes) / 1e9; }
 
-bool has_room(const fs::path& cache, std::uint64_t bytes) {
-  std::error_code unknown;
-  fs::create_directories(cache, unknown);
-  const fs::space_info space = fs::space(cache, unknown);
-  if (unknown || space.available >= bytes) return true;
+// What a killed run left in `folder` counts as made.
+bool has_room(const fs::path& folder, std::uint64_t bytes) {
+  std::error_code unknown, none;
+  const fs::space_info space = fs::space(folder.parent_path(), unknown);
+  const std::uintmax_t there = fs::exists(folder / kTensorsFile, none) ? bytes : 0;
+  if (unknown || space.available + there >= bytes + kLeftFree) return true;
   spdlog::warn(
       "the quantised model would take {:.1f} GB, {} has {:.1f} GB free: it is not kept, and quantised again at every "
       "start. Make room, or name another folder with base_prepared_path",
-      gigabytes(bytes), cache.string(), gigabytes(space.available));
+      gigabytes(bytes), folder.parent_path().string(), gigabytes(space.available));
   return false;
+}
+
+// What the first rank decides for all.
+struct Decision {
+  fs::path folder;      // empty: nothing is kept
+  std::string refusal;  // why it has to be, and cannot
+};
+
+Decision decide(const Recipe& recipe, const Quantization& settled, const BaseModel& source, const FormatOf& formats,
+                std::uint64_t bytes, Needed needed) {
+  const std::optional<std::string>& named = recipe.base_prepared_path;
+  const fs::path cache = named ? fs::path(*named) : user_cache().empty() ? fs::path() : user_cache() / "bases";
+  const bool worth_it = (named || bytes >= kWorthKeeping) && is_encoded(source, formats);
+  if (needed == Needed::kNo && (cache.empty() || !worth_it)) return {};
+  if (cache.empty())
+    return {{}, "a base that rests on disk is kept as a prepared base: name a folder for it with base_prepared_path"};
+  const fs::path folder = folder_of(cache, source, settled);
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error && (named || needed == Needed::kYes))
+    return {{},
+            fmt::format("{}: cannot be made: {}; name another folder with base_prepared_path", folder.string(),
+                        error.message())};
+  const bool there = fs::exists(folder / kManifestFile);
+  if (error || (!there && !named && needed == Needed::kNo && !has_room(folder, bytes))) return {};
+  return {folder, ""};
 }
 
 }  // namespace
@@ -55,27 +83,17 @@ bool has_room(const fs::path& cache, std::uint64_t bytes) {
 std::unique_ptr<const BaseModel> prepared_copy(Ranks& ranks, const Recipe& recipe, const Quantization& settled,
                                                const BaseModel& source, Needed needed) {
   if (source.is_prepared()) return nullptr;
-  const std::optional<std::string>& named = recipe.base_prepared_path;
-  const fs::path cache = named ? fs::path(*named) : user_cache().empty() ? fs::path() : user_cache() / "bases";
-  if (cache.empty()) {
-    if (needed == Needed::kNo) return nullptr;
-    fail("a base that rests on disk is kept as a prepared base: name a folder for it with base_prepared_path");
-  }
   const FormatOf formats = format_of(settled, source, std::nullopt);
   const std::uint64_t bytes = size_of_prepared(source, formats);
-  const bool worth_it = (named || bytes >= kWorthKeeping) && is_encoded(source, formats);
-  if (!worth_it && needed == Needed::kNo) return nullptr;
-
-  // The first rank decides; a folder that another host's ranks do not see serves nobody.
-  fs::path folder;
-  if (ranks.first()) {
-    folder = folder_of(cache, source, settled);
-    if (!fs::exists(folder / kManifestFile) && !named && needed == Needed::kNo && !has_room(cache, bytes))
-      folder.clear();
-    std::error_code told_by_prepare_base;
-    fs::create_directories(folder, told_by_prepare_base);
+  Decision decision;
+  if (ranks.first()) decision = decide(recipe, settled, source, formats, bytes, needed);
+  const std::string refusal = ranks.rendezvous.exchange(decision.refusal)[0];
+  const fs::path folder = ranks.rendezvous.exchange(decision.folder.string())[0];
+  if (!refusal.empty()) {
+    if (ranks.first()) fail("{}", refusal);
+    throw PeerFailed(refusal);
   }
-  folder = ranks.rendezvous.exchange(folder.string())[0];
+  // A folder that another host's ranks do not see serves nobody.
   const std::vector<std::string> seen = ranks.rendezvous.exchange(fs::is_directory(folder) ? "" : "not seen");
   if (folder.empty()) return nullptr;
   if (std::count(seen.begin(), seen.end(), "") != ranks.size()) {
@@ -90,10 +108,10 @@ std::unique_ptr<const BaseModel> prepared_copy(Ranks& ranks, const Recipe& recip
   if (ranks.first()) {
     lock.emplace(folder.string() + ".lock");
     if (fs::exists(folder / kManifestFile))
-      spdlog::info("quantised by an earlier run: {}", folder.string());
+      spdlog::info("prepared by an earlier run: {}", folder.string());
     else
       spdlog::info(
-          "quantising once: {} becomes {:.2f} GB in {}, for later runs too; base_prepared_path: none does not keep it",
+          "preparing once: {} becomes {:.2f} GB in {}, for later runs too; base_prepared_path: none does not keep it",
           source.path().string(), gigabytes(bytes), folder.string());
   }
   prepare_base(source, formats, folder, ranks.rendezvous, PreparedProgress());

@@ -48,14 +48,12 @@ bool use_gpus(Rendezvous& rendezvous, const Recipe& recipe) {
   return false;
 }
 
-// What a rank of this host may take of a tier where the recipe does not say it: its part of half of the memory that is
-// available. On the CPU both tiers are this memory.
-std::uint64_t default_limit(const Rendezvous& rendezvous) {
-  return available_memory() / 2 / static_cast<std::uint64_t>(rendezvous.local_size());
-}
-
+// What a rank of this host may take of a tier: where the recipe does not say it, its part of half of the memory that is
+// available. On the CPU both tiers are this memory. 0, no limit, where nobody knows.
 std::uint64_t or_default(std::uint64_t limit, const Rendezvous& rendezvous) {
-  return limit > 0 ? limit : default_limit(rendezvous);
+  const std::optional<std::uint64_t> available = available_memory();
+  if (limit > 0 || !available) return limit;
+  return std::max(std::uint64_t{1}, *available / 2 / static_cast<std::uint64_t>(rendezvous.local_size()));
 }
 
 // The ranks of a host take its GPUs in turn; more ranks than GPUs share them.

@@ -171,6 +171,10 @@ Event LayerStreamer::read(std::byte* to, std::size_t unit, Event after) {
   return uploads_->record();
 }
 
+void LayerStreamer::finish_reads() {
+  if (reads_) reads_->synchronize();
+}
+
 void LayerStreamer::check() {
   gathers_.synchronize({});
   for (Stream* const stream : {reads_.get(), uploads_.get()})

@@ -83,6 +83,9 @@ class LayerStreamer final : private WeightDecoder {
   // A unit without its values: views of the right shapes into memory that is there, for a Rehearsal. They hold until
   // the next call; no other rank hears of it.
   UnitView shape_of(std::size_t unit);
+  // Waits for the disk, before what was computed with its bytes is told to other ranks: on a card a read that failed
+  // stops nothing. Throws what failed.
+  void finish_reads();
   // Throws what failed on a unit's way here. What was computed with units counts only when this was called after it.
   void check();
 

@@ -44,7 +44,7 @@ ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<Un
 void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm) {
   Unit& u = units_[unit];
   CHECK(u.residence.tier != Tier::kDisk, "{} rests on disk", u.layout.spec().name);
-  if (ranks_ == 1) return set_resting(unit, flat);
+  if (ranks_ == 1) return set_resting(unit, 0, {flat, u.layout.frozen_bytes()});
   Buffer at_root, landed;  // communicators take device memory
   if (rank_ == root) {
     at_root = device_.allocate(u.layout.frozen_bytes(), Tier::kDevice, Purpose::kCommunication);
@@ -62,7 +62,8 @@ void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* fla
   Event done = comm.all_to_all(mine, from_root, at_root.data(), send, device_.compute().record());
   if (whole(unit)) done = comm.all_gather(out, mine, frozen_share(unit), done);
   comm.synchronize(done);
-  if (landed.bytes() > 0) set_resting(unit, landed.data());
+  const auto [begin, end] = resting(unit);
+  if (landed.bytes() > 0) set_resting(unit, begin, {landed.data(), end - begin});
 }
 
 std::pair<std::size_t, std::size_t> ParamStore::resting(std::size_t unit) const {
@@ -72,9 +73,11 @@ std::pair<std::size_t, std::size_t> ParamStore::resting(std::size_t unit) const 
   return {u.frozen_cuts[rank], u.frozen_cuts[rank + 1]};
 }
 
-void ParamStore::set_resting(std::size_t unit, const std::byte* bytes) {
-  const auto [begin, end] = resting(unit);
-  device_.copy(units_[unit].frozen, bytes, end - begin, device_.compute());
+void ParamStore::set_resting(std::size_t unit, std::size_t begin, std::span<const std::byte> bytes) {
+  const auto [first, last] = resting(unit);
+  CHECK(first <= begin && begin + bytes.size() <= last, "bytes [{}, {}) of [{}, {}) rest here", begin,
+        begin + bytes.size(), first, last);
+  device_.copy(units_[unit].frozen + (begin - first), bytes.data(), bytes.size(), device_.compute());
   device_.compute().synchronize();
 }
 

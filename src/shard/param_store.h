@@ -55,9 +55,10 @@ class ParamStore {
   // Takes what rests in memory here out of a unit's packed bytes that only rank `root` has (`flat` is null elsewhere).
   // Collective.
   void scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm);
-  // Which of a unit's packed bytes rest here, [first, second), and their values, from host memory. Blocks.
+  // Which of a unit's packed bytes rest here, [first, second); some of them put where they rest, from `begin` on.
+  // Blocks.
   std::pair<std::size_t, std::size_t> resting(std::size_t unit) const;
-  void set_resting(std::size_t unit, const std::byte* bytes);
+  void set_resting(std::size_t unit, std::size_t begin, std::span<const std::byte> bytes);
   // From where units on disk are read, from now on.
   void set_disk(ReadFrozen read) { read_ = std::move(read); }
   void read(std::size_t unit, std::size_t begin, std::span<std::byte> out) const { read_(unit, begin, out); }

@@ -1,5 +1,5 @@
 // NCCL takes memory of the GPU when a communicator first meets a kind of collective in a size for which it picks
-// another algorithm or more channels. Here it meets all of them before the largest wave that fits is looked for. Which
+// another algorithm or more channels. Here it meets all of them before memory is shared out. Which
 // sizes it tells apart is its own matter: they lie further from each other than a factor of two.
 #pragma once
 

@@ -279,6 +279,7 @@ Workspace TrainStep::saved(std::int64_t layer, const Member& member) const {
 }
 
 void TrainStep::exchange(const HostStatus& mine) {
+  streamer_.finish_reads();
   try {
     report_.exchange(mine);
   } catch (const PeerFailed&) {

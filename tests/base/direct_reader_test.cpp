@@ -17,7 +17,6 @@
 #include <random>
 #include <thread>
 
-#include "base/disk_rate.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/reading_disk.h"
@@ -279,22 +278,6 @@ TEST(DirectReaderDeathTest, ReadsThroughTheCacheWhereTheFileSystemRefusesAndSays
                    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_DIRECT, 0, 1), BPF_STMT(BPF_RET | BPF_K, error_code(EINVAL))},
                   ReadRoute::kRingThroughCache),
               ::testing::ExitedWithCode(0), kNoDirect);
-}
-
-TEST(ProbeDisk, TellsTheRateOfAThrottledDisk) {
-  const TemporaryDirectory directory;
-  const auto path = directory.write("base", "");
-  EXPECT_EQ(probe_disk(path).bytes_per_second, 0);
-  EXPECT_EQ(probe_disk(path).pattern.depth, ReadPattern{}.depth);
-  std::filesystem::resize_file(path, std::uint64_t{1} << 27);
-  constexpr double kRate = 4e8;
-  ReadingDisk disk({.bytes_per_second = kRate});
-  const DiskInstead instead(disk);
-  const auto began = std::chrono::steady_clock::now();
-  const DiskRate rate = probe_disk(path);
-  EXPECT_LT(rate.bytes_per_second, 1.05 * kRate);
-  EXPECT_GT(rate.bytes_per_second, 0.3 * kRate);  // on a busy machine sleeping takes longer
-  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(3));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 #include "base/file.h"
 #include "io/temporary_directory.h"
@@ -16,8 +17,16 @@ namespace fs = std::filesystem;
 // The user's cache is this test's own.
 class KnownDigest : public testing::Test {
  protected:
-  KnownDigest() { setenv("XDG_CACHE_HOME", folder_.path().c_str(), 1); }
-  ~KnownDigest() override { unsetenv("XDG_CACHE_HOME"); }
+  KnownDigest() {
+    if (const char* const before = std::getenv("XDG_CACHE_HOME")) before_ = before;
+    setenv("XDG_CACHE_HOME", folder_.path().c_str(), 1);
+  }
+  ~KnownDigest() override {
+    if (before_)
+      setenv("XDG_CACHE_HOME", before_->c_str(), 1);
+    else
+      unsetenv("XDG_CACHE_HOME");
+  }
 
   // A large file that takes no room.
   fs::path large_file() {
@@ -31,6 +40,7 @@ class KnownDigest : public testing::Test {
   }
 
   TemporaryDirectory folder_;
+  std::optional<std::string> before_;
 };
 
 TEST_F(KnownDigest, IsReadOnceOfAFileThatStaysAsItIs) {

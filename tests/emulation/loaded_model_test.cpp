@@ -53,9 +53,9 @@ Free train_and_generate(Rendezvous& rendezvous, Sharding sharding) {
   return {before, free_bytes()};
 }
 
-// NCCL takes memory of a card whenever it meets a collective in a size that is new to it. What is found free for waves
-// and caches has to stay free.
-TEST(LoadedModelOnTheGpu, HasNcclTakeItsMemoryBeforeTheWaveIsChosen) {
+// NCCL takes memory of a card whenever it meets a collective in a size that is new to it. What is found free for
+// weights and caches has to stay free.
+TEST(LoadedModelOnTheGpu, HasNcclTakeItsMemoryBeforeItIsSharedOut) {
   for (const Sharding sharding : {Sharding::kSharded, Sharding::kReplicated})
     for (const Free& free : on_thread_ranks(2, [&](Rendezvous& r) { return train_and_generate(r, sharding); }))
       EXPECT_EQ(free.before, free.after);

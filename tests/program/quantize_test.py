@@ -51,12 +51,12 @@ class Quantize(program.ProgramTest):
         self.assertEqual(self.adapter("first", nf4, "base_prepared_path=kept", ranks=2), not_kept)
         (base,) = (self.folder / "kept").glob("nf4-*[!.lock]")
         said = (self.folder / "first" / "run.log").read_text()
-        self.assertIn(f"quantising once: {MODEL} becomes 0.09 GB in {base.relative_to(self.folder)}", said)
+        self.assertIn(f"preparing once: {MODEL} becomes 0.09 GB in {base.relative_to(self.folder)}", said)
         made = (base / "base.pb").stat().st_mtime_ns
 
         self.assertEqual(self.adapter("second", nf4, "base_prepared_path=kept"), not_kept)
         said = (self.folder / "second" / "run.log").read_text()
-        self.assertIn("quantised by an earlier run: kept/nf4-", said)
+        self.assertIn("prepared by an earlier run: kept/nf4-", said)
         self.assertEqual((base / "base.pb").stat().st_mtime_ns, made)
         adapter = json.loads((self.folder / "second" / "adapter_config.json").read_text())
         self.assertEqual(adapter["base_model_name_or_path"], str(MODEL))

@@ -43,35 +43,31 @@ TEST(ChooseMemory, GivesUpSpeedOnlyWhereThereIsNoRoomForIt) {
   EXPECT_EQ(chosen({.device = 151}), "base shared out; activations computed again in backward");
   EXPECT_EQ(chosen({.device = 101, .host = 32}),
             "base shared out; activations computed again in backward; inputs of layers in host memory");
+  EXPECT_EQ(chosen({.device = 69, .host = 32}),
+            "base shared out; activations computed again in backward; inputs of layers in host memory; weights decoded "
+            "one by one");
 }
 
 TEST(ChooseMemory, MovesAsFewLayersAsMayBe) {
-  // With one matrix decoded at a time 64 + 40 - 30: shares of 5 a layer, and a table of 10.
-  EXPECT_EQ(chosen({.device = 64, .host = 32}),
-            "base shared out; activations computed again in backward; inputs of layers in host memory");
-  EXPECT_EQ(chosen({.device = 63, .host = 37}),
-            "base shared out, 1 of 8 layers in host memory; activations computed again in backward; inputs of layers "
-            "in host memory");
-  EXPECT_EQ(chosen({.device = 40, .host = 200}),
-            "base shared out, 5 of 8 layers in host memory; activations computed again in backward; inputs of layers "
-            "in host memory");
+  // With one matrix decoded at a time 64: shares of 5 a layer, and a table of 10.
+  const std::string how =
+      "; activations computed again in backward; inputs of layers in host memory; weights decoded one by one";
+  EXPECT_EQ(chosen({.device = 64, .host = 32}), "base shared out" + how);
+  EXPECT_EQ(chosen({.device = 63, .host = 37}), "base shared out, 1 of 8 layers in host memory" + how);
+  EXPECT_EQ(chosen({.device = 40, .host = 200}), "base shared out, 5 of 8 layers in host memory" + how);
   EXPECT_EQ(chosen({.device = 40, .host = 42}),
-            "base shared out, 2 of 8 layers in host memory, 3 of 8 layers on disk; activations computed again in "
-            "backward; inputs of layers in host memory");
-  EXPECT_EQ(chosen({.device = 20, .host = 82}),
-            "base shared out in host memory; activations computed again in backward; inputs of layers in host memory")
-      << "tables go last";
-  EXPECT_EQ(chosen({.device = 20, .host = 81}),
-            "base shared out on disk; activations computed again in backward; inputs of layers in host memory");
-  EXPECT_EQ(chosen({.device = 13, .host = 81}),
-            "base shared out in host memory; activations computed again in backward; inputs of layers in host memory; "
-            "waves of 2 micro-batches");
+            "base shared out, 2 of 8 layers in host memory, 3 of 8 layers on disk" + how);
+  EXPECT_EQ(chosen({.device = 20, .host = 82}), "base shared out in host memory" + how) << "tables go last";
+  EXPECT_EQ(chosen({.device = 20, .host = 81}), "base shared out on disk" + how);
+  EXPECT_EQ(chosen({.device = 13, .host = 81}), "base shared out in host memory" + how + "; waves of 2 micro-batches");
+  EXPECT_EQ(chosen({.device = 104, .host = 42, .ranks = 1}), "base on the device, 1 of 8 layers in host memory" + how);
+  EXPECT_EQ(chosen({.device = 20, .host = 132, .ranks = 1}), "base in host memory" + how);
 }
 
 TEST(ChooseMemory, TakesTheDiskOnlyWhereItMay) {
   EXPECT_EQ(chosen({.device = 40, .host = 42}, {}, false),
             "base shared out, 4 of 8 layers in host memory; activations computed again in backward; inputs of layers "
-            "in host memory; waves of 2 micro-batches");
+            "in host memory; weights decoded one by one; waves of 2 micro-batches");
   EXPECT_EQ(chosen({.device = 4, .host = 1000}), std::nullopt);
 }
 

@@ -98,8 +98,12 @@ TinyJob dawdling(Tier base, Tier layer_inputs) {
 }
 
 TinyJob out_of_step(TinyJob job, const std::string& stream, Missing missing) {
-  // Without prefetching nothing is ahead of its use, so every wait for it matters.
-  if (missing == Missing::kWaitOfCompute) job.prefetch = Prefetch::kNo;
+  // Without prefetching nothing is ahead of its use, so every wait for it matters. Of two ranks compute would wait for
+  // the gather; what is filled too early shows behind it too.
+  if (missing == Missing::kWaitOfCompute)
+    job.prefetch = Prefetch::kNo;
+  else
+    job.ranks = 2;
   job.plant = [=](Device& device) { return std::make_unique<OutOfStep>(device, stream, missing); };
   return job;
 }

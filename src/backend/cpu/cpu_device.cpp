@@ -55,6 +55,11 @@ MemoryUse CpuDevice::memory(Tier tier) const {
   return (tier == Tier::kDevice ? device_memory_ : host_memory_).use();
 }
 
+void CpuDevice::reset_peaks() {
+  device_memory_.reset_peaks();
+  host_memory_.reset_peaks();
+}
+
 std::unique_ptr<Stream> CpuDevice::make_stream(const std::string& name) {
   const StreamMode mode = options_.mode == StreamMode::kDelayed ? StreamMode::kDelayed : StreamMode::kQueued;
   return std::make_unique<CpuStream>(name, mode, options_.seed);

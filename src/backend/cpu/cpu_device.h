@@ -25,6 +25,7 @@ class CpuDevice final : public Device {
 
   Buffer allocate(std::size_t bytes, Tier tier, Purpose purpose) override;
   MemoryUse memory(Tier tier) const override;
+  void reset_peaks() override;
   // A CpuStream with a thread of its own.
   std::unique_ptr<Stream> make_stream(const std::string& name) override;
   CpuStream& compute() override { return compute_; }

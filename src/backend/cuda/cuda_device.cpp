@@ -55,6 +55,11 @@ MemoryUse CudaDevice::memory(Tier tier) const {
   return (tier == Tier::kDevice ? device_memory_ : host_memory_).use();
 }
 
+void CudaDevice::reset_peaks() {
+  device_memory_.reset_peaks();
+  host_memory_.reset_peaks();
+}
+
 std::unique_ptr<Stream> CudaDevice::make_stream(const std::string&) {
   return std::make_unique<CudaStream>(ordinal_, CudaStream::Priority::kHigh);
 }

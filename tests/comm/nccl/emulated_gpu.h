@@ -22,6 +22,10 @@ class EmulatedGpu final : public Device {
     return (tier == Tier::kDevice ? device_ : pinned_).allocate(bytes, purpose);
   }
   MemoryUse memory(Tier tier) const override { return (tier == Tier::kDevice ? device_ : pinned_).use(); }
+  void reset_peaks() override {
+    device_.reset_peaks();
+    pinned_.reset_peaks();
+  }
   std::unique_ptr<Stream> make_stream(const std::string&) override { return std::make_unique<CudaStream>(ordinal_); }
   Stream& compute() override { return compute_; }
   Ops& ops() override { check_failed(__FILE__, __LINE__, "ops", "this device has no kernels"); }

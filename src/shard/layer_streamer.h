@@ -5,17 +5,16 @@
 //
 // Rules
 // 1. The order of collectives is a function of the schedule only, never of timing: every rank visits the same units in
-// the same order.
+//    the same order.
 // 2. A communicator owns its stream, and two kinds of traffic never share one: gathers and reductions have one each.
 // 3. One lease at a time. Its destructor frees the slot, it never communicates; an exception unwinds without waiting
-// for peers:
-//    the streamer waits for what still lands in its slots or reads them, but ends the gathers with `abort` first.
+//    for peers: the streamer waits for what still lands in its slots or reads them, but ends the gathers with `abort`
+//    first.
 // 4. Packed bytes travel. Where there is room the last hop decodes a unit into one dense copy that all micro-batches of
 //    the visit share, else the model has every matrix decoded when it needs it: the same values.
 // 5. The schedule is cyclic: at its end the first unit's frozen bytes are already on their way again, where there is
-// room
-//    for both; its trainable part is gathered when it is borrowed, so after the optimiser. A unit that comes again next
-//    or next but one (the head, the last layer at the turn) keeps its slot and is not fetched.
+//    room for both; its trainable part is gathered when it is borrowed, so after the optimiser. A unit that comes again
+//    next or next but one (the head, the last layer at the turn) keeps its slot and is not fetched.
 // 6. Everything is allocated in the constructor. With poison on, a slot reads as NaN from the end of its lease on.
 #pragma once
 

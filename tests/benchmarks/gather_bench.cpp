@@ -11,23 +11,13 @@
 #include <vector>
 
 #include "backend/cpu/cpu_device.h"
+#include "benchmarks/timing.h"
 #include "comm/ranks.h"
 
 namespace shardlora {
 namespace {
 
 constexpr int kRounds = 15;
-
-double seconds(const std::function<void()>& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + std::ssize(values) / 2, values.end());
-  return values[values.size() / 2];
-}
 
 void measure(Rendezvous& rendezvous, std::size_t bytes) {
   CpuDevice device({.threads = 1, .mode = StreamMode::kQueued});

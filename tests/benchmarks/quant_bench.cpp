@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backend/cpu/kernels.h"
+#include "benchmarks/timing.h"
 #include "quant/packed.h"
 #include "quant/random_blocks.h"
 
@@ -20,17 +21,6 @@ namespace {
 
 constexpr std::int64_t kValues = 4096 * 4096;
 constexpr int kRounds = 9;
-
-double seconds(const std::function<void()>& work) {
-  const auto began = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-}
-
-double median(std::vector<double> of) {
-  std::nth_element(of.begin(), of.begin() + std::ssize(of) / 2, of.end());
-  return of[of.size() / 2];
-}
 
 void print_quantize(const std::string& name, const std::function<void()>& work) {
   std::vector<double> rates;

@@ -102,6 +102,33 @@ class StreamDecorator : public Stream {
   Stream& inner_;
 };
 
+// A compute stream, deaf to what completes on one other stream. Hears it when the host waits, before memory is given
+// back: the bug is a value that is read too early, not one that lands in freed memory.
+class DeafStream final : public StreamDecorator {
+ public:
+  using StreamDecorator::StreamDecorator;
+  void wait(Event event) override {
+    if (event.stream == unheard_)
+      late_ = event;
+    else
+      StreamDecorator::wait(event);
+  }
+  void synchronize() override {
+    StreamDecorator::synchronize();
+    StreamDecorator::wait(late_);
+    StreamDecorator::synchronize();
+  }
+  // What it has not heard of another one until now it does not miss any more. Null: it hears everybody.
+  void be_deaf_to(const Stream* stream) {
+    unheard_ = stream;
+    late_ = {};
+  }
+
+ private:
+  const Stream* unheard_ = nullptr;
+  Event late_{};
+};
+
 // A device with another compute stream or other kernels; what is null is the real one's.
 class DeviceDecorator : public Device {
  public:

@@ -31,30 +31,12 @@ class MissingWait : public testing::Test {
   }
 };
 
-// The compute stream, deaf to what completes on one other stream. Hears it when the host waits, before memory is given
-// back: the bug is a value that is read too early, not one that lands in freed memory.
-class DeafStream final : public StreamDecorator {
- public:
-  // Deaf to the stream of `comm`, which an empty collective tells. Collective.
-  DeafStream(Stream& inner, Communicator& comm) : StreamDecorator(inner) {
-    unheard_ = comm.all_gather(nullptr, nullptr, 0, {}).stream;
-  }
-  void wait(Event event) override {
-    if (event.stream == unheard_)
-      late_ = event;
-    else
-      StreamDecorator::wait(event);
-  }
-  void synchronize() override {
-    StreamDecorator::synchronize();
-    StreamDecorator::wait(late_);
-    StreamDecorator::synchronize();
-  }
-
- private:
-  const Stream* unheard_;
-  Event late_{};
-};
+// A device whose compute is deaf to the stream of `comm`, which an empty collective tells. Collective.
+std::unique_ptr<Device> deaf_device(Device& device, Communicator& comm) {
+  auto compute = std::make_unique<DeafStream>(device.compute());
+  compute->be_deaf_to(comm.all_gather(nullptr, nullptr, 0, {}).stream);
+  return std::make_unique<DeviceDecorator>(device, std::move(compute), nullptr);
+}
 
 // Begins without waiting for what it should come after. That has happened when the host has waited, as above.
 class HastyCommunicator final : public CommunicatorDecorator {
@@ -86,9 +68,7 @@ TEST_F(MissingWait, WithoutOneTheDawdlingRunIsRight) {
 TEST_F(MissingWait, OfTheLayerForItsGatherIsCaught) {
   GoldenJob broken = job(Prefetch::kNo);  // nothing is ahead of its use, so every wait matters
   broken.plant = [](Device& device, Communicator& gathers, Communicator&) {
-    return PlantedParts{
-        std::make_unique<DeviceDecorator>(device, std::make_unique<DeafStream>(device.compute(), gathers), nullptr),
-        nullptr, nullptr};
+    return PlantedParts{deaf_device(device, gathers), nullptr, nullptr};
   };
   EXPECT_THAT(differences(broken), Not(IsEmpty()));
 }
@@ -96,9 +76,7 @@ TEST_F(MissingWait, OfTheLayerForItsGatherIsCaught) {
 TEST_F(MissingWait, OfTheOptimizerForTheReductionIsCaught) {
   GoldenJob broken = job(Prefetch::kYes);
   broken.plant = [](Device& device, Communicator&, Communicator& reductions) {
-    return PlantedParts{
-        std::make_unique<DeviceDecorator>(device, std::make_unique<DeafStream>(device.compute(), reductions), nullptr),
-        nullptr, nullptr};
+    return PlantedParts{deaf_device(device, reductions), nullptr, nullptr};
   };
   EXPECT_THAT(differences(broken), Not(IsEmpty()));
 }

@@ -18,35 +18,10 @@ enum class Missing {
   kWaitOfTraffic,  // for compute: memory is filled before it is free, or read before it is full
 };
 
-// Compute, which waits for everybody but `unheard`. For that the host waits, before memory is given back.
-class PartlyDeafStream final : public StreamDecorator {
- public:
-  using StreamDecorator::StreamDecorator;
-  void wait(Event event) override {
-    if (event.stream == unheard_)
-      late_ = event;
-    else
-      StreamDecorator::wait(event);
-  }
-  void synchronize() override {
-    StreamDecorator::synchronize();
-    StreamDecorator::wait(late_);
-    StreamDecorator::synchronize();
-  }
-  void be_deaf_to(const Stream* stream) {
-    unheard_ = stream;
-    late_ = {};
-  }
-
- private:
-  const Stream* unheard_ = nullptr;
-  Event late_{};
-};
-
 // The traffic's stream, which waits for nobody, or which compute does not wait for.
 class PlantedStream final : public StreamDecorator {
  public:
-  PlantedStream(std::unique_ptr<Stream> inner, Missing missing, PartlyDeafStream& compute)
+  PlantedStream(std::unique_ptr<Stream> inner, Missing missing, DeafStream& compute)
       : StreamDecorator(*inner), inner_(std::move(inner)), missing_(missing), compute_(compute) {
     if (missing == Missing::kWaitOfCompute) compute_.be_deaf_to(inner_.get());
   }
@@ -65,21 +40,20 @@ class PlantedStream final : public StreamDecorator {
  private:
   std::unique_ptr<Stream> inner_;
   Missing missing_;
-  PartlyDeafStream& compute_;
+  DeafStream& compute_;
 };
 
 // A device whose stream `name` and compute are out of step.
 class OutOfStep final : public DeviceDecorator {
  public:
   OutOfStep(Device& inner, std::string name, Missing missing)
-      : DeviceDecorator(inner, std::make_unique<PartlyDeafStream>(inner.compute()), nullptr),
+      : DeviceDecorator(inner, std::make_unique<DeafStream>(inner.compute()), nullptr),
         name_(std::move(name)),
         missing_(missing) {}
   std::unique_ptr<Stream> make_stream(const std::string& name) override {
     std::unique_ptr<Stream> stream = DeviceDecorator::make_stream(name);
     if (name != name_) return stream;
-    auto planted =
-        std::make_unique<PlantedStream>(std::move(stream), missing_, static_cast<PartlyDeafStream&>(compute()));
+    auto planted = std::make_unique<PlantedStream>(std::move(stream), missing_, static_cast<DeafStream&>(compute()));
     planted_ = planted.get();
     return planted;
   }

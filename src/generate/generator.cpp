@@ -35,7 +35,7 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
   check_window(c, capacity_, "the length of the longest prompt with its answer");
   const std::int64_t cached = 2 * c.layers * limits.prompts * capacity_ * c.kv_heads * c.head_dim;
   cache_ = device.allocate(static_cast<std::size_t>(cached) * size_of(model.dtype()), Tier::kDevice, Purpose::kLive);
-  saved_ = device.allocate(model.saved_bytes(rows_), Tier::kDevice, Purpose::kLive);
+  saved_ = device.allocate(model.saved_bytes(rows_).all(), Tier::kDevice, Purpose::kLive);
   scratch_ = device.allocate(std::max(model.scratch_bytes(rows_), model.head_bytes(limits.prompts)), Tier::kDevice,
                              Purpose::kLive);
   logits_ = device.allocate(static_cast<std::size_t>(limits.prompts * c.vocab) * sizeof(float), Tier::kDevice,

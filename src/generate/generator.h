@@ -49,7 +49,7 @@ class Generator {
   KvCache cache(std::int64_t layer, std::int64_t begin, std::int64_t end) const;
   Tensor upload(const TokenIds& ids, std::int64_t place);
   bool anyone(bool me);
-  Workspace saved() const { return {saved_.data(), saved_.bytes()}; }
+  Saved saved() const { return saved_at(saved_.data(), model_.saved_bytes(rows_)); }
   Workspace scratch() const { return {scratch_.data(), scratch_.bytes()}; }
 
   Device& device_;

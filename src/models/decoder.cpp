@@ -37,14 +37,21 @@ class Decoder final : public Model {
     ops_.embed_backward(unit.grads[0], batch.tokens, dx);
   }
 
-  void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Workspace saved,
+  void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Saved saved,
                Workspace scratch) override {
     const Activations a = up_to_product(unit, batch, x, saved, scratch);
     finish(unit, batch, a, y, scratch);
   }
 
-  void recompute(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace saved,
+  void recompute(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Recompute what, Saved saved,
                  Workspace scratch) override {
+    if (what == Recompute::kCheap) {
+      const Activations a(saved, config_, traits_, x.dim(0), adapters(unit), dtype_);
+      ops_.rms_norm(a.normed, a.inv_rms, x, norm(unit, ModelSpec::kInputNorm), eps());
+      ops_.rms_norm(a.middle_normed, a.middle_inv_rms, a.middle, norm(unit, ModelSpec::kPostNorm), eps());
+      ops_.swiglu(a.product, a.gate, a.up);
+      return;
+    }
     const Activations a = up_to_product(unit, batch, x, saved, scratch);
     // All that backward takes of the down projection is x A^T, so its large product is spared.
     const LoraLinear down = linear(unit, kDown, batch);
@@ -52,7 +59,7 @@ class Decoder final : public Model {
   }
 
   void backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy, InputGradient input_gradient,
-                Workspace saved, Workspace scratch) override;
+                Saved saved, Workspace scratch) override;
 
   void loss(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor losses, Tensor dx,
             float gradient_scale, Workspace scratch) override {
@@ -62,14 +69,14 @@ class Decoder final : public Model {
     head_logits(ops_, logits, x, rows, head(unit), scratch);
   }
 
-  void prefill(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, KvCache cache, Workspace saved,
+  void prefill(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, KvCache cache, Saved saved,
                Workspace scratch) override {
     const Activations a = up_to_product(unit, batch, x, saved, scratch);
     ops_.fill_cache(cache, keys(a.k), keys(a.v), batch.bounds.rows(0, cache.k.dim(0) + 1));  // not the padding
     finish(unit, batch, a, y, scratch);
   }
 
-  void decode(const UnitView& unit, ConstTensor lengths, ConstTensor x, Tensor y, KvCache cache, Workspace saved,
+  void decode(const UnitView& unit, ConstTensor lengths, ConstTensor x, Tensor y, KvCache cache, Saved saved,
               Workspace scratch) override {
     const Activations a(saved, config_, traits_, x.dim(0), adapters(unit), dtype_);
     MicroBatch batch;
@@ -80,12 +87,12 @@ class Decoder final : public Model {
     finish(unit, batch, a, y, scratch);
   }
 
-  std::size_t saved_bytes(std::int64_t rows) const override {
-    std::size_t most = 0;
+  SavedBytes saved_bytes(std::int64_t rows) const override {
+    SavedBytes most;
     for (const LayerAdapters& layer : spec_.adapters()) {
-      Workspace measured;
+      Saved measured;
       Activations(measured, config_, traits_, rows, layer, dtype_);
-      most = std::max(most, measured.used());
+      most = {std::max(most.costly, measured.costly.used()), std::max(most.cheap, measured.cheap.used())};
     }
     return most;
   }
@@ -170,7 +177,7 @@ class Decoder final : public Model {
     ops_.swiglu(a.product, a.gate, a.up);
   }
 
-  Activations up_to_product(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace& saved,
+  Activations up_to_product(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Saved& saved,
                             Workspace scratch) {
     const Activations a(saved, config_, traits_, x.dim(0), adapters(unit), dtype_);
     project(unit, batch, a, x, scratch);
@@ -195,7 +202,7 @@ class Decoder final : public Model {
 };
 
 void Decoder::backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy,
-                       InputGradient input_gradient, Workspace saved, Workspace scratch) {
+                       InputGradient input_gradient, Saved saved, Workspace scratch) {
   const Activations a(saved, config_, traits_, x.dim(0), adapters(unit), dtype_);
   const Gradients g(scratch, config_, x.dim(0), adapters(unit), dropout_ > 0, dtype_);
   LoraLinear l[kLinears];

@@ -1,28 +1,31 @@
 // The memory that one pass over a decoder layer works in.
 #pragma once
 
-#include "models/model_spec.h"
+#include "models/model.h"
 #include "nn/workspace.h"
 
 namespace shardlora {
 
 // What backward needs of a layer's forward pass.
 struct Activations {
-  Activations(Workspace& space, const ModelConfig& c, const DecoderTraits& traits, std::int64_t n,
+  Activations(Saved& saved, const ModelConfig& c, const DecoderTraits& traits, std::int64_t n,
               const LayerAdapters& adapters, DType dtype)
-      : normed(space.take(dtype, {n, c.hidden})),
-        inv_rms(space.take(DType::kF32, {n})),
+      : Activations(saved.costly, saved.cheap, c, traits, n, adapters, dtype) {}
+  Activations(Workspace& space, Workspace& cheap, const ModelConfig& c, const DecoderTraits& traits, std::int64_t n,
+              const LayerAdapters& adapters, DType dtype)
+      : normed(cheap.take(dtype, {n, c.hidden})),
+        inv_rms(cheap.take(DType::kF32, {n})),
         q(space.take(dtype, {n, c.heads * c.head_dim})),
         k(space.take(dtype, {n, c.kv_heads * c.head_dim})),
         v(space.take(dtype, {n, c.kv_heads * c.head_dim})),
         attended(space.take(dtype, {n, c.heads * c.head_dim})),
         lse(space.take(DType::kF32, {c.heads, n})),
         middle(space.take(dtype, {n, c.hidden})),
-        middle_normed(space.take(dtype, {n, c.hidden})),
-        middle_inv_rms(space.take(DType::kF32, {n})),
+        middle_normed(cheap.take(dtype, {n, c.hidden})),
+        middle_inv_rms(cheap.take(DType::kF32, {n})),
         gate(space.take(dtype, {n, c.intermediate})),
         up(space.take(dtype, {n, c.intermediate})),
-        product(space.take(dtype, {n, c.intermediate})),
+        product(cheap.take(dtype, {n, c.intermediate})),
         q_projected(q),
         k_projected(k) {
     for (std::size_t i = 0; i < kLinears; ++i) xa[i] = space.take(dtype, {n, rank_of(adapters[i])});

@@ -14,6 +14,22 @@ namespace shardlora {
 
 enum class InputGradient : std::uint8_t { kNo, kYes };
 
+// What backward computes again of a layer's activations instead of finding it kept (gradient checkpointing): nothing;
+// what takes no matrix product, a third of the memory; or everything, from the layer's input.
+enum class Recompute : std::uint8_t { kNo, kCheap, kYes };
+
+// What backward needs of a layer's forward pass.
+struct Saved {
+  Workspace costly, cheap;  // what Recompute::kCheap keeps, and what it does not
+};
+struct SavedBytes {
+  std::size_t costly = 0, cheap = 0;
+  std::size_t all() const { return costly + cheap; }
+};
+inline Saved saved_at(std::byte* data, SavedBytes bytes) {
+  return {{data, bytes.costly}, {data + bytes.costly, bytes.cheap}};
+}
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -30,15 +46,15 @@ class Model {
   // unit.grads get the embedding's gradient, of dx (N, hidden).
   virtual void embed_backward(const UnitView& unit, const MicroBatch& batch, ConstTensor dx) = 0;
   // y = one decoder layer of x, both (N, hidden). What backward needs of it is left in `saved`.
-  virtual void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Workspace saved,
+  virtual void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Saved saved,
                        Workspace scratch) = 0;
-  // Fills `saved` as forward does, without the work that only the output needs.
-  virtual void recompute(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Workspace saved,
+  // Fills `saved` as forward does, without the work that only the output needs; or its cheap part from the costly one.
+  virtual void recompute(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Recompute what, Saved saved,
                          Workspace scratch) = 0;
   // dy (N, hidden) becomes the gradient of x; unit.grads get the adapters'. Without InputGradient::kYes (nothing
   // trainable below) dy is left undefined.
   virtual void backward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor dy,
-                        InputGradient input_gradient, Workspace saved, Workspace scratch) = 0;
+                        InputGradient input_gradient, Saved saved, Workspace scratch) = 0;
   // Losses (K) f32 of the labelled rows of the last layer's output x; dx (N, hidden) = gradient_scale times the
   // gradient of their sum. dx may be empty: losses only. unit.grads, where there are any, get the head's.
   virtual void loss(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor losses, Tensor dx,
@@ -48,14 +64,14 @@ class Model {
   virtual void logits(const UnitView& unit, ConstTensor x, ConstTensor rows, Tensor logits, Workspace scratch) = 0;
   // y = the layer of x, keys and values of every sample put at the start of its line of the cache.
   virtual void prefill(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, KvCache cache,
-                       Workspace saved, Workspace scratch) = 0;
+                       Saved saved, Workspace scratch) = 0;
   // One new token a sample: x, y (S, hidden), lengths (S) i32 = tokens already in the cache.
-  virtual void decode(const UnitView& unit, ConstTensor lengths, ConstTensor x, Tensor y, KvCache cache,
-                      Workspace saved, Workspace scratch) = 0;
+  virtual void decode(const UnitView& unit, ConstTensor lengths, ConstTensor x, Tensor y, KvCache cache, Saved saved,
+                      Workspace scratch) = 0;
 
   // Bytes of workspace for `rows` tokens: what forward leaves, what any layer pass uses beside it, and what the head
   // uses.
-  virtual std::size_t saved_bytes(std::int64_t rows) const = 0;
+  virtual SavedBytes saved_bytes(std::int64_t rows) const = 0;
   virtual std::size_t scratch_bytes(std::int64_t rows) const = 0;
   virtual std::size_t head_bytes(std::int64_t labelled) const = 0;
 

@@ -57,7 +57,8 @@ std::vector<RecipeField> run_fields() {
       use_dtype({"fp16", "float16"}, &Recipe::fp16,
                 "compute in f16 with loss scaling; auto: where every rank is fast in it, but not in bf16"),
       K::row({"gradient_checkpointing"}, "auto, true or false",
-             "compute activations again in the backward pass: less memory, same bits; auto: if memory asks for it",
+             "compute activations again in the backward pass: less memory, same bits; auto: of as many layers as "
+             "memory asks for",
              read_checkpointing,
              [](const RecipeDraft& r) {
                return r.gradient_checkpointing ? written(*r.gradient_checkpointing) : std::string("auto");

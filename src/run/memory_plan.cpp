@@ -22,6 +22,8 @@ std::vector<Manner> manners(const Recipe& recipe, int ranks) {
   std::vector<Manner> chosen;
   for (Manner m : {Manner{kAll, Recompute::kNo, Tier::kDevice, Decode::kUnit},
                    Manner{kShare, Recompute::kNo, Tier::kDevice, Decode::kUnit},
+                   Manner{kAll, Recompute::kCheap, Tier::kDevice, Decode::kUnit},
+                   Manner{kShare, Recompute::kCheap, Tier::kDevice, Decode::kUnit},
                    Manner{kAll, Recompute::kYes, Tier::kDevice, Decode::kUnit},
                    Manner{kShare, Recompute::kYes, Tier::kDevice, Decode::kUnit},
                    Manner{kShare, Recompute::kYes, Tier::kPinned, Decode::kUnit},
@@ -39,7 +41,7 @@ std::vector<Manner> manners(const Recipe& recipe, int ranks) {
 MemoryPlan plan_of(const Manner& m, const MemoryDemand& demand, std::int64_t wave, Tier tier) {
   return {.frozen = std::vector<Residence>(demand.units, {tier, m.sharding}),
           .decode = m.decode,
-          .recompute = m.recompute,
+          .recompute = std::vector<Recompute>(static_cast<std::size_t>(demand.layers), m.recompute),
           .layer_inputs = m.layer_inputs,
           .wave = wave};
 }
@@ -90,6 +92,16 @@ std::optional<MemoryPlan> choose_for_wave(const Recipe& recipe, const MemoryDema
   return std::nullopt;
 }
 
+// Has as few layers as may be, the first ones, compute all of their activations again.
+MemoryPlan keep_what_fits(MemoryPlan plan, const MemoryDemand& demand, const Fits& fits) {
+  const auto recomputing = [&](std::int64_t layers) {
+    MemoryPlan other = plan;
+    std::fill(other.recompute.begin() + layers, other.recompute.end(), Recompute::kCheap);
+    return other;
+  };
+  return recomputing(least(demand.layers, [&](std::int64_t layers) { return fits(recomputing(layers)); }));
+}
+
 // ", 20 of 32 layers in host memory", or " on disk" where all of the base is.
 std::string tiers_text(const MemoryPlan& plan, const MemoryDemand& demand) {
   std::string text;
@@ -102,12 +114,24 @@ std::string tiers_text(const MemoryPlan& plan, const MemoryDemand& demand) {
   return (demand.ranks == 1 ? " on the device" : "") + text;
 }
 
+// "activations of 20 of 32 layers computed again in backward"
+std::string recompute_text(const MemoryPlan& plan) {
+  const auto all = std::ssize(plan.recompute);
+  const auto again = std::count(plan.recompute.begin(), plan.recompute.end(), Recompute::kYes);
+  if (plan.recompute.front() == Recompute::kNo) return "activations kept";
+  if (again == 0) return "cheap activations computed again in backward";
+  return fmt::format("activations{} computed again in backward",
+                     again < all ? fmt::format(" of {} of {} layers", again, all) : "");
+}
+
 }  // namespace
 
 std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand& demand, const Fits& fits) {
   for (std::int64_t wave = demand.wave;; wave = (wave + 1) / 2) {
-    if (std::optional<MemoryPlan> plan = choose_for_wave(recipe, demand, wave, fits)) return plan;
-    if (wave == 1) return std::nullopt;
+    std::optional<MemoryPlan> plan = choose_for_wave(recipe, demand, wave, fits);
+    if (plan && !recipe.gradient_checkpointing && plan->recompute.front() == Recompute::kYes)
+      return keep_what_fits(*std::move(plan), demand, fits);
+    if (plan || wave == 1) return plan;
   }
 }
 
@@ -118,7 +142,7 @@ std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand) {
                                  : whole           ? " whole on every rank"
                                                    : " shared out",
                                  tiers_text(plan, demand));
-  text += plan.recompute == Recompute::kYes ? "; activations computed again in backward" : "; activations kept";
+  text += "; " + recompute_text(plan);
   if (plan.layer_inputs == Tier::kPinned) text += "; inputs of layers in host memory";
   if (plan.decode == Decode::kMatrix) text += "; weights decoded one by one";
   if (plan.wave < demand.wave) text += fmt::format("; waves of {} micro-batches", plan.wave);

@@ -16,7 +16,7 @@ struct MemoryPlan {
   std::vector<Residence> frozen;  // of the units
   Decode decode = Decode::kUnit;
   // Of training steps.
-  Recompute recompute = Recompute::kYes;
+  std::vector<Recompute> recompute;  // of the layers
   Tier layer_inputs = Tier::kDevice;
   std::int64_t wave = 1;  // micro-batches of a rank that share a visit
 };
@@ -33,10 +33,11 @@ struct MemoryDemand {
 // Whether a run fits as planned. The same answer on every rank.
 using Fits = std::function<bool(const MemoryPlan&)>;
 
-// The first plan that fits. From the fastest on: all of the base on every rank, or shares; activations kept, or
-// computed again; layer inputs on the device, or in host memory; a unit's weights decoded at once, or one by one; then
-// layers, from the last one on, in host memory or on disk, as few as may be; then all of the base; then smaller waves.
-// What the recipe decides stays as it is. Nothing where no plan fits.
+// The first plan that fits. From the fastest on: all of the base on every rank, or shares; activations kept, or all but
+// the cheap ones, or those of as many layers as there is room for; layer inputs on the device, or in host memory; a
+// unit's weights decoded at once, or one by one; then layers, from the last one on, in host memory or on disk, as few
+// as may be; then all of the base; then smaller waves. What the recipe decides stays as it is. Nothing where no plan
+// fits.
 std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand& demand, const Fits& fits);
 
 // "base shared out, 20 of 32 layers in host memory; activations kept"

@@ -42,6 +42,16 @@ StepTraffic traffic_of(const ParamStore& store, const StepLimits& limits, int ra
 
 namespace {
 
+// Of a layer's activations for one micro-batch.
+std::size_t kept_bytes(Recompute what, const SavedBytes& bytes) {
+  switch (what) {
+    case Recompute::kNo: return bytes.all();
+    case Recompute::kCheap: return bytes.costly;
+    case Recompute::kYes: break;
+  }
+  return 0;
+}
+
 bool not_finite(double x) { return !std::isfinite(x); }
 
 std::string advice(DType dtype) {
@@ -79,15 +89,22 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
       report_(device, reductions, limits.micro_batches, limits.rows, blocks_of(store, reductions.size())) {
   const std::size_t row = static_cast<std::size_t>(model.config().hidden) * size_of(model.dtype());
   const auto wave = static_cast<std::size_t>(wave_), rows = static_cast<std::size_t>(limits.rows);
-  const auto layers = static_cast<std::size_t>(model.config().layers);
   gradients_ = device.allocate(wave * rows * row, Tier::kDevice, Purpose::kLayerInputs);
-  saved_ = device.allocate(recompute_ == Recompute::kYes ? saved_bytes_ : layers * wave * saved_bytes_, Tier::kDevice,
-                           Purpose::kLive);
+  saved_ = device.allocate(place_saved(wave), Tier::kDevice, Purpose::kLive);
   scratch_ = device.allocate(std::max(model.scratch_bytes(limits.rows), model.head_bytes(limits.rows)), Tier::kDevice,
                              Purpose::kLive);
 
   rehearse();
   streamer_.run(kTrain);
+}
+
+std::size_t TrainStep::place_saved(std::size_t wave) {
+  const bool shared =
+      std::any_of(recompute_.begin(), recompute_.end(), [](Recompute r) { return r != Recompute::kNo; });
+  std::size_t end = shared ? saved_bytes_.all() : 0;
+  for (std::int64_t l = 0; l < model_.config().layers; ++l)
+    kept_at_.push_back(std::exchange(end, end + wave * kept_bytes(recompute(l), saved_bytes_)));
+  return end;
 }
 
 void TrainStep::rehearse() {
@@ -235,7 +252,8 @@ void TrainStep::backward(std::span<const Member> wave, Reduce reduce) {
     inputs_.bring(l);
     const InputGradient below = l > 0 || model_.spec().embedding_trains() ? InputGradient::kYes : InputGradient::kNo;
     for (const Member& m : wave) {
-      if (recompute_ == Recompute::kYes) model_.recompute(unit.view(), m.batch, input(l, m), saved(l, m), scratch());
+      if (recompute(l) != Recompute::kNo)
+        model_.recompute(unit.view(), m.batch, input(l, m), recompute(l), saved(l, m), scratch());
       model_.backward(unit.training_view(), m.batch, input(l, m), gradient(m), below, saved(l, m), scratch());
       unit.add_leaf(m.batch.index);
     }
@@ -273,9 +291,15 @@ Tensor TrainStep::gradient(const Member& member) const {
   return gradients_.tensor(model_.dtype(), {member.batch.rows(), width}, offset);
 }
 
-Workspace TrainStep::saved(std::int64_t layer, const Member& member) const {
-  const std::int64_t place = recompute_ == Recompute::kYes ? 0 : layer * wave_ + member.slot;
-  return {saved_.data() + static_cast<std::size_t>(place) * saved_bytes_, saved_bytes_};
+Saved TrainStep::saved(std::int64_t layer, const Member& member) const {
+  const Recompute what = recompute(layer);
+  Saved saved = saved_at(saved_.data(), saved_bytes_);
+  const std::size_t kept = kept_bytes(what, saved_bytes_);
+  std::byte* const at =
+      saved_.data() + kept_at_[static_cast<std::size_t>(layer)] + static_cast<std::size_t>(member.slot) * kept;
+  if (what == Recompute::kNo) return saved_at(at, saved_bytes_);
+  if (what == Recompute::kCheap) saved.costly = {at, kept};
+  return saved;
 }
 
 void TrainStep::exchange(const HostStatus& mine) {

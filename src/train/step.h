@@ -18,8 +18,6 @@
 
 namespace shardlora {
 
-enum class Recompute : std::uint8_t { kNo, kYes };  // of a layer's activations in backward (gradient checkpointing)
-
 // What a step of that size exchanges over `reductions` at once, at most: bytes that a rank brings to an all-gather, and
 // bytes from one rank to another.
 struct StepTraffic {
@@ -28,8 +26,8 @@ struct StepTraffic {
 StepTraffic traffic_of(const ParamStore& store, const StepLimits& limits, int ranks);
 
 struct StepOptions {
-  Recompute recompute = Recompute::kYes;
-  std::int64_t wave = 0;  // micro-batches of a rank that share a visit; 0: all of them
+  std::vector<Recompute> recompute = {Recompute::kYes};  // of the layers, in turns
+  std::int64_t wave = 0;                                 // micro-batches of a rank that share a visit; 0: all of them
   Tier layer_inputs = Tier::kDevice;
   StreamerOptions streamer;
   float neftune_alpha = 0;  // noise on embeddings while training
@@ -86,6 +84,8 @@ class TrainStep {
   Share load(const std::vector<SampleRefs>& micro_batches, std::optional<PhiloxKey> noise);
   // Has the ops take the memory that they need for the largest micro-batch, so that no step takes any later.
   void rehearse();
+  // Sets where each layer's kept activations lie, of `wave` micro-batches; the bytes of all.
+  std::size_t place_saved(std::size_t wave);
   void start(Schedule schedule);
   void forward(std::span<const Member> wave);
   void head(std::span<const Member> wave, float gradient_scale, Reduce reduce);
@@ -95,7 +95,10 @@ class TrainStep {
 
   Tensor input(std::int64_t layer, const Member& member) const;
   Tensor gradient(const Member& member) const;
-  Workspace saved(std::int64_t layer, const Member& member) const;
+  Recompute recompute(std::int64_t layer) const {
+    return recompute_[static_cast<std::size_t>(layer) % recompute_.size()];
+  }
+  Saved saved(std::int64_t layer, const Member& member) const;
   Workspace scratch() const { return {scratch_.data(), scratch_.bytes()}; }
 
   void exchange(const HostStatus& mine);
@@ -112,7 +115,7 @@ class TrainStep {
   ParamStore& store_;
   Communicator& reductions_;
   StepLimits limits_;
-  Recompute recompute_;
+  std::vector<Recompute> recompute_;
   float neftune_alpha_;
   std::int64_t own_, wave_;  // micro-batches of a rank at most: in all, and at a time
   GradientReducer reducer_;
@@ -121,7 +124,8 @@ class TrainStep {
   BatchBuffers batches_;
   ActivationStore inputs_;
   Buffer gradients_, saved_, scratch_;
-  std::size_t saved_bytes_;
+  SavedBytes saved_bytes_;            // of a layer and micro-batch
+  std::vector<std::size_t> kept_at_;  // by layer, in saved_: what is kept of it; what is not all share its beginning
   StepReport report_;
 };
 

@@ -108,7 +108,7 @@ Measurement measure_step(Device& device, DType dtype, const StepSettings& s, std
   TrainStep step(
       device, *model, store, *gathers, *reductions,
       {.micro_batches = s.micro_batches, .rows = padded_rows(s.tokens * s.micro_batch), .samples = s.micro_batch},
-      {.recompute = s.recompute ? Recompute::kYes : Recompute::kNo, .wave = 0, .streamer = {dtype}});
+      {.recompute = {s.recompute ? Recompute::kYes : Recompute::kNo}, .wave = 0, .streamer = {dtype}});
   LossScale loss_scale;
   std::vector<double> times;
   for (int i = 0; i <= s.steps; ++i) {

@@ -27,13 +27,14 @@ Launches in_a_step(TinyJob job) {
 
 // One micro-batch; every linear has an adapter and a 4-bit base.
 Launches of_a_layer(Recompute recompute) {
-  const Launches three = in_a_step({.layers = 3, .micro_batches = 1, .recompute = recompute});
-  return in_a_step({.layers = 4, .micro_batches = 1, .recompute = recompute}) - three;
+  const Launches three = in_a_step({.layers = 3, .micro_batches = 1, .recompute = {recompute}});
+  return in_a_step({.layers = 4, .micro_batches = 1, .recompute = {recompute}}) - three;
 }
 
 TEST(StepOnTheGpu, LaunchesExactlyThatMuchForALayer) {
   EXPECT_EQ(of_a_layer(Recompute::kYes), (Launches{43, 75})) << "forward, once more, backward, update";
   EXPECT_EQ(of_a_layer(Recompute::kNo), (Launches{36, 56})) << "forward, backward, update";
+  EXPECT_EQ(of_a_layer(Recompute::kCheap), (Launches{39, 56})) << "two norms and a product of gates once more";
 }
 
 // Of three layers. The last one is visited twice running, so it is decoded once.

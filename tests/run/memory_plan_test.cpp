@@ -6,7 +6,8 @@ namespace shardlora {
 namespace {
 
 // A device and a host with room for so much, and what everything takes: a layer of the base 10 on a rank that holds all
-// of it, tables 20, kept activations 3 a layer and micro-batch, an input of a layer 1, a decoded unit 8, a matrix 2.
+// of it, tables 20, kept activations 3 a layer and micro-batch, without the cheap ones 2, an input of a layer 1, a
+// decoded unit 8, a matrix 2.
 struct Machine {
   double device, host = 0;
   int ranks = 2;
@@ -21,7 +22,9 @@ struct Machine {
       if (plan.frozen[u].tier == Tier::kPinned) on_host += bytes;
     }
     const auto wave = static_cast<double>(plan.wave);
-    on_device += 3 * wave * (plan.recompute == Recompute::kNo ? kLayers : 1);
+    for (const Recompute r : plan.recompute)
+      on_device += wave * (r == Recompute::kNo ? 3 : r == Recompute::kCheap ? 2 : 0);
+    if (plan.recompute.front() != Recompute::kNo) on_device += 3 * wave;
     (plan.layer_inputs == Tier::kDevice ? on_device : on_host) += wave * kLayers;
     return on_device <= device && on_host <= host;
   }
@@ -39,10 +42,16 @@ TEST(ChooseMemory, GivesUpSpeedOnlyWhereThereIsNoRoomForIt) {
   EXPECT_EQ(chosen({.device = 236}), "base whole on every rank; activations kept");
   EXPECT_EQ(chosen({.device = 235}), "base shared out; activations kept");
   EXPECT_EQ(chosen({.device = 186}), "base shared out; activations kept");
-  EXPECT_EQ(chosen({.device = 185}), "base whole on every rank; activations computed again in backward");
-  EXPECT_EQ(chosen({.device = 151}), "base shared out; activations computed again in backward");
-  EXPECT_EQ(chosen({.device = 101, .host = 32}),
-            "base shared out; activations computed again in backward; inputs of layers in host memory");
+  EXPECT_EQ(chosen({.device = 185}), "base shared out; cheap activations computed again in backward");
+  EXPECT_EQ(chosen({.device = 166}), "base shared out; cheap activations computed again in backward");
+  EXPECT_EQ(chosen({.device = 165}),
+            "base whole on every rank; activations of 7 of 8 layers computed again in backward");
+  EXPECT_EQ(chosen({.device = 152}), "base whole on every rank; activations computed again in backward");
+  EXPECT_EQ(chosen({.device = 151}), "base shared out; activations of 2 of 8 layers computed again in backward");
+  EXPECT_EQ(chosen({.device = 102}), "base shared out; activations computed again in backward");
+  EXPECT_EQ(
+      chosen({.device = 101, .host = 32}),
+      "base shared out; activations of 5 of 8 layers computed again in backward; inputs of layers in host memory");
   EXPECT_EQ(chosen({.device = 69, .host = 32}),
             "base shared out; activations computed again in backward; inputs of layers in host memory; weights decoded "
             "one by one");
@@ -59,7 +68,7 @@ TEST(ChooseMemory, MovesAsFewLayersAsMayBe) {
             "base shared out, 2 of 8 layers in host memory, 3 of 8 layers on disk" + how);
   EXPECT_EQ(chosen({.device = 20, .host = 82}), "base shared out in host memory" + how) << "tables go last";
   EXPECT_EQ(chosen({.device = 20, .host = 81}), "base shared out on disk" + how);
-  EXPECT_EQ(chosen({.device = 13, .host = 81}), "base shared out in host memory" + how + "; waves of 2 micro-batches");
+  EXPECT_EQ(chosen({.device = 11, .host = 81}), "base shared out in host memory" + how + "; waves of 2 micro-batches");
   EXPECT_EQ(chosen({.device = 104, .host = 42, .ranks = 1}), "base on the device, 1 of 8 layers in host memory" + how);
   EXPECT_EQ(chosen({.device = 20, .host = 132, .ranks = 1}), "base in host memory" + how);
 }
@@ -78,6 +87,9 @@ TEST(ChooseMemory, LeavesWhatTheRecipeSays) {
   EXPECT_EQ(chosen({.device = 1000}, recipe), "base whole on every rank; activations kept");
   EXPECT_EQ(chosen({.device = 235, .host = 1000}, recipe),
             "base whole on every rank; activations kept; inputs of layers in host memory");
+  recipe = {};
+  recipe.gradient_checkpointing = true;
+  EXPECT_EQ(chosen({.device = 165}, recipe), "base whole on every rank; activations computed again in backward");
   recipe = {};
   recipe.offload_base = Tier::kDisk;
   EXPECT_EQ(chosen({.device = 1000}, recipe), "base shared out on disk; activations kept");

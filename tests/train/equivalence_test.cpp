@@ -33,8 +33,14 @@ TEST(TrainStep, GivesTheSameBitsForEveryWave) {
 }
 
 TEST(TrainStep, GivesTheSameBitsWithAndWithoutRecomputing) {
-  EXPECT_EQ(run({.recompute = Recompute::kNo}), reference());
-  EXPECT_EQ(run({.ranks = 2, .wave = 1, .recompute = Recompute::kNo}), reference());
+  EXPECT_EQ(run({.recompute = {Recompute::kNo}}), reference());
+  EXPECT_EQ(run({.ranks = 2, .wave = 1, .recompute = {Recompute::kNo}}), reference());
+  EXPECT_EQ(run({.ranks = 2, .wave = 2, .recompute = {Recompute::kCheap}}), reference());
+  std::vector<Recompute> of_layers{Recompute::kCheap, Recompute::kYes, Recompute::kNo};
+  for (std::size_t i = 0; i < of_layers.size(); ++i) {
+    EXPECT_EQ(run({.ranks = 2, .wave = 2, .recompute = of_layers}), reference()) << i;
+    std::rotate(of_layers.begin(), of_layers.begin() + 1, of_layers.end());
+  }
 }
 
 TEST(TrainStep, GivesTheSameBitsShardedAndReplicated) {
@@ -64,7 +70,7 @@ TEST(TrainStep, GivesTheSameBitsWhereverLayerInputsRest) {
   for (const std::uint64_t seed : {1, 2, 3})
     EXPECT_EQ(run({.ranks = 2, .wave = 2, .layer_inputs = Tier::kPinned, .mode = StreamMode::kDelayed, .seed = seed}),
               reference());
-  EXPECT_EQ(run({.layers = 1, .recompute = Recompute::kNo, .layer_inputs = Tier::kPinned}), run({.layers = 1}));
+  EXPECT_EQ(run({.layers = 1, .recompute = {Recompute::kNo}, .layer_inputs = Tier::kPinned}), run({.layers = 1}));
   EXPECT_EQ(run({.ranks = 2, .steps = 4, .layer_inputs = Tier::kPinned}).allocations, std::vector<std::uint64_t>(5));
 }
 
@@ -103,7 +109,7 @@ TEST(TrainStep, GivesTheSameBitsInBf16) {
     GTEST_SKIP() << "this CPU has no bf16 products";
   const TinyResult one = run({.dtype = DType::kBF16});
   EXPECT_EQ(run({.ranks = 2, .threads = 2, .dtype = DType::kBF16}), one);
-  EXPECT_EQ(run({.ranks = 3, .wave = 1, .recompute = Recompute::kNo, .dtype = DType::kBF16}), one);
+  EXPECT_EQ(run({.ranks = 3, .wave = 1, .recompute = {Recompute::kNo}, .dtype = DType::kBF16}), one);
   EXPECT_EQ(run({.steps = 4, .dtype = DType::kBF16, .dropout = 0.1}).allocations, std::vector<std::uint64_t>(5));
 }
 
@@ -111,7 +117,7 @@ TEST(TrainStep, GivesTheSameBitsInBf16) {
 TEST(TrainStep, AllocatesNothingOnceItIsMade) {
   const std::vector<std::uint64_t> nothing(5);
   EXPECT_EQ(run({.ranks = 2, .steps = 4}).allocations, nothing);
-  EXPECT_EQ(run({.steps = 4, .wave = 1, .recompute = Recompute::kNo, .tied = false}).allocations, nothing);
+  EXPECT_EQ(run({.steps = 4, .wave = 1, .recompute = {Recompute::kNo}, .tied = false}).allocations, nothing);
   EXPECT_EQ(run({.steps = 4, .saved = {"embed_tokens", "lm_head"}, .dropout = 0.1, .neftune_alpha = 5}).allocations,
             nothing);
 }

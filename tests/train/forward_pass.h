@@ -40,10 +40,10 @@ inline ForwardPass forward_pass(Device& device, Model& model, ParamStore& store,
   BatchBuffers buffers(device, count, rows, samples);
   const ActivationStore x(device, Tier::kDevice, 1, count, rows, model.config().hidden, model.dtype());
   const std::size_t scratch_bytes = std::max(model.scratch_bytes(rows), model.head_bytes(rows));
-  const Buffer saved_memory = device.allocate(model.saved_bytes(rows), Tier::kDevice, Purpose::kLive);
+  const Buffer saved_memory = device.allocate(model.saved_bytes(rows).all(), Tier::kDevice, Purpose::kLive);
   const Buffer scratch_memory = device.allocate(scratch_bytes, Tier::kDevice, Purpose::kLive);
-  const Workspace saved(saved_memory.data(), saved_memory.bytes()),
-      scratch(scratch_memory.data(), scratch_memory.bytes());
+  const Saved saved = saved_at(saved_memory.data(), model.saved_bytes(rows));
+  const Workspace scratch(scratch_memory.data(), scratch_memory.bytes());
   std::vector<MicroBatch> batches;
   for (const SampleRefs& m : micro_batches)
     batches.push_back(buffers.load(std::ssize(batches), std::ssize(batches), m));

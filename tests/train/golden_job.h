@@ -126,7 +126,7 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
     }
   }
   TrainStep step(device, *model, store, gathers, reductions, limits,
-                 {.recompute = Recompute::kYes, .wave = 0, .streamer = streamer});
+                 {.recompute = {Recompute::kYes}, .wave = 0, .streamer = streamer});
   LossScale loss_scale = job.loss_scale;
   const LearningRate rates{.schedule = Schedule::kLinear, .peak = job.peak_rate, .warmup = 3, .total = 20};
   for (int s = 0; s < job.steps; ++s) {

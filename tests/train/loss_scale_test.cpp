@@ -69,7 +69,7 @@ TEST(F16, GivesTheSameBitsOnEveryNumberOfRanksThreadsAndWaves) {
   EXPECT_EQ(run(job), one);
   job.ranks = 3;
   job.wave = 1;
-  job.recompute = Recompute::kNo;
+  job.recompute = {Recompute::kNo};
   EXPECT_EQ(run(job), one);
 }
 

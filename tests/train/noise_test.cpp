@@ -23,8 +23,8 @@ TEST(NoisyTraining, GivesTheSameBitsHoweverTheWorkIsLaidOut) {
   const TinyResult one = run(kNoisy);
   for (const int ranks : {2, 3, 4}) EXPECT_EQ(run(noisy({.ranks = ranks})), one) << ranks << " ranks";
   for (const std::int64_t wave : {1, 2}) EXPECT_EQ(run(noisy({.ranks = 2, .wave = wave})), one) << "wave of " << wave;
-  EXPECT_EQ(run(noisy({.recompute = Recompute::kNo})), one);
-  EXPECT_EQ(run(noisy({.ranks = 2, .wave = 1, .recompute = Recompute::kNo})), one);
+  EXPECT_EQ(run(noisy({.recompute = {Recompute::kNo}})), one);
+  EXPECT_EQ(run(noisy({.ranks = 2, .wave = 1, .recompute = {Recompute::kNo}})), one);
   EXPECT_EQ(run(noisy({.threads = 2})), one);
   EXPECT_EQ(run(noisy({.ranks = 2, .mode = StreamMode::kDelayed})), one);
 }
@@ -122,7 +122,7 @@ struct PlacesOfMasks final : OpsDecorator {
 
 TEST(NoisyTraining, EveryModuleOfEveryLayerHasAMaskOfItsOwn) {
   std::multiset<std::uint32_t> places;
-  TinyJob job{.steps = 1, .micro_batches = 1, .recompute = Recompute::kNo, .dropout = 0.1};
+  TinyJob job{.steps = 1, .micro_batches = 1, .recompute = {Recompute::kNo}, .dropout = 0.1};
   job.plant = [&](Device& device) {
     return std::make_unique<DeviceDecorator>(device, nullptr, std::make_unique<PlacesOfMasks>(device.ops(), places));
   };

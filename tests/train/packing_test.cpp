@@ -50,7 +50,7 @@ TEST(Packing, GivesTheSameBitsOnEveryNumberOfRanksAndForEveryWave) {
     const TinyResult one = run_cut(options);
     EXPECT_EQ(run_cut(options, {.ranks = 2}), one);
     EXPECT_EQ(run_cut(options, {.ranks = 3, .wave = 2}), one);
-    EXPECT_EQ(run_cut(options, {.wave = 1, .recompute = Recompute::kNo}), one);
+    EXPECT_EQ(run_cut(options, {.wave = 1, .recompute = {Recompute::kNo}}), one);
     EXPECT_EQ(run_cut(options, {.threads = 2}), one);
   }
 }

@@ -97,7 +97,7 @@ TEST(SavedModules, GiveTheSameBitsHoweverTheWorkIsLaidOut) {
       EXPECT_EQ(run(saving({.wave = wave}, tied)), one) << "wave of " << wave;
       EXPECT_EQ(run(saving({.ranks = 2, .wave = wave}, tied)), one) << "wave of " << wave << " on two ranks";
     }
-    EXPECT_EQ(run(saving({.ranks = 2, .recompute = Recompute::kNo}, tied)), one);
+    EXPECT_EQ(run(saving({.ranks = 2, .recompute = {Recompute::kNo}}, tied)), one);
     EXPECT_EQ(run(saving({.ranks = 3, .frozen = {{Tier::kDevice, Sharding::kReplicated}}}, tied)), one);
     EXPECT_EQ(run(saving({.threads = 2}, tied)), one);
     EXPECT_EQ(run(saving({.ranks = 2, .mode = StreamMode::kDelayed}, tied)), one);

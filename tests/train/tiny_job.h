@@ -19,8 +19,8 @@ struct TinyJob {
   std::int64_t layers = 3;
   std::int64_t micro_batches = 5;
   std::int64_t wave = 0;
-  Recompute recompute = Recompute::kYes;
-  std::vector<Residence> frozen = {{}};  // of the units, in turns
+  std::vector<Recompute> recompute = {Recompute::kYes};  // of the layers, in turns
+  std::vector<Residence> frozen = {{}};                  // of the units, in turns
   Decode decode = Decode::kUnit;
   Tier layer_inputs = Tier::kDevice;
   Codec codec = Codec::kNF4;

@@ -43,11 +43,41 @@ void Arena::charge(std::size_t bytes, Purpose purpose) {
   ++use_.allocations;
 }
 
+// Null when there is no more.
+std::byte* Arena::take(std::size_t bytes) {
+  if (!counting_) return source_->take(bytes);
+  const std::lock_guard lock(mutex_);
+  if (bytes > countable_) return nullptr;
+  std::byte* const data = addresses_.take(bytes);
+  if (data == nullptr) return nullptr;
+  countable_ -= bytes;
+  counted_.insert(data);
+  return data;
+}
+
+void Arena::give_back(std::byte* data, std::size_t bytes) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    if (counted_.erase(data) == 1) {
+      countable_ += bytes;
+      return addresses_.give_back(data, bytes);
+    }
+  }
+  source_->give_back(data, bytes);
+}
+
+void Arena::count_only(bool on) {
+  const std::lock_guard lock(mutex_);
+  CHECK(counted_.empty(), "{} buffers were given out while counting, and live on", counted_.size());
+  counting_ = on;
+  countable_ = source_->available();
+}
+
 Buffer Arena::allocate(std::size_t bytes, Purpose purpose) {
   if (bytes == 0) return {};
   const std::size_t pages = whole_pages(bytes);
   charge(pages, purpose);
-  std::byte* const data = source_->take(pages);
+  std::byte* const data = take(pages);
   if (data == nullptr) {
     const std::lock_guard lock(mutex_);
     use_.now[static_cast<std::size_t>(purpose)] -= pages;
@@ -61,7 +91,7 @@ Buffer Arena::allocate(std::size_t bytes, Purpose purpose) {
 
 void Arena::release(std::byte* data, std::size_t bytes, Tier, Purpose purpose) noexcept {
   const std::size_t pages = whole_pages(bytes);
-  source_->give_back(data, pages);
+  give_back(data, pages);
   const std::lock_guard lock(mutex_);
   use_.now[static_cast<std::size_t>(purpose)] -= pages;
   use_.total_now -= pages;

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <set>
 
 #include "backend/device.h"
 #include "backend/memory_source.h"
@@ -24,13 +25,21 @@ class Arena final : public Allocator {
   void release(std::byte* data, std::size_t bytes, Tier tier, Purpose purpose) noexcept override;
   MemoryUse use() const;
   void reset_peaks();
+  // See Device::count_only.
+  void count_only(bool on);
 
  private:
   void charge(std::size_t bytes, Purpose purpose);
+  std::byte* take(std::size_t bytes);
+  void give_back(std::byte* data, std::size_t bytes) noexcept;
 
   const Tier tier_;
   const std::unique_ptr<MemorySource> source_;
   mutable std::mutex mutex_;
+  ReservedAddresses addresses_;
+  std::set<std::byte*> counted_;  // given out while only counting
+  bool counting_ = false;
+  std::size_t countable_ = 0;  // bytes that the source could have given when counting began
   MemoryUse use_;
 };
 

@@ -32,6 +32,9 @@ class Device {
   virtual MemoryUse memory(Tier tier) const = 0;
   // From now on peaks are of what is in use now, or later.
   virtual void reset_peaks() = 0;
+  // While on, `allocate` gives addresses that nobody may touch: what fits is found out without taking it. What was
+  // given out then has to be gone when it ends. Use CountOnly.
+  virtual void count_only(bool on) = 0;
   // For traffic beside compute(): on a GPU its work starts first where both have some.
   virtual std::unique_ptr<Stream> make_stream(const std::string& name) = 0;
   // The stream that all Ops run on.
@@ -48,6 +51,18 @@ class Device {
   virtual std::string description() const = 0;  // "CPU: 2 threads, AMX"
   // What the last bits of its results depend on beside the recipe: instruction set or card, libraries that compute.
   virtual std::string numerics() const = 0;
+};
+
+// While one lives, its device's memory is only counted.
+class CountOnly {
+ public:
+  explicit CountOnly(Device& device) : device_(device) { device_.count_only(true); }
+  ~CountOnly() { device_.count_only(false); }
+  CountOnly(const CountOnly&) = delete;
+  CountOnly& operator=(const CountOnly&) = delete;
+
+ private:
+  Device& device_;
 };
 
 }  // namespace shardlora

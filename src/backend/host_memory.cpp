@@ -49,4 +49,11 @@ void HostMemory::give_back(std::byte* data, std::size_t bytes) noexcept {
   }
 }
 
+std::byte* ReservedAddresses::take(std::size_t bytes) {
+  void* const data = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return data == MAP_FAILED ? nullptr : static_cast<std::byte*>(data);
+}
+
+void ReservedAddresses::give_back(std::byte* data, std::size_t bytes) noexcept { munmap(data, bytes); }
+
 }  // namespace shardlora

@@ -12,6 +12,8 @@ class MemorySource {
   // bytes: whole pages of 4 KiB. Null when there is no more.
   virtual std::byte* take(std::size_t bytes) = 0;
   virtual void give_back(std::byte* data, std::size_t bytes) noexcept = 0;
+  // Bytes that it could still give, as far as that is known; that many where it is not.
+  virtual std::size_t available() const { return static_cast<std::size_t>(-1); }
   // What has run out, for the message: "this machine has no more memory".
   virtual std::string exhausted() const = 0;
 };
@@ -27,6 +29,14 @@ class HostMemory final : public MemorySource {
 
  private:
   const bool poison_;
+};
+
+// Addresses without memory: whoever touches them faults.
+class ReservedAddresses final : public MemorySource {
+ public:
+  std::byte* take(std::size_t bytes) override;
+  void give_back(std::byte* data, std::size_t bytes) noexcept override;
+  std::string exhausted() const override { return "this process has no more addresses"; }
 };
 
 }  // namespace shardlora

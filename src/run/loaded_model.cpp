@@ -135,7 +135,7 @@ void LoadedModel::choose_memory(Ranks& ranks, const Recipe& recipe, const BaseMo
   store.reset();
 
   std::string lack;
-  const auto fits = [&](const MemoryPlan& plan) {
+  const auto taken = [&](const MemoryPlan& plan) {
     memory = plan;
     lack.clear();
     try {
@@ -144,12 +144,22 @@ void LoadedModel::choose_memory(Ranks& ranks, const Recipe& recipe, const BaseMo
       if (workload.rehearse) workload.rehearse(*this);
     } catch (const OutOfMemory& error) {
       lack = error.what();
+    } catch (...) {
+      store.reset();  // what was only counted must not outlive the counting
+      throw;
     }
     store.reset();
     const auto all = ranks.exchange({lack.empty() ? 1.0 : 0.0});
     return std::all_of(all.begin(), all.end(), [](const std::vector<double>& rank) { return rank[0] == 1; });
   };
-  const std::optional<MemoryPlan> plan = shardlora::choose_memory(recipe, demand, fits);
+  const auto counted = [&](const MemoryPlan& plan) {
+    const CountOnly counting(*ranks.device);
+    return taken(plan);
+  };
+  std::optional<MemoryPlan> plan = shardlora::choose_memory(recipe, demand, counted);
+  // Taken once before the base is read. Where the system has less than was counted (pinned memory has limits of its
+  // own, a card rounds up), what is chosen is chosen again by taking.
+  if (plan && !taken(*plan)) plan = shardlora::choose_memory(recipe, demand, taken);
   if (!plan && lack.empty()) throw PeerFailed("another rank has too little memory");
   if (!plan) throw OutOfMemory(lack);
   ranks.device->reset_peaks();

@@ -92,6 +92,41 @@ TEST(Arena, CountsRightFromManyThreads) {
   EXPECT_EQ(arena.use().allocations, 800U);
 }
 
+class Scarce final : public MemorySource {
+ public:
+  std::byte* take(std::size_t bytes) override {
+    ++taken;
+    return all_.take(bytes);
+  }
+  void give_back(std::byte* data, std::size_t bytes) noexcept override { all_.give_back(data, bytes); }
+  std::size_t available() const override { return 8 * kMiB; }
+  std::string exhausted() const override { return "nothing is left"; }
+  int taken = 0;
+
+ private:
+  HostMemory all_{false};
+};
+
+TEST(Arena, OnlyCountsWhereItIsToldTo) {
+  auto scarce = std::make_unique<Scarce>();
+  const Scarce& source = *scarce;
+  Arena arena(Tier::kDevice, 9 * kMiB, std::move(scarce));
+  Buffer before = arena.allocate(2 * kMiB, Purpose::kFrozen);
+  arena.count_only(true);
+  {
+    const Buffer counted = arena.allocate(6 * kMiB, Purpose::kLive);
+    EXPECT_EQ(arena.use().total_now, 8 * kMiB);
+    EXPECT_THROW(arena.allocate(2 * kMiB, Purpose::kLive), OutOfMemory) << "the limit holds";
+    before = Buffer();
+    EXPECT_THROW(arena.allocate(3 * kMiB, Purpose::kLive), OutOfMemory) << "the source's own bounds, too";
+    EXPECT_EQ(arena.allocate(2 * kMiB, Purpose::kLive).bytes(), 2 * kMiB);
+  }
+  arena.count_only(false);
+  EXPECT_EQ(source.taken, 1);
+  EXPECT_EQ(arena.use().total_now, 0U);
+  arena.allocate(kMiB, Purpose::kLive).data()[0] = std::byte{1};
+}
+
 TEST(CpuDevice, HasALimitForEachTier) {
   CpuDevice device({.threads = 1, .device_limit = 2 * kMiB, .host_limit = 4 * kMiB});
   const Buffer host = device.allocate(3 * kMiB, Tier::kPinned, Purpose::kFrozen);

@@ -139,6 +139,7 @@ class DeviceDecorator : public Device {
   }
   MemoryUse memory(Tier tier) const override { return inner_.memory(tier); }
   void reset_peaks() override { inner_.reset_peaks(); }
+  void count_only(bool on) override { inner_.count_only(on); }
   std::unique_ptr<Stream> make_stream(const std::string& name) override { return inner_.make_stream(name); }
   Stream& compute() override { return compute_ ? *compute_ : inner_.compute(); }
   Ops& ops() override { return ops_ ? *ops_ : inner_.ops(); }

@@ -60,6 +60,15 @@ void CpuDevice::reset_peaks() {
   host_memory_.reset_peaks();
 }
 
+void CpuDevice::count_only(bool on) {
+  compute_.synchronize();
+  ops_->forget_scratch();
+  device_memory_.count_only(on);
+  host_memory_.count_only(on);
+}
+
+Ops& CpuDevice::ops() { return *ops_; }
+
 std::unique_ptr<Stream> CpuDevice::make_stream(const std::string& name) {
   const StreamMode mode = options_.mode == StreamMode::kDelayed ? StreamMode::kDelayed : StreamMode::kQueued;
   return std::make_unique<CpuStream>(name, mode, options_.seed);

@@ -17,6 +17,8 @@ struct CpuDeviceOptions {
   bool poison = false;                    // fresh and released memory reads as NaN
 };
 
+class CpuOps;
+
 class CpuDevice final : public Device {
  public:
   // Kernels run on the threads of this object's OpenMP team: make it on the thread that will submit work to it.
@@ -26,10 +28,11 @@ class CpuDevice final : public Device {
   Buffer allocate(std::size_t bytes, Tier tier, Purpose purpose) override;
   MemoryUse memory(Tier tier) const override;
   void reset_peaks() override;
+  void count_only(bool on) override;
   // A CpuStream with a thread of its own.
   std::unique_ptr<Stream> make_stream(const std::string& name) override;
   CpuStream& compute() override { return compute_; }
-  Ops& ops() override { return *ops_; }
+  Ops& ops() override;
   void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override;
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override;
   Support support(DType dtype) const override;
@@ -43,7 +46,7 @@ class CpuDevice final : public Device {
   const int threads_;
   Arena device_memory_, host_memory_;
   CpuStream compute_;
-  std::unique_ptr<Ops> ops_;
+  std::unique_ptr<CpuOps> ops_;
 };
 
 std::unique_ptr<Device> make_cpu_device(const CpuDeviceOptions& options = {});

@@ -16,6 +16,8 @@ class CpuOps final : public Ops {
 
   bool begin_rehearsal() override { return rehearsing_ = true; }
   void end_rehearsal() override { rehearsing_ = false; }
+  // Gives the scratch memory back, which nothing that was submitted may still use.
+  void forget_scratch() { scratch_ = Buffer(); }
   void matmul(Tensor y, ConstTensor a, Op op_a, ConstTensor b, Op op_b, Accumulate accumulate, float alpha) override;
   void weight_gradients(std::span<const WeightGradient> jobs) override;
   void dequantize(Tensor y, const PackedTensor& w) override;

@@ -60,6 +60,12 @@ void CudaDevice::reset_peaks() {
   host_memory_.reset_peaks();
 }
 
+void CudaDevice::count_only(bool on) {
+  chosen(ordinal_);
+  device_memory_.count_only(on);
+  host_memory_.count_only(on);
+}
+
 std::unique_ptr<Stream> CudaDevice::make_stream(const std::string&) {
   return std::make_unique<CudaStream>(ordinal_, CudaStream::Priority::kHigh);
 }

@@ -17,6 +17,7 @@ class CudaDevice final : public Device {
   Buffer allocate(std::size_t bytes, Tier tier, Purpose purpose) override;
   MemoryUse memory(Tier tier) const override;
   void reset_peaks() override;
+  void count_only(bool on) override;
   // A CudaStream.
   std::unique_ptr<Stream> make_stream(const std::string& name) override;
   CudaStream& compute() override { return compute_; }

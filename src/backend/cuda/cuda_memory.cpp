@@ -26,7 +26,7 @@ std::size_t free_bytes() {
 }  // namespace
 
 std::byte* CudaMemory::take(std::size_t bytes) {
-  if (free_bytes() < bytes + kReserve) return nullptr;
+  if (available() < bytes) return nullptr;
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, bytes);
   if (status == cudaErrorMemoryAllocation) {
@@ -39,6 +39,11 @@ std::byte* CudaMemory::take(std::size_t bytes) {
     check(cudaDeviceSynchronize(), "filling memory");
   }
   return static_cast<std::byte*>(data);
+}
+
+std::size_t CudaMemory::available() const {
+  const std::size_t free = free_bytes();
+  return free > kReserve ? free - kReserve : 0;
 }
 
 void CudaMemory::give_back(std::byte* data, std::size_t) noexcept { cudaFree(data); }

@@ -10,6 +10,7 @@ class CudaMemory final : public MemorySource {
   CudaMemory(int ordinal, bool poison) : ordinal_(ordinal), poison_(poison) {}
   std::byte* take(std::size_t bytes) override;  // aligned to 256
   void give_back(std::byte* data, std::size_t bytes) noexcept override;
+  std::size_t available() const override;
   std::string exhausted() const override;  // with what other programs hold
 
  private:

@@ -26,6 +26,10 @@ class EmulatedGpu final : public Device {
     device_.reset_peaks();
     pinned_.reset_peaks();
   }
+  void count_only(bool on) override {
+    device_.count_only(on);
+    pinned_.count_only(on);
+  }
   std::unique_ptr<Stream> make_stream(const std::string&) override { return std::make_unique<CudaStream>(ordinal_); }
   Stream& compute() override { return compute_; }
   Ops& ops() override { check_failed(__FILE__, __LINE__, "ops", "this device has no kernels"); }

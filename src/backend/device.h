@@ -8,6 +8,7 @@
 
 #include "backend/ops.h"
 #include "backend/stream.h"
+#include "backend/timeline.h"
 #include "tensor/buffer.h"
 
 namespace shardlora {
@@ -40,6 +41,7 @@ class Device {
   // The stream that all Ops run on.
   virtual Stream& compute() = 0;
   virtual Ops& ops() = 0;
+  virtual Timeline& timeline() = 0;
   // Copies in the order of `stream`; both ranges must stay valid until then.
   virtual void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) = 0;
   // Overwrites with a pattern that reads as NaN in every float type: makes use after release show.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "backend/cpu/cpu_stream.h"
 #include "backend/device.h"
@@ -30,9 +31,11 @@ class HostCommunicator final : public Communicator {
 
  private:
   template <typename Collective>
-  Event issue(Event after, Collective collective);
+  Event issue(const char* name, Event after, Collective collective);
 
   const int unwinding_at_start_;
+  Timeline& timeline_;
+  const std::string name_;
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<CpuStream> stream_;  // after the transport: drains before that goes
 };

@@ -120,6 +120,7 @@ struct Recipe {
   bool load_best_model_at_end = false;                  // write the adapter of the lowest eval loss, not the last one
   std::int64_t logging_steps = 1;
   std::string output_dir = "./model-out";
+  std::string profile;  // the file for a Chrome trace of the first steps; empty: none
   std::uint64_t seed = 42;
   Backend backend = Backend::kAuto;
   // At most one of them yes. Both auto: bf16, else f16 with loss scaling, else f32.

@@ -40,6 +40,8 @@ std::vector<RecipeField> run_fields() {
       K::whole({"logging_steps"}, &Recipe::logging_steps, 1, kMany,
                "steps between progress lines, where no terminal shows them live"),
       K::text({"output_dir"}, &Recipe::output_dir, "the folder for adapter, metrics and log"),
+      K::text({"profile"}, &Recipe::profile,
+              "the file for a Chrome trace of the first 3 steps, such as trace.json; several ranks write one each"),
       K::row(
           {"seed"}, whole_number(0, kMany), "what every random draw follows from",
           [](RecipeDraft& r, const ConfigValue& v) { r.seed = static_cast<std::uint64_t>(to_integer(v, 0, kMany)); },

@@ -17,6 +17,7 @@
 #include "run/base_formats.h"
 #include "run/evaluation.h"
 #include "run/loss_watch.h"
+#include "run/profile.h"
 #include "run/progress.h"
 #include "run/run_directory.h"
 #include "run/run_size.h"
@@ -82,6 +83,7 @@ class Run {
   void train() {
     Progress progress(total_steps_, recipe_.logging_steps);
     const LearningRate rates = recipe_.learning_rates(total_steps_);
+    Profile profile(ranks_, recipe_.profile);
     const AdamWOptions adamw{recipe_.adam_beta1, recipe_.adam_beta2, recipe_.adam_epsilon, recipe_.weight_decay};
     while (state_->steps < total_steps_ && !state_->early_stopping.stop()) {
       const double rate = rates.at(state_->updates);
@@ -89,6 +91,7 @@ class Run {
       const StepResult result = step(batch, adamw_step(adamw, rate, state_->updates + 1));
       const std::int64_t s = ++state_->steps;
       state_->updates += result.updated ? 1 : 0;
+      const nlohmann::ordered_json waits = profile.waits_of_step();
       bool stop = false;  // any rank got a signal
       std::vector<std::int64_t> device_bytes, host_bytes;
       for (const HostStatus& host : result.hosts) {
@@ -108,6 +111,7 @@ class Run {
                                        {"tokens_per_second", tokens_per_second},
                                        {"peak_device_bytes", device_bytes},
                                        {"peak_host_bytes", host_bytes}};
+        if (!waits.is_null()) metrics["waits"] = waits;
         if (scales_loss()) metrics["loss_scale"] = result.loss_scale;
         if (!result.updated) metrics["skipped"] = true;
         directory_->add_metrics(metrics);
@@ -122,6 +126,7 @@ class Run {
                      result.loss_scale);
       }
       if (stop) {
+        profile.finish();
         save();
         fail(
             "stopped by a signal after step {} of {}; the adapter so far is in {}. This version cannot resume a run: "
@@ -133,9 +138,11 @@ class Run {
         progress.end_line();
         evaluate(s);
         progress.resume();
+        profile.resume();
       }
     }
     progress.end_line();
+    profile.finish();
     finish();
   }
 

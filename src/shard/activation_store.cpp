@@ -33,7 +33,7 @@ Tensor ActivationStore::at(std::int64_t layer, std::int64_t slot, std::int64_t r
 
 void ActivationStore::open(std::int64_t layer) {
   if (!copies_) return;
-  device_.compute().wait(copied_[place_of(layer)]);
+  device_.timeline().wait(device_.compute(), copied_[place_of(layer)], Hop::kLayerInputs);
   held_[place_of(layer)] = layer;
 }
 
@@ -42,8 +42,7 @@ void ActivationStore::keep(std::int64_t layer, std::int64_t slots) {
   kept_bytes_ = static_cast<std::size_t>(slots * rows_ * width_) * size_of(dtype_);
   const std::size_t place = place_of(layer);
   copies_->wait(device_.compute().record());
-  device_.copy(host(layer), places_memory_.data() + place * place_bytes_, kept_bytes_, *copies_);
-  copied_[place] = copies_->record();
+  copied_[place] = copy("to the host", host(layer), places_memory_.data() + place * place_bytes_);
 }
 
 void ActivationStore::load(std::int64_t layer) {
@@ -51,14 +50,20 @@ void ActivationStore::load(std::int64_t layer) {
   if (held_[place] == layer) return;
   held_[place] = layer;
   copies_->wait(device_.compute().record());  // whoever used the place was submitted
-  device_.copy(places_memory_.data() + place * place_bytes_, host(layer), kept_bytes_, *copies_);
-  copied_[place] = copies_->record();
+  copied_[place] = copy("to the device", places_memory_.data() + place * place_bytes_, host(layer));
+}
+
+Event ActivationStore::copy(const char* where, std::byte* to, const std::byte* from) {
+  const Timeline::Mark mark = device_.timeline().begin(*copies_, "layer inputs", where);
+  device_.copy(to, from, kept_bytes_, *copies_);
+  device_.timeline().end(*copies_, mark);
+  return copies_->record();
 }
 
 void ActivationStore::bring(std::int64_t layer) {
   if (!copies_) return;
   load(layer);
-  device_.compute().wait(copied_[place_of(layer)]);
+  device_.timeline().wait(device_.compute(), copied_[place_of(layer)], Hop::kLayerInputs);
   if (layer > 0) load(layer - 1);
 }
 

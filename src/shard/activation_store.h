@@ -31,6 +31,8 @@ class ActivationStore {
   std::size_t place_of(std::int64_t layer) const { return static_cast<std::size_t>(layer) % places_; }
   std::byte* host(std::int64_t layer) const { return host_.data() + static_cast<std::size_t>(layer) * place_bytes_; }
   void load(std::int64_t layer);
+  // Of what a layer keeps.
+  Event copy(const char* where, std::byte* to, const std::byte* from);
 
   Device& device_;
   std::int64_t micro_batches_, rows_, width_;

@@ -122,7 +122,7 @@ void GradientReducer::reduce(std::size_t unit, GradientPart part) {
 
 void GradientReducer::finish() {
   if (!pending_) return;
-  device_.compute().wait(pending_->done);
+  device_.timeline().wait(device_.compute(), pending_->done, Hop::kReduce);
   finish_unit(pending_->unit, pending_->part);
   pending_.reset();
 }

@@ -71,11 +71,11 @@ LayerStreamer::LayerStreamer(Device& device, ParamStore& store, Communicator& ga
 
 LayerStreamer::~LayerStreamer() {
   const bool under_way = std::any_of(std::begin(slots_), std::end(slots_), [](const Slot& slot) {
-    return slot.frozen.stream != nullptr || slot.trainable.stream != nullptr;
+    return slot.gathered.stream != nullptr || slot.trainable.stream != nullptr;
   });
   if (under_way && std::uncaught_exceptions() > unwinding_at_start_) gathers_.abort();  // peers may never come
   for (const Slot& slot : slots_) {
-    if (slot.gathered) finish_quietly(gathers_, slot.frozen);
+    finish_quietly(gathers_, slot.gathered);
     finish_quietly(gathers_, slot.trainable);
   }
   for (Stream* const stream : {reads_.get(), uploads_.get()})
@@ -89,8 +89,7 @@ void LayerStreamer::run(std::size_t schedule) {
   cursor_ = 0;
   for (Slot& slot : slots_) {
     // What is still on its way to the slot has to land before the slot is used again.
-    device_.compute().wait(slot.frozen);
-    device_.compute().wait(slot.trainable);
+    wait_for(slot);
     slot = Slot{};
     slot.released = device_.compute().record();
   }
@@ -125,54 +124,74 @@ void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
   slot.unit = unit;
   slot.data = &slot == &slots_[0] ? memory_.data() : memory_.data() + memory_.bytes() - slot_bytes(unit);
   slot.trainable_current = false;
-  slot.gathered = !store_.whole(unit);
-  if (store_.in_place(unit)) {
-    slot.frozen = {};
-    return;
-  }
+  slot.read = slot.uploaded = slot.gathered = {};
+  if (store_.in_place(unit)) return;
+  const bool gather = !store_.whole(unit);
   const std::size_t share = store_.frozen_share(unit);
-  std::byte* const mine = slot.data + (slot.gathered ? static_cast<std::size_t>(gathers_.rank()) * share : 0);
+  std::byte* const mine = slot.data + (gather ? static_cast<std::size_t>(gathers_.rank()) * share : 0);
   const std::byte* from = mine;
   Event there = slot.released;
   switch (store_.tier(unit)) {
     case Tier::kDevice: from = store_.frozen(unit); break;
-    case Tier::kPinned: there = upload(mine, unit, there); break;
-    case Tier::kDisk: there = read(mine, unit, there); break;
+    case Tier::kPinned: there = slot.uploaded = upload(mine, unit, there); break;
+    case Tier::kDisk:
+      read(slot, mine, unit);
+      there = slot.uploaded.stream != nullptr ? slot.uploaded : slot.read;
+      break;
   }
-  slot.frozen = slot.gathered ? gathers_.all_gather(slot.data, from, share, there) : there;
+  if (gather) slot.gathered = gathers_.all_gather(slot.data, from, share, there);
 }
 
 Event LayerStreamer::upload(std::byte* to, std::size_t unit, Event after) {
   const auto [begin, end] = store_.resting(unit);
   uploads_->wait(after);
-  device_.copy(to, store_.frozen(unit), end - begin, *uploads_);
+  return copy(to, store_.frozen(unit), end - begin, unit);
+}
+
+Event LayerStreamer::copy(std::byte* to, const std::byte* from, std::size_t bytes, std::size_t unit) {
+  const Timeline::Mark mark = device_.timeline().begin(*uploads_, "uploads", store_.layout(unit).spec().name);
+  device_.copy(to, from, bytes, *uploads_);
+  device_.timeline().end(*uploads_, mark);
   return uploads_->record();
 }
 
-Event LayerStreamer::read(std::byte* to, std::size_t unit, Event after) {
+void LayerStreamer::read(Slot& slot, std::byte* to, std::size_t unit) {
   const auto [begin, end] = store_.resting(unit);
-  const auto submit = [&](std::byte* into, std::size_t from, std::size_t bytes) {
-    reads_->submit([&store = store_, unit, into, from, bytes] { store.read(unit, from, {into, bytes}); });
-    return reads_->record();
-  };
   if (staging_.bytes() == 0) {
-    reads_->wait(after);
-    return submit(to, begin, end - begin);
+    reads_->wait(slot.released);
+    slot.read = read_into(to, unit, begin, end - begin);
+    return;
   }
-  uploads_->wait(after);
+  uploads_->wait(slot.released);
   for (std::size_t at = begin, i = 0; at < end; at += options_.staged_block, ++i) {
     const std::size_t bytes = std::min(options_.staged_block, end - at);
     std::byte* const block = staging_.data() + (i % 2) * options_.staged_block;
     reads_->wait(staged_[i % 2]);
-    uploads_->wait(submit(block, at, bytes));
-    device_.copy(to + (at - begin), block, bytes, *uploads_);
-    staged_[i % 2] = uploads_->record();
+    slot.read = read_into(block, unit, at, bytes);
+    uploads_->wait(slot.read);
+    slot.uploaded = staged_[i % 2] = copy(to + (at - begin), block, bytes, unit);
   }
-  return uploads_->record();
+}
+
+Event LayerStreamer::read_into(std::byte* to, std::size_t unit, std::size_t begin, std::size_t bytes) {
+  const Timeline::Mark mark = device_.timeline().begin(*reads_, "reads", store_.layout(unit).spec().name);
+  reads_->submit([&store = store_, unit, to, begin, bytes] { store.read(unit, begin, {to, bytes}); });
+  device_.timeline().end(*reads_, mark);
+  return reads_->record();
+}
+
+void LayerStreamer::wait_for(const Slot& slot) {
+  Timeline& timeline = device_.timeline();
+  timeline.wait(device_.compute(), slot.read, Hop::kRead);
+  timeline.wait(device_.compute(), slot.uploaded, Hop::kUpload);
+  timeline.wait(device_.compute(), slot.gathered, Hop::kGather);
+  timeline.wait(device_.compute(), slot.trainable, Hop::kGather);
 }
 
 void LayerStreamer::finish_reads() {
-  if (reads_) reads_->synchronize();
+  if (!reads_) return;
+  device_.timeline().wait(device_.compute(), reads_->record(), Hop::kRead);
+  reads_->synchronize();
 }
 
 void LayerStreamer::check() {
@@ -220,8 +239,8 @@ Lease LayerStreamer::borrow(std::size_t unit) {
   ++cursor_;
   if (options_.prefetch == Prefetch::kYes) prefetch();
 
-  device_.compute().wait(slot.frozen);
-  device_.compute().wait(slot.trainable);
+  wait_for(slot);
+  computing_ = device_.timeline().begin(device_.compute(), "compute", store_.layout(unit).spec().name);
   make_views(slot);
   if (cursor_ == schedule().size()) cursor_ = 0;
   return {this, unit};
@@ -281,6 +300,7 @@ void LayerStreamer::release() {
     if (decoded_ == slot.unit) decoded_.reset();
     slot.unit.reset();
   }
+  device_.timeline().end(device_.compute(), computing_);
   slot.released = device_.compute().record();
 }
 

@@ -94,8 +94,7 @@ class LayerStreamer final : private WeightDecoder {
   struct Slot {
     std::optional<std::size_t> unit;
     std::byte* data = nullptr;
-    Event frozen{}, trainable{};
-    bool gathered = false;  // frozen is a gather's event
+    Event read{}, uploaded{}, gathered{}, trainable{};  // of its way here, where it goes that way
     bool trainable_current = false;
     Event released{};  // when its last user was done
   };
@@ -108,8 +107,13 @@ class LayerStreamer final : private WeightDecoder {
   void fetch_frozen(Slot& slot, std::size_t unit);
   // Brings what rests here of a unit that is not on the device to `to`.
   Event upload(std::byte* to, std::size_t unit, Event after);
-  Event read(std::byte* to, std::size_t unit, Event after);
+  // From the disk; where the host cannot read into the slots, by way of the staging blocks.
+  void read(Slot& slot, std::byte* to, std::size_t unit);
+  Event read_into(std::byte* to, std::size_t unit, std::size_t begin, std::size_t bytes);
+  Event copy(std::byte* to, const std::byte* from, std::size_t bytes, std::size_t unit);  // on the uploads' stream
   void fetch_trainable(Slot& slot);
+  // Compute waits until it is there. Hop by hop: each wait is for what its hop alone took longer.
+  void wait_for(const Slot& slot);
   void prefetch();
   void make_views(const Slot& slot);
   ConstTensor dense(std::size_t param) override;
@@ -134,6 +138,7 @@ class LayerStreamer final : private WeightDecoder {
   Slot slots_[2];
   std::size_t current_ = 1;  // the slot of the lease
   bool leased_ = false;
+  Timeline::Mark computing_ = 0;        // the span of the lease
   std::optional<std::size_t> decoded_;  // the unit in dense_
   std::size_t viewed_ = 0;              // the unit of the views below
   std::vector<PackedTensor> params_;

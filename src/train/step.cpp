@@ -274,11 +274,13 @@ void TrainStep::embed_backward(std::span<const Member> wave, Reduce reduce) {
 }
 
 void TrainStep::update(const AdamWStep& adamw, float gradient_scale) {
+  const Timeline::Mark mark = device_.timeline().begin(device_.compute(), "compute", "optimizer");
   for (std::size_t u = 0; u < store_.units(); ++u) {
     const TrainableShare share = store_.trainable(u);
     if (share.master.numel() > 0)
       device_.ops().adamw(share.master, share.m, share.v, share.gradient, adamw, gradient_scale);
   }
+  device_.timeline().end(device_.compute(), mark);
 }
 
 Tensor TrainStep::input(std::int64_t layer, const Member& member) const {

@@ -7,12 +7,12 @@ import re
 import program
 
 METRICS = ["step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "target_tokens", "tokens_per_second",
-           "peak_device_bytes", "peak_host_bytes"]
+           "peak_device_bytes", "peak_host_bytes", "waits"]
 
 
 class Output(program.ProgramTest):
     def test_of_a_run(self):
-        self.write_recipe(max_steps=3)
+        self.write_recipe(max_steps=3, profile="trace.json")
         err = self.train(ranks=2)
         self.assertNotRegex(err, r"[\x00-\x09\x0b-\x1f\x7f]", "control characters in what is no terminal")
         progress = [line for line in err.splitlines() if line.startswith("step ")]
@@ -29,11 +29,22 @@ class Output(program.ProgramTest):
             for peak in ("peak_device_bytes", "peak_host_bytes"):
                 self.assertEqual(len(step[peak]), 2)
                 self.assertGreater(min(step[peak]), 1 << 20)
+            self.assertEqual(list(step["waits"]), ["read", "upload", "gather", "reduce", "layer_inputs"])
+            for hop, seconds in step["waits"].items():
+                self.assertEqual(len(seconds), 2, hop)
+            self.assertEqual(step["waits"]["read"], [0, 0], "nothing rests on disk")
+            self.assertGreater(min(step["waits"]["gather"]), 0, "adapters are always shared out")
             self.assertGreater(step["tokens"], step["target_tokens"])
             self.assertGreater(step["target_tokens"], 0)
             self.assertGreater(step["tokens_per_second"], 0)
         self.assertEqual(len(steps), 3)
         self.assertIn("adapter written to out", (self.folder / "out" / "run.log").read_text())
+        for rank in range(2):
+            trace = json.loads((self.folder / f"trace.rank{rank}.json").read_text())
+            self.assertEqual({event["pid"] for event in trace}, {rank})
+            threads = {event["args"]["name"] for event in trace if event["name"] == "thread_name"}
+            self.assertEqual(threads, {"compute", "gathers", "reductions"})
+            self.assertEqual(sum(event["name"] == "optimizer" for event in trace), 3, "one a step")
         self.assertRegex(err, r"(?m)^warning: only 3 steps \(max_steps\): the adapter will hardly change. max_steps: 20")
 
     def test_of_an_evaluation_has_the_loss_of_every_row(self):

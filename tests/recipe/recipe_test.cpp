@@ -71,6 +71,7 @@ max_grad_norm: 0
 eval_steps: 10
 logging_steps: 5
 output_dir: out
+profile: trace.json
 seed: 7
 backend: cpu
 bf16: false
@@ -125,6 +126,7 @@ memory: {device_limit: 24GiB, host_limit: 1.5 GB}
   EXPECT_EQ(recipe.eval_steps, 10);
   EXPECT_EQ(recipe.logging_steps, 5);
   EXPECT_EQ(recipe.output_dir, "out");
+  EXPECT_EQ(recipe.profile, "trace.json");
   EXPECT_EQ(recipe.seed, 7U);
   EXPECT_EQ(recipe.backend, Backend::kCpu);
   EXPECT_EQ(recipe.bf16, UseDtype::kNo);

@@ -143,6 +143,7 @@ class DeviceDecorator : public Device {
   std::unique_ptr<Stream> make_stream(const std::string& name) override { return inner_.make_stream(name); }
   Stream& compute() override { return compute_ ? *compute_ : inner_.compute(); }
   Ops& ops() override { return ops_ ? *ops_ : inner_.ops(); }
+  Timeline& timeline() override { return inner_.timeline(); }
   void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override {
     inner_.copy(to, from, bytes, real(stream));
   }

@@ -1,6 +1,8 @@
 // The same step, bit for bit, however the work is laid out.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "comm/single_rendezvous.h"
 #include "tiny_job.h"
 
@@ -92,6 +94,23 @@ TEST(TrainStep, GivesTheSameBitsWithoutPrefetchAndWithoutPoison) {
 TEST(TrainStep, GivesTheSameBitsWhenEveryStreamDawdles) {
   for (const std::uint64_t seed : {1, 2, 3})
     EXPECT_EQ(run({.ranks = 2, .mode = StreamMode::kDelayed, .seed = seed}), reference()) << "seed " << seed;
+}
+
+TEST(TrainStep, GivesTheSameBitsWhileEveryStreamIsTimed) {
+  const TinyResult timed = run({.ranks = 2,
+                                .frozen = {{Tier::kDisk}, {Tier::kPinned}},
+                                .layer_inputs = Tier::kPinned,
+                                .timing = Timing::kSpans});
+  EXPECT_EQ(timed, reference());
+  EXPECT_EQ(timed.allocations, std::vector<std::uint64_t>(4));
+  std::map<std::string, std::int64_t> ends;  // of each stream's last span, but for what lies in a span of compute
+  for (const Span& span : timed.spans) {
+    EXPECT_LE(span.begin, span.end) << span.name;
+    if (span.stream != "compute") EXPECT_GE(span.begin, ends[span.stream]) << span.stream << ": " << span.name;
+    ends[span.stream] = span.end;
+  }
+  for (const char* stream : {"compute", "reads", "uploads", "layer inputs", "gathers", "reductions"})
+    EXPECT_TRUE(ends.contains(stream)) << stream;
 }
 
 TEST(TrainStep, GivesTheSameBitsUntiedAndUnquantisedToo) {

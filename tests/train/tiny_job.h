@@ -32,6 +32,7 @@ struct TinyJob {
   Prefetch prefetch = Prefetch::kYes;
   std::uint64_t seed = 7;               // of the delays
   std::vector<std::string> saved = {};  // modules that train as a whole
+  Timing timing = Timing::kOff;
   double dropout = 0;
   float neftune_alpha = 0;
   std::vector<std::vector<float>> start = {};                  // trainable values of every unit; empty: random ones
@@ -47,8 +48,10 @@ struct TinyResult {
   std::vector<std::vector<float>> start, adapters;  // of every unit, before and after
   std::vector<std::vector<float>> gradients;        // of every unit, in the first step
   std::vector<std::uint64_t> allocations;           // of rank 0's device, by every step and by the evaluation
-  std::vector<std::size_t> frozen_at_rest;          // bytes, by rank
-  std::size_t frozen_bytes = 0;                     // of all units
+  std::vector<Span> spans;                          // of rank 0's steps, and what they waited for
+  Waits waits{};
+  std::vector<std::size_t> frozen_at_rest;  // bytes, by rank
+  std::size_t frozen_bytes = 0;             // of all units
 
   bool operator==(const TinyResult& other) const {
     return losses == other.losses && grad_norms == other.grad_norms && loss_scales == other.loss_scales &&
@@ -190,6 +193,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   const auto allocations = [&] {
     return device->memory(Tier::kDevice).allocations + device->memory(Tier::kPinned).allocations;
   };
+  device->timeline().measure(job.timing);
   std::int64_t updates = 0;
   for (int s = 0; s < job.steps; ++s) {
     // The last step is smaller, as at the end of an epoch.
@@ -206,6 +210,9 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
       for (std::size_t u = 0; u < store.units(); ++u)
         result.gradients.push_back(gathered_gradient(*device, store, u, *reductions));
   }
+  device->compute().synchronize();
+  result.waits = device->timeline().take_waits();
+  result.spans = device->timeline().take_spans();
   const std::uint64_t before = allocations();
   result.eval_loss = step.evaluate(micro_batches(job.micro_batches + 2)).loss;
   result.allocations.push_back(allocations() - before);

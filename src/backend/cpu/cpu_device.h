@@ -33,6 +33,7 @@ class CpuDevice final : public Device {
   std::unique_ptr<Stream> make_stream(const std::string& name) override;
   CpuStream& compute() override { return compute_; }
   Ops& ops() override;
+  Timeline& timeline() override { return timeline_; }
   void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override;
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override;
   Support support(DType dtype) const override;
@@ -45,6 +46,7 @@ class CpuDevice final : public Device {
   const CpuDeviceOptions options_;
   const int threads_;
   Arena device_memory_, host_memory_;
+  Timeline timeline_;  // its marks are work of the stream below
   CpuStream compute_;
   std::unique_ptr<CpuOps> ops_;
 };

@@ -42,6 +42,7 @@ CudaDevice::CudaDevice(const GpuOptions& options)
       device_memory_(Tier::kDevice, options.device_limit, std::make_unique<CudaMemory>(ordinal_, options.poison)),
       host_memory_(Tier::kPinned, options.host_limit, std::make_unique<PinnedMemory>(options.poison)),
       compute_(ordinal_),
+      timeline_(ordinal_, compute_),
       ops_(compute_, *this) {}
 
 Buffer CudaDevice::allocate(std::size_t bytes, Tier tier, Purpose purpose) {

@@ -5,6 +5,7 @@
 #include "backend/arena.h"
 #include "backend/cuda/cuda_ops.h"
 #include "backend/cuda/cuda_stream.h"
+#include "backend/cuda/cuda_timeline.h"
 #include "backend/device.h"
 #include "backend/gpu.h"
 
@@ -22,6 +23,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<Stream> make_stream(const std::string& name) override;
   CudaStream& compute() override { return compute_; }
   Ops& ops() override { return ops_; }
+  Timeline& timeline() override { return timeline_; }
   // Either side may be device, pinned or pageable host memory; pageable memory is read before the call returns.
   void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override;
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override;
@@ -36,6 +38,7 @@ class CudaDevice final : public Device {
   const int ordinal_;
   Arena device_memory_, host_memory_;
   CudaStream compute_;
+  CudaTimeline timeline_;
   CudaOps ops_;  // last: takes memory and a stream
 };
 

@@ -35,7 +35,10 @@ std::shared_ptr<CudaStream> stream_of_ranks(Device& device, const std::string& n
 
 NcclCommunicator::NcclCommunicator(Rendezvous& rendezvous, Device& device, const std::string& name,
                                    const NcclLimits& limits)
-    : unwinding_at_start_(std::uncaught_exceptions()), device_(device), peers_(rendezvous.make_transport()) {
+    : unwinding_at_start_(std::uncaught_exceptions()),
+      device_(device),
+      name_(name),
+      peers_(rendezvous.make_transport()) {
   if (size() == 1) {
     stream_ = cuda_stream(device, name);
     return;
@@ -106,16 +109,18 @@ void NcclCommunicator::throw_failure() {
 // launch queue until the collective of a dead peer is ended: by the watcher, which needs `calls_` for that. What goes
 // wrong here is told by `synchronize`, as what goes wrong later is.
 template <typename Own, typename Collective>
-Event NcclCommunicator::issue(Event after, Own own, Collective collective) {
+Event NcclCommunicator::issue(const char* name, Event after, Own own, Collective collective) {
   if (failed_) return {};
   try {
     stream_->wait(after);
+    const Timeline::Mark mark = device_.timeline().begin(*stream_, name_, name);
     own();
     {
       const std::lock_guard lock(calls_);
       if (failed_) return {};
       collective();
     }
+    device_.timeline().end(*stream_, mark);
     return stream_->record();
   } catch (const PeerFailed&) {
     fail_with(std::current_exception());
@@ -134,7 +139,7 @@ Event NcclCommunicator::all_gather(std::byte* out, const std::byte* mine, std::s
   const auto own = [&] {
     if (!comm_) copy(out, mine, share);  // else NCCL copies it
   };
-  return issue(after, own, [&] {
+  return issue("all_gather", after, own, [&] {
     if (!comm_ || share == 0) return;
     comm_->run("all_gather", [&](NcclComm::Group& group) {
       group.add(comm_->nccl().all_gather(mine, out, share, nccl::kUint8, comm_->native(), stream_->native()));
@@ -148,7 +153,7 @@ Event NcclCommunicator::all_to_all(std::byte* out, std::span<const std::size_t> 
   CHECK(receive.size() == ranks + 1 && send.size() == ranks + 1, "{} and {} offsets for {} ranks", receive.size(),
         send.size(), ranks);
   const auto own = [&] { copy(out + receive[me], in + send[me], send[me + 1] - send[me]); };
-  return issue(after, own, [&] {
+  return issue("all_to_all", after, own, [&] {
     if (!comm_) return;
     comm_->run("all_to_all", [&](NcclComm::Group& group) {
       const nccl::Table& nccl = comm_->nccl();

@@ -39,7 +39,7 @@ class NcclCommunicator final : public Communicator {
 
  private:
   template <typename Own, typename Collective>
-  Event issue(Event after, Own own, Collective collective);
+  Event issue(const char* name, Event after, Own own, Collective collective);
   void copy(std::byte* to, const std::byte* from, std::size_t bytes);
   void watch();
   // The first failure counts. Whoever calls it has to see to it that the other ranks learn of it.
@@ -48,6 +48,7 @@ class NcclCommunicator final : public Communicator {
 
   const int unwinding_at_start_;
   Device& device_;
+  const std::string name_;
   const std::unique_ptr<Transport> peers_;
   std::shared_ptr<CudaStream> stream_;
   std::unique_ptr<NcclComm> comm_;  // null for a rank alone

@@ -33,6 +33,7 @@ class EmulatedGpu final : public Device {
   std::unique_ptr<Stream> make_stream(const std::string&) override { return std::make_unique<CudaStream>(ordinal_); }
   Stream& compute() override { return compute_; }
   Ops& ops() override { check_failed(__FILE__, __LINE__, "ops", "this device has no kernels"); }
+  Timeline& timeline() override { return timeline_; }
   void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override {
     if (bytes == 0) return;
     cuda::check(cudaSetDevice(ordinal_), "choosing a GPU");
@@ -50,6 +51,7 @@ class EmulatedGpu final : public Device {
   Arena device_{Tier::kDevice, 0, std::make_unique<CudaMemory>(ordinal_, true)};
   Arena pinned_{Tier::kPinned, 0, std::make_unique<PinnedMemory>(true)};
   CudaStream compute_;
+  Timeline timeline_;
 };
 
 }  // namespace shardlora

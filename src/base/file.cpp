@@ -35,46 +35,6 @@ void write_all(const std::filesystem::path& path, int descriptor, std::span<cons
 
 std::int64_t nanoseconds(const timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
 
-// A new file beside `path`; unlinked again unless it was renamed.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::filesystem::path& path) {
-    for (int attempt = 0; descriptor_ < 0; ++attempt) {
-      path_ = path;
-      path_.replace_filename(fmt::format(".{}.{}.{}.tmp", path.filename().string(), ::getpid(), attempt));
-      descriptor_ = disk().open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-      if (descriptor_ < 0 && (errno != EEXIST || attempt == 1000))
-        fail("{}: cannot be written: {}; check that the directory exists, is writable and has room", path.string(),
-             reason(errno));
-    }
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() {
-    if (descriptor_ >= 0) disk().close(descriptor_);
-    if (!path_.empty()) disk().unlink(path_.c_str());
-  }
-
-  void write(std::span<const std::byte> bytes) {
-    write_all(path_, descriptor_, bytes, written_);
-    written_ += bytes.size();
-  }
-  void rename_to(const std::filesystem::path& path) {
-    // Some file systems report a full disk only here.
-    if (disk().fsync(descriptor_) != 0) fail("{}: cannot be written: {}", path.string(), reason(errno));
-    if (disk().close(std::exchange(descriptor_, -1)) != 0)
-      fail("{}: cannot be written: {}", path.string(), reason(errno));
-    if (disk().rename(path_.c_str(), path.c_str()) != 0)
-      fail("{}: cannot be replaced: {}", path.string(), reason(errno));
-    path_.clear();
-  }
-
- private:
-  std::filesystem::path path_;
-  int descriptor_ = -1;
-  std::uint64_t written_ = 0;
-};
-
 void sync_directory_of(const std::filesystem::path& path) {
   const std::filesystem::path directory = path.has_parent_path() ? path.parent_path() : ".";
   const int descriptor = disk().open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
@@ -174,6 +134,38 @@ void WritableFile::sync() {
   if (disk().fsync(descriptor_) != 0) fail("{}: cannot be written: {}", path_.string(), reason(errno));
 }
 
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
+  for (int attempt = 0; descriptor_ < 0; ++attempt) {
+    temporary_ = path_;
+    temporary_.replace_filename(fmt::format(".{}.{}.{}.tmp", path_.filename().string(), ::getpid(), attempt));
+    descriptor_ = disk().open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (descriptor_ < 0 && (errno != EEXIST || attempt == 1000))
+      fail("{}: cannot be written: {}; check that the directory exists, is writable and has room", path_.string(),
+           reason(errno));
+  }
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) disk().close(descriptor_);
+  if (!temporary_.empty()) disk().unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  write_all(temporary_, descriptor_, bytes, written_);
+  written_ += bytes.size();
+}
+
+void AtomicFile::finish() {
+  // Some file systems report a full disk only here.
+  if (disk().fsync(descriptor_) != 0) fail("{}: cannot be written: {}", temporary_.string(), reason(errno));
+  if (disk().close(std::exchange(descriptor_, -1)) != 0)
+    fail("{}: cannot be written: {}", temporary_.string(), reason(errno));
+  if (disk().rename(temporary_.c_str(), path_.c_str()) != 0)
+    fail("{}: cannot be replaced: {}", path_.string(), reason(errno));
+  temporary_.clear();
+  sync_directory_of(path_);
+}
+
 bool is_left_over(const std::filesystem::path& path) {
   return path.filename().string().starts_with('.') && path.extension() == ".tmp";
 }
@@ -192,10 +184,9 @@ std::string read_text(const std::filesystem::path& path, std::uint64_t max_bytes
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::span<const std::byte>> pieces) {
-  TemporaryFile file(path);
+  AtomicFile file(path);
   for (const auto& piece : pieces) file.write(piece);
-  file.rename_to(path);
-  sync_directory_of(path);
+  file.finish();
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {

@@ -60,7 +60,26 @@ class WritableFile {
   int descriptor_ = -1;
 };
 
-// Whether a write_file_atomically that was killed has left it.
+// A file that is written from its beginning on and takes its place at the end: a temporary file beside `path` until
+// `finish`, which fsyncs it, renames it over `path` and fsyncs the directory. Without that, or after an Error, `path`
+// holds what it held before and the temporary file is gone.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile();
+
+  void write(std::span<const std::byte> bytes);  // behind what was written before
+  void finish();
+
+ private:
+  std::filesystem::path path_, temporary_;
+  int descriptor_ = -1;
+  std::uint64_t written_ = 0;
+};
+
+// Whether an AtomicFile of a process that was killed has left it.
 bool is_left_over(const std::filesystem::path& path);
 
 // Where it is there.
@@ -69,8 +88,7 @@ void remove_file(const std::filesystem::path& path);
 // The whole file; one larger than `max_bytes` is an Error.
 std::string read_text(const std::filesystem::path& path, std::uint64_t max_bytes);
 
-// Writes a temporary file beside `path`, fsyncs it, renames it over `path` and fsyncs the directory. After an Error
-// `path` holds what it held before and the temporary file is gone.
+// An AtomicFile as a whole.
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 // The pieces one after the other.

@@ -163,23 +163,49 @@ void check_adapter(const Adapter& adapter, std::span<const UnitSpec> units) {
         problems, adapter.base_model_name.empty() ? "" : fmt::format(" ({})", adapter.base_model_name));
 }
 
-void write_adapter(const std::filesystem::path& directory, const Adapter& adapter) {
+namespace {
+
+// By names in the file, which are in its order: all tensors are F32.
+std::map<std::string, std::string> params_by_file_name(const std::map<std::string, Shape>& params, bool tied) {
+  std::map<std::string, std::string> names;
+  for (const auto& [param, shape] : params) names.emplace(std::string(kPrefix) + param, param);
+  if (tied) names.emplace(std::string(kPrefix) + kHead, kEmbedding);
+  return names;
+}
+
+}  // namespace
+
+std::vector<std::string> params_in_file_order(const std::map<std::string, Shape>& params, bool tied) {
+  std::vector<std::string> order;
+  for (const auto& [name, param] : params_by_file_name(params, tied)) order.push_back(param);
+  return order;
+}
+
+void write_adapter(const std::filesystem::path& directory, const AdapterHead& head,
+                   const std::map<std::string, Shape>& params, const AdapterValues& values) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error)
     fail("{}: cannot make this directory for the adapter: {}; choose another output_dir or make it writable",
          directory.string(), error.message());
-  std::vector<NamedTensor> tensors;
-  const auto add = [&](const std::string& name, const AdapterTensor& tensor) {
-    CHECK(tensor.shape.numel() == std::ssize(tensor.values), "{} {} with {} values", name, tensor.shape.text(),
-          tensor.values.size());
-    tensors.push_back({std::string(kPrefix) + name,
-                       {reinterpret_cast<const std::byte*>(tensor.values.data()), DType::kF32, tensor.shape}});
-  };
-  for (const auto& [name, tensor] : adapter.tensors) add(name, tensor);
-  if (adapter.tied) add(kHead, adapter.tensors.at(kEmbedding));
-  write_safetensors(directory / kTensorFile, tensors);
-  write_file_atomically(directory / kConfigFile, adapter_config_json(adapter));
+  const std::map<std::string, std::string> names = params_by_file_name(params, head.tied);
+  std::vector<SafetensorsWriter::Entry> entries;
+  for (const auto& [name, param] : names) entries.push_back({name, DType::kF32, params.at(param)});
+  SafetensorsWriter file(directory / kTensorFile, std::move(entries));
+  for (const SafetensorsWriter::Entry& entry : file.tensors()) {
+    const std::span<const float> here = values(names.at(entry.name));
+    CHECK(entry.shape.numel() == std::ssize(here), "{} {} with {} values", entry.name, entry.shape.text(), here.size());
+    file.write({reinterpret_cast<const std::byte*>(here.data()), DType::kF32, entry.shape});
+  }
+  file.finish();
+  write_file_atomically(directory / kConfigFile, adapter_config_json(head));
+}
+
+void write_adapter(const std::filesystem::path& directory, const Adapter& adapter) {
+  std::map<std::string, Shape> params;
+  for (const auto& [name, tensor] : adapter.tensors) params.emplace(name, tensor.shape);
+  write_adapter(directory, adapter, params,
+                [&](const std::string& param) -> std::span<const float> { return adapter.tensors.at(param).values; });
 }
 
 }  // namespace shardlora

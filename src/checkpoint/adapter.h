@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -20,11 +21,15 @@ struct AdapterTensor {
   bool operator==(const AdapterTensor&) const = default;
 };
 
-struct Adapter {
+// What adapter_config.json says.
+struct AdapterHead {
   // In a file target_modules may be "all-linear"; here they are a list then, read off the tensors.
   LoraConfig config;
   std::string base_model_name;  // may be empty
   bool tied = false;  // the saved modules are one matrix: its tensor is the embedding's; a file has it under both names
+};
+
+struct Adapter : AdapterHead {
   // By our parameters' names, e.g. "model.layers.0.self_attn.q_proj.lora_A.weight".
   std::map<std::string, AdapterTensor> tensors;
 };
@@ -39,7 +44,15 @@ void tie_saved_modules(Adapter& adapter);
 // much or of another shape.
 void check_adapter(const Adapter& adapter, std::span<const UnitSpec> units);
 
-// Writes both files, in F32, each atomically and the configuration last; makes the directory.
+// The values of a parameter, by our name. Valid until the next call.
+using AdapterValues = std::function<std::span<const float>(const std::string& param)>;
+
+// Writes both files, in F32, each atomically and the configuration last; makes the directory. Asks for the values of
+// each parameter in the order of the file, and holds one at a time.
+void write_adapter(const std::filesystem::path& directory, const AdapterHead& head,
+                   const std::map<std::string, Shape>& params, const AdapterValues& values);
 void write_adapter(const std::filesystem::path& directory, const Adapter& adapter);
+// The parameters in the order in which that asks for them.
+std::vector<std::string> params_in_file_order(const std::map<std::string, Shape>& params, bool tied);
 
 }  // namespace shardlora

@@ -141,7 +141,7 @@ Adapter parse_adapter_config(std::string_view text, std::string_view what) {
   return adapter;
 }
 
-std::string adapter_config_json(const Adapter& adapter) {
+std::string adapter_config_json(const AdapterHead& adapter) {
   std::vector<std::string> targets = adapter.config.target_modules;
   std::sort(targets.begin(), targets.end());
   json config;  // by name, as PEFT sorts them

@@ -13,6 +13,6 @@ namespace shardlora {
 Adapter parse_adapter_config(std::string_view json, std::string_view what);
 
 // The keys that PEFT of all versions, vLLM and llama.cpp take: PEFT warns of and drops what it does not know.
-std::string adapter_config_json(const Adapter& adapter);
+std::string adapter_config_json(const AdapterHead& adapter);
 
 }  // namespace shardlora

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "base/philox.h"
 
@@ -46,25 +47,47 @@ void set_adapter(ParamStore& store, const Adapter& adapter) {
   }
 }
 
-Adapter collect_adapter(const ParamStore& store, Communicator& comm, const LoraConfig& config,
-                        const std::string& base_model) {
-  Adapter adapter;
-  adapter.config = config;
-  adapter.base_model_name = base_model;
-  adapter.tied = config.saves("embed_tokens") && config.saves("lm_head") &&
-                 store.layout(store.units() - 1).spec().name != "lm_head";
+namespace {
+
+// Where a parameter's trainable elements are.
+struct Place {
+  std::size_t unit = 0;
+  std::int64_t begin = 0, count = 0;  // elements
+};
+
+}  // namespace
+
+void save_adapter(const std::filesystem::path& directory, const ParamStore& store, Communicator& comm,
+                  const LoraConfig& config, const std::string& base_model) {
+  AdapterHead head{config, base_model};
+  head.tied = config.saves("embed_tokens") && config.saves("lm_head") &&
+              store.layout(store.units() - 1).spec().name != "lm_head";
+  std::map<std::string, Shape> params;
+  std::map<std::string, Place> places;
   for (std::size_t u = 0; u < store.units(); ++u) {
     const UnitLayout& layout = store.layout(u);
-    std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()));
-    store.gather_trainable(u, elements.data(), comm);
     for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
       const ParamSpec& param = layout.spec().params[p];
       if (!param.trainable) continue;
-      const auto begin = elements.begin() + layout.element_offset(p);
-      adapter.tensors[param.name] = {param.shape, {begin, begin + param.shape.numel()}};
+      params.emplace(param.name, param.shape);
+      places[param.name] = {u, layout.element_offset(p), param.shape.numel()};
     }
   }
-  return adapter;
+  // A unit's tensors stand together in the file, so each is gathered once (a tied embedding once for either name).
+  constexpr int kWriter = 0;
+  std::size_t gathered = store.units();
+  Buffer elements;
+  const auto values = [&](const std::string& param) -> std::span<const float> {
+    const Place& place = places.at(param);
+    if (gathered != place.unit) {
+      elements = Buffer();  // before there is room for the next one
+      elements = store.gather_trainable(gathered = place.unit, kWriter, comm);
+    }
+    if (elements.bytes() == 0) return {};
+    return {reinterpret_cast<const float*>(elements.data()) + place.begin, static_cast<std::size_t>(place.count)};
+  };
+  if (comm.rank() == kWriter) return write_adapter(directory, head, params, values);
+  for (const std::string& param : params_in_file_order(params, head.tied)) values(param);
 }
 
 }  // namespace shardlora

@@ -1,6 +1,7 @@
 // An adapter's values in and out of the store that they train in.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "checkpoint/adapter.h"
@@ -14,8 +15,9 @@ namespace shardlora {
 void initialise_adapter(ParamStore& store, const BaseModel& base, std::uint64_t seed);
 // The values of a PEFT adapter; an Error names what does not fit.
 void set_adapter(ParamStore& store, const Adapter& adapter);
-// All values of the adapter. Collective; every rank gets them.
-Adapter collect_adapter(const ParamStore& store, Communicator& comm, const LoraConfig& config,
-                        const std::string& base_model);
+// Rank 0 writes the adapter into `directory`. Units are gathered to it one by one as they stand in the file, so it
+// holds one at a time, and the other ranks nothing beside their shares. Collective.
+void save_adapter(const std::filesystem::path& directory, const ParamStore& store, Communicator& comm,
+                  const LoraConfig& config, const std::string& base_model);
 
 }  // namespace shardlora

@@ -49,6 +49,28 @@ class SafetensorsFile {
   std::unordered_map<std::string, std::size_t> by_name_;
 };
 
+// A file that is written tensor by tensor, so that never more than one has to be in memory. It takes its place with
+// `finish`; before that, and after an Error, there is what was there before.
+class SafetensorsWriter {
+ public:
+  struct Entry {
+    std::string name;
+    DType dtype;
+    Shape shape;
+  };
+  // Names must differ; `metadata` may add to `format: pt`.
+  SafetensorsWriter(const std::filesystem::path& path, std::vector<Entry> tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+  const std::vector<Entry>& tensors() const { return tensors_; }  // in the order of the file
+  void write(ConstTensor next);                                   // each of them in that order
+  void finish();
+
+ private:
+  std::vector<Entry> tensors_;
+  std::size_t written_ = 0;
+  AtomicFile file_;
+};
+
 struct NamedTensor {
   std::string name;
   ConstTensor values;

@@ -33,36 +33,55 @@ int rank_of(DType dtype) {
 
 }  // namespace
 
-void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
-                       const std::map<std::string, std::string>& metadata) {
-  std::vector<const NamedTensor*> in_order;
-  for (const NamedTensor& tensor : tensors) in_order.push_back(&tensor);
-  std::sort(in_order.begin(), in_order.end(), [](const NamedTensor* a, const NamedTensor* b) {
-    const int rank_a = rank_of(a->values.dtype), rank_b = rank_of(b->values.dtype);
-    return rank_a != rank_b ? rank_a < rank_b : a->name < b->name;
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<Entry> tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : tensors_(std::move(tensors)), file_(path) {
+  std::sort(tensors_.begin(), tensors_.end(), [](const Entry& a, const Entry& b) {
+    const int rank_a = rank_of(a.dtype), rank_b = rank_of(b.dtype);
+    return rank_a != rank_b ? rank_a < rank_b : a.name < b.name;
   });
-
   nlohmann::ordered_json header;
   header["__metadata__"] = {{"format", "pt"}};
   for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
-  std::vector<std::span<const std::byte>> pieces(2);  // length and header come last
   std::uint64_t end = 0;
-  for (const NamedTensor* tensor : in_order) {
-    CHECK(!header.contains(tensor->name), "two tensors named {}", tensor->name);
+  for (const Entry& tensor : tensors_) {
+    CHECK(!header.contains(tensor.name), "two tensors named {}", tensor.name);
     std::vector<std::int64_t> dims;
-    for (int i = 0; i < tensor->values.shape.rank(); ++i) dims.push_back(tensor->values.shape[i]);
+    for (int i = 0; i < tensor.shape.rank(); ++i) dims.push_back(tensor.shape[i]);
     const std::uint64_t begin = end;
-    end += tensor->values.bytes();
-    header[tensor->name] = {
-        {"dtype", file_name_of(tensor->values.dtype)}, {"shape", dims}, {"data_offsets", {begin, end}}};
-    pieces.emplace_back(tensor->values.data, tensor->values.bytes());
+    end += static_cast<std::uint64_t>(tensor.shape.numel()) * size_of(tensor.dtype);
+    header[tensor.name] = {{"dtype", file_name_of(tensor.dtype)}, {"shape", dims}, {"data_offsets", {begin, end}}};
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const std::uint64_t length = text.size();
-  pieces[0] = std::as_bytes(std::span(&length, 1));
-  pieces[1] = std::as_bytes(std::span(text));
-  write_file_atomically(path, std::span<const std::span<const std::byte>>(pieces));
+  file_.write(std::as_bytes(std::span(&length, 1)));
+  file_.write(std::as_bytes(std::span(text)));
+}
+
+void SafetensorsWriter::write(ConstTensor next) {
+  CHECK(written_ < tensors_.size(), "{} tensors and one more", tensors_.size());
+  const Entry& entry = tensors_[written_++];
+  CHECK(next.dtype == entry.dtype && next.shape == entry.shape, "{} is written as {}", entry.name, next.shape.text());
+  file_.write({next.data, next.bytes()});
+}
+
+void SafetensorsWriter::finish() {
+  CHECK(written_ == tensors_.size(), "{} of {} tensors were written", written_, tensors_.size());
+  file_.finish();
+}
+
+void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  std::vector<SafetensorsWriter::Entry> entries;
+  std::map<std::string, ConstTensor> values;
+  for (const NamedTensor& tensor : tensors) {
+    entries.push_back({tensor.name, tensor.values.dtype, tensor.values.shape});
+    values[tensor.name] = tensor.values;
+  }
+  SafetensorsWriter writer(path, std::move(entries), metadata);
+  for (const SafetensorsWriter::Entry& entry : writer.tensors()) writer.write(values.at(entry.name));
+  writer.finish();
 }
 
 }  // namespace shardlora

@@ -298,12 +298,11 @@ class Run {
       spdlog::info("adapter written to {}", recipe_.output_dir);
   }
 
-  // The end of a run: gathering the adapter takes the memory that steps had.
+  // The end of a run: gathering the adapter, unit by unit, takes some of the memory that steps had.
   void save() {
     step_.reset();
-    const Adapter adapter = collect_adapter(*loaded_->store, *ranks_.reductions, lora_, recipe_.base_model);
+    save_adapter(recipe_.output_dir, *loaded_->store, *ranks_.reductions, lora_, recipe_.base_model);
     if (directory_) {
-      write_adapter(directory_->path(), adapter);
       write_file_atomically(directory_->path() / kNumericsFile, numerics().dump(2) + "\n");
       if (!chat_template_.empty()) write_file_atomically(directory_->path() / kChatTemplateFile, chat_template_);
     }

@@ -92,18 +92,18 @@ void ParamStore::set_trainable(std::size_t unit, const float* elements) {
   device_.compute().synchronize();
 }
 
-void ParamStore::gather_trainable(std::size_t unit, float* elements, Communicator& comm) const {
+Buffer ParamStore::gather_trainable(std::size_t unit, int root, Communicator& comm) const {
   const Unit& u = units_[unit];
-  const std::size_t bytes = static_cast<std::size_t>(u.layout.trainable_elements()) * sizeof(float);
-  if (bytes == 0) return;
-  const std::size_t share = element_share(unit) * sizeof(float);
-  const Buffer whole =
-      device_.allocate(static_cast<std::size_t>(ranks_) * share, Tier::kDevice, Purpose::kCommunication);
-  const Buffer staging = device_.allocate(bytes, Tier::kPinned, Purpose::kCommunication);
-  comm.synchronize(comm.all_gather(whole.data(), u.share.master.data, share, device_.compute().record()));
-  device_.copy(staging.data(), whole.data(), bytes, device_.compute());
+  const auto in_bytes = [](std::size_t elements) { return elements * sizeof(float); };
+  std::vector<std::size_t> receive(static_cast<std::size_t>(ranks_) + 1, 0), send = receive;
+  if (rank_ == root) std::transform(u.element_cuts.begin(), u.element_cuts.end(), receive.begin(), in_bytes);
+  std::fill(send.begin() + root + 1, send.end(), u.share.master.bytes());
+  const Buffer landed = device_.allocate(receive.back(), Tier::kDevice, Purpose::kCommunication);
+  Buffer elements = device_.allocate(receive.back(), Tier::kPinned, Purpose::kCommunication);
+  comm.synchronize(comm.all_to_all(landed.data(), receive, u.share.master.data, send, device_.compute().record()));
+  device_.copy(elements.data(), landed.data(), landed.bytes(), device_.compute());
   device_.compute().synchronize();
-  std::memcpy(elements, staging.data(), bytes);
+  return elements;
 }
 
 }  // namespace shardlora

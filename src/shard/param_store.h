@@ -64,8 +64,9 @@ class ParamStore {
   void read(std::size_t unit, std::size_t begin, std::span<std::byte> out) const { read_(unit, begin, out); }
   // Takes the own share out of a unit's trainable elements, the same on every rank; moments start at zero.
   void set_trainable(std::size_t unit, const float* elements);
-  // Every rank gets all trainable elements of the unit. Collective; blocks.
-  void gather_trainable(std::size_t unit, float* elements, Communicator& comm) const;
+  // Rank `root` gets all trainable elements of the unit, f32 in pinned memory; the other ranks send their shares, and
+  // get an empty Buffer. Collective; blocks.
+  Buffer gather_trainable(std::size_t unit, int root, Communicator& comm) const;
 
  private:
   struct Unit {

@@ -4,6 +4,7 @@
 
 #include "checkpoint/adapter_state.h"
 #include "generate/generator.h"
+#include "io/temporary_directory.h"
 #include "recipe/recipe_adapter.h"
 #include "run/loaded_model.h"
 #include "run/loop.h"
@@ -49,7 +50,8 @@ Free train_and_generate(Rendezvous& rendezvous, Sharding sharding) {
   for (int s = 1; s <= 2; ++s) step->run(batch, adamw_step({}, 1e-3, s), 1.0, loss_scale);
   step->evaluate(batch);
   generator->run({{3, 4, 5}});
-  collect_adapter(*loaded.store, *ranks.reductions, lora, recipe.base_model);
+  const TemporaryDirectory directory;
+  save_adapter(directory.path(), *loaded.store, *ranks.reductions, lora, recipe.base_model);
   return {before, free_bytes()};
 }
 

@@ -10,6 +10,7 @@
 #include "checkpoint/pack_unit.h"
 #include "device_of_rank.h"
 #include "forward_pass.h"
+#include "gathered.h"
 #include "golden_files.h"
 #include "optim/schedule.h"
 #include "thread_ranks.h"
@@ -55,29 +56,6 @@ inline std::vector<SampleRefs> pointers(const GoldenStep& step) {
     for (const Sample& s : samples) list.back().push_back(&s);
   }
   return list;
-}
-
-// Of all trainable parameters, put together from the ranks' shares. Collective.
-inline GoldenTensors collect_gradient(Device& device, const ParamStore& store, Communicator& comm) {
-  GoldenTensors gradient;
-  for (std::size_t u = 0; u < store.units(); ++u) {
-    const UnitLayout& layout = store.layout(u);
-    std::vector<float> elements(static_cast<std::size_t>(layout.trainable_elements()));
-    const std::size_t share = store.element_share(u) * sizeof(float);
-    const Buffer all =
-        device.allocate(static_cast<std::size_t>(comm.size()) * share, Tier::kDevice, Purpose::kWorkspace);
-    comm.synchronize(comm.all_gather(all.data(), store.trainable(u).gradient.data, share, device.compute().record()));
-    device.copy(reinterpret_cast<std::byte*>(elements.data()), all.data(), elements.size() * sizeof(float),
-                device.compute());
-    device.compute().synchronize();
-    for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
-      const ParamSpec& param = layout.spec().params[p];
-      if (!param.trainable) continue;
-      const auto begin = elements.begin() + layout.element_offset(p);
-      gradient[param.name] = {begin, begin + param.shape.numel()};
-    }
-  }
-  return gradient;
 }
 
 inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
@@ -138,11 +116,14 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
     result.grad_norms.push_back(done.grad_norm);
     result.learning_rates.push_back(rate);
     if (s > 0) continue;
-    result.gradient = collect_gradient(device, store, reductions);
+    result.gradient = gathered_by_param(device, store, &TrainableShare::gradient, reductions);
     for (auto& [name, values] : result.gradient)
       for (float& value : values) value /= static_cast<float>(done.loss_scale);
   }
-  result.adapter = collect_adapter(store, reductions, start.config, "tiny-" + job.variant);
+  result.adapter = start;
+  result.adapter.base_model_name = "tiny-" + job.variant;
+  for (const auto& [name, values] : gathered_by_param(device, store, &TrainableShare::master, reductions))
+    result.adapter.tensors.at(name).values = values;
   result.trained = pass();
   return result;
 }

@@ -6,6 +6,7 @@
 #include "base/philox.h"
 #include "batch/sample_batches.h"
 #include "device_of_rank.h"
+#include "gathered.h"
 #include "quant/quantize.h"
 #include "thread_ranks.h"
 #include "train/step.h"
@@ -111,20 +112,6 @@ inline std::vector<std::byte> tiny_flat(const UnitLayout& layout) {
   return flat;
 }
 
-// Of a unit's trainable elements, put together from the ranks' shares. Collective.
-inline std::vector<float> gathered_gradient(Device& device, const ParamStore& store, std::size_t unit,
-                                            Communicator& comm) {
-  std::vector<float> elements(static_cast<std::size_t>(store.layout(unit).trainable_elements()));
-  const std::size_t share = store.element_share(unit) * sizeof(float);
-  if (elements.empty()) return elements;
-  const Buffer all = device.allocate(static_cast<std::size_t>(comm.size()) * share, Tier::kDevice, Purpose::kWorkspace);
-  comm.synchronize(comm.all_gather(all.data(), store.trainable(unit).gradient.data, share, device.compute().record()));
-  device.copy(reinterpret_cast<std::byte*>(elements.data()), all.data(), elements.size() * sizeof(float),
-              device.compute());
-  device.compute().synchronize();
-  return elements;
-}
-
 inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   const std::unique_ptr<Device> real_device =
       make_device_of_rank({.threads = job.threads, .mode = job.mode, .seed = job.seed}, rendezvous);
@@ -208,7 +195,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
     result.loss_scales.push_back(done.loss_scale);
     if (s == 0)
       for (std::size_t u = 0; u < store.units(); ++u)
-        result.gradients.push_back(gathered_gradient(*device, store, u, *reductions));
+        result.gradients.push_back(gathered(*device, store, u, &TrainableShare::gradient, *reductions));
   }
   device->compute().synchronize();
   result.waits = device->timeline().take_waits();
@@ -216,10 +203,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   const std::uint64_t before = allocations();
   result.eval_loss = step.evaluate(micro_batches(job.micro_batches + 2)).loss;
   result.allocations.push_back(allocations() - before);
-  for (std::size_t u = 0; u < store.units(); ++u) {
-    result.adapters.emplace_back(static_cast<std::size_t>(store.layout(u).trainable_elements()));
-    store.gather_trainable(u, result.adapters.back().data(), *reductions);
-  }
+  for (std::size_t u = 0; u < store.units(); ++u)
+    result.adapters.push_back(gathered(*device, store, u, &TrainableShare::master, *reductions));
   return result;
 }
 

@@ -64,6 +64,9 @@ std::shared_ptr<GenerationOptions> GenerationOptions::add_to(CLI::App& verb, con
   verb.add_option("--seed", o->sampling.seed, "of the draws: the same seed gives the same text")->capture_default_str();
   verb.add_option("--format", o->format, "how the base rests; else as trained, or stored; or nf4")
       ->check(CLI::IsMember(base_formats()));
+  verb.add_option("--offload", o->offload, "where the base rests; auto: layers without room on the device elsewhere")
+      ->check(CLI::IsMember({"auto", "none", "host", "disk"}))
+      ->capture_default_str();
   verb.add_option("--backend", o->backend, "auto: GPUs where there are some")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
@@ -80,6 +83,8 @@ Recipe GenerationOptions::recipe() const {
   if (!format.empty()) recipe.quantization.format = format;
   recipe.quantization.by_name = trained || !format.empty();
   recipe.backend = backend == "cpu" ? Backend::kCpu : backend == "cuda" ? Backend::kCuda : Backend::kAuto;
+  if (offload != "auto")
+    recipe.offload_base = offload == "none" ? Tier::kDevice : offload == "host" ? Tier::kPinned : Tier::kDisk;
   if (model.empty() || (trained && format.empty()))
     spdlog::info(
         "base {}{}", recipe.base_model,

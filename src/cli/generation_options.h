@@ -12,7 +12,7 @@
 namespace shardlora {
 
 struct GenerationOptions {
-  std::string model, adapter, chat_template, system, format, backend = "auto";
+  std::string model, adapter, chat_template, system, format, offload = "auto", backend = "auto";
   std::int64_t new_tokens = 256;
   Sampling sampling;
 

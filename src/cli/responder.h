@@ -20,11 +20,13 @@ class Responder {
             const GenerateLimits& limits, const Sampling& sampling);
 
   // The whole answer to rank 0's prompt; on_text hears its pieces on the way. Collective: the other ranks bring an
-  // empty prompt and get an empty answer.
+  // empty prompt and get an empty answer. Where the base does not rest on the device, the first answer is told with what
+  // a token has to bring there and how long it takes.
   std::string respond(const TokenIds& prompt, const std::function<void(std::string_view)>& on_text);
 
  private:
   const Tokenizer& tokenizer_;
+  const std::string offloaded_;  // what a token brings to the device; empty: nothing
   Generator generator_;
   std::uint64_t answered_ = 0;
 };

@@ -149,4 +149,19 @@ std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand) {
   return text;
 }
 
+std::string offload_text(const ParamStore& store, int ranks) {
+  std::string text;
+  for (const auto& [tier, name] : {std::pair{Tier::kPinned, "host memory"}, std::pair{Tier::kDisk, "the disk"}}) {
+    std::size_t bytes = 0;
+    for (std::size_t u = 0; u < store.units(); ++u) {
+      const auto [begin, end] = store.resting(u);
+      if (store.tier(u) == tier) bytes += end - begin;
+    }
+    if (bytes > 0)
+      text += fmt::format("{} {:.2f} GB from {}", text.empty() ? "every token takes" : " and",
+                          static_cast<double>(bytes) / 1e9, name);
+  }
+  return text.empty() || ranks == 1 ? text : text + fmt::format(", on each of {} ranks", ranks);
+}
+
 }  // namespace shardlora

@@ -6,10 +6,14 @@ import program
 
 class Talk(program.ProgramTest):
     def generate(self, *settings, ranks=0):
+        return self.generated(*settings, ranks=ranks)[0]
+
+    def generated(self, *settings, ranks=0):
+        """What it says, and what is told beside it."""
         code, out, err = self.run_program("generate", "--model", str(program.MODEL), "--prompt", "Name three colours.",
                                           "--max-new-tokens", "12", *settings, ranks=ranks)
         self.assertEqual(code, 0, err)
-        return out
+        return out, err
 
     def chat(self, text, *settings, ranks=0):
         command = (program.mpirun(ranks) if ranks else []) + [
@@ -26,6 +30,15 @@ class Talk(program.ProgramTest):
         self.assertEqual(self.generate(*drawn, ranks=2), first)
         self.assertNotEqual(self.generate("--temperature", "1.5", "--seed", "4"), first)
         self.assertNotEqual(self.generate(), first)
+
+    def test_a_base_in_host_memory_gives_the_same_text_and_says_what_a_token_takes(self):
+        here, told = self.generated()
+        self.assertNotIn("token", told, "nothing is brought to the device")
+        for ranks in (0, 2):
+            out, told = self.generated("--offload", "host", ranks=ranks)
+            self.assertEqual(out, here)
+            bytes_of_a_token = r"every token takes 0\.\d\d GB from host memory" + (", on each of 2 ranks" if ranks else "")
+            self.assertRegex(told, rf"(?m)^{bytes_of_a_token}\nthe first token took \d+\.\d\d s, those after it take about as long$")
 
     def test_a_nucleus_of_next_to_nothing_is_greedy(self):
         self.assertEqual(self.generate("--temperature", "2", "--top-p", "0.000001"), self.generate())

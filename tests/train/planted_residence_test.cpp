@@ -16,9 +16,10 @@ namespace {
 enum class Missing {
   kWaitOfCompute,  // for the traffic: what it brings is used before it is there
   kWaitOfTraffic,  // for compute: memory is filled before it is free, or read before it is full
+  kWaitOfGather,   // for the traffic: a share is sent to the other ranks before it is there
 };
 
-// The traffic's stream, which waits for nobody, or which compute does not wait for.
+// The traffic's stream, which waits for nobody, or which compute or gathers do not wait for.
 class PlantedStream final : public StreamDecorator {
  public:
   PlantedStream(std::unique_ptr<Stream> inner, Missing missing, DeafStream& compute)
@@ -27,12 +28,12 @@ class PlantedStream final : public StreamDecorator {
   }
   ~PlantedStream() override { compute_.be_deaf_to(nullptr); }
   void wait(Event event) override {
-    if (missing_ == Missing::kWaitOfCompute) StreamDecorator::wait(event);
+    if (missing_ != Missing::kWaitOfTraffic) StreamDecorator::wait(event);
   }
   void submit(std::function<void()> work) override { late().submit(std::move(work)); }
-  // Where traffic is not waited for it takes its time; compute, which dawdles too, would not be there before it.
+  // Where traffic is not waited for it takes its time; who dawdles too would not be there before it.
   Stream& late() {
-    if (missing_ == Missing::kWaitOfCompute)
+    if (missing_ != Missing::kWaitOfTraffic)
       inner_->submit([] { std::this_thread::sleep_for(std::chrono::milliseconds(100)); });
     return *inner_;
   }
@@ -67,6 +68,34 @@ class OutOfStep final : public DeviceDecorator {
   PlantedStream* planted_ = nullptr;
 };
 
+// Gathers that wait for compute alone, and so for what a share lands in but not for the share.
+class DeafGathers final : public CommunicatorDecorator {
+ public:
+  DeafGathers(Communicator& inner, Stream& compute) : CommunicatorDecorator(inner), compute_(compute) {}
+  Event all_gather(std::byte* out, const std::byte* mine, std::size_t share, Event) override {
+    return CommunicatorDecorator::all_gather(out, mine, share, compute_.record());
+  }
+
+ private:
+  Stream& compute_;
+};
+
+// Kernels of which updates come late: when the first adapter of the next step was cast, to be gathered.
+class LateUpdates final : public OpsDecorator {
+ public:
+  using OpsDecorator::OpsDecorator;
+  void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step, float scale) override {
+    late_.push_back([=, this] { OpsDecorator::adamw(master, m, v, gradient, step, scale); });
+  }
+  void cast(Tensor y, ConstTensor x) override {
+    OpsDecorator::cast(y, x);
+    for (const std::function<void()>& update : std::exchange(late_, {})) update();
+  }
+
+ private:
+  std::vector<std::function<void()>> late_;
+};
+
 TinyJob dawdling(Tier base, Tier layer_inputs) {
   return {.frozen = {{base}}, .layer_inputs = layer_inputs, .mode = StreamMode::kDelayed};
 }
@@ -74,10 +103,12 @@ TinyJob dawdling(Tier base, Tier layer_inputs) {
 TinyJob out_of_step(TinyJob job, const std::string& stream, Missing missing) {
   // Without prefetching nothing is ahead of its use, so every wait for it matters. Of two ranks compute would wait for
   // the gather; what is filled too early shows behind it too.
-  if (missing == Missing::kWaitOfCompute)
-    job.prefetch = Prefetch::kNo;
-  else
-    job.ranks = 2;
+  if (missing != Missing::kWaitOfTraffic) job.prefetch = Prefetch::kNo;
+  if (missing != Missing::kWaitOfCompute) job.ranks = 2;
+  if (missing == Missing::kWaitOfGather)
+    job.plant_gathers = [](Communicator& gathers, Device& device) {
+      return std::make_unique<DeafGathers>(gathers, device.compute());
+    };
   job.plant = [=](Device& device) { return std::make_unique<OutOfStep>(device, stream, missing); };
   return job;
 }
@@ -110,6 +141,22 @@ TEST_F(PlantedTraffic, AMissingWaitForAnUploadShows) {
 
 TEST_F(PlantedTraffic, AMissingWaitForAReadShows) {
   EXPECT_TRUE(shows(out_of_step(dawdling(Tier::kDisk, Tier::kDevice), "reads", Missing::kWaitOfCompute)));
+}
+
+TEST_F(PlantedTraffic, AGatherThatDoesNotWaitForItsUploadShows) {
+  EXPECT_TRUE(shows(out_of_step(dawdling(Tier::kPinned, Tier::kDevice), "uploads", Missing::kWaitOfGather)));
+}
+
+TEST_F(PlantedTraffic, AGatherThatDoesNotWaitForItsReadShows) {
+  EXPECT_TRUE(shows(out_of_step(dawdling(Tier::kDisk, Tier::kDevice), "reads", Missing::kWaitOfGather)));
+}
+
+TEST_F(PlantedTraffic, AStaleAdapterShows) {
+  TinyJob job{.ranks = 2};
+  job.plant = [](Device& device) {
+    return std::make_unique<DeviceDecorator>(device, nullptr, std::make_unique<LateUpdates>(device.ops()));
+  };
+  EXPECT_TRUE(shows(job));
 }
 
 TEST_F(PlantedTraffic, ASlotThatIsFilledTooEarlyShows) {

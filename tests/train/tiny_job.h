@@ -38,6 +38,7 @@ struct TinyJob {
   float neftune_alpha = 0;
   std::vector<std::vector<float>> start = {};                  // trainable values of every unit; empty: random ones
   std::function<std::unique_ptr<Device>(Device&)> plant = {};  // a stand-in for a rank's device
+  std::function<std::unique_ptr<Communicator>(Communicator&, Device&)> plant_gathers = {};  // and for its gathers
   std::function<void(int rank, std::size_t unit)> reads = {};  // hears of every read of the disk, before it
   // Other micro-batches than two samples each, for every step, out of the job's 40 samples.
   std::function<std::vector<std::vector<SampleRefs>>(const std::vector<Sample>&)> batches = {};
@@ -119,6 +120,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   Device* const device = planted ? planted.get() : real_device.get();
   const auto gathers = rendezvous.make_communicator(*real_device, "gathers"),
              reductions = rendezvous.make_communicator(*real_device, "reductions");
+  const std::unique_ptr<Communicator> planted_gathers = job.plant_gathers ? job.plant_gathers(*gathers, *device) : nullptr;
   ModelConfig config = tiny_config(job.tied);
   config.layers = job.layers;
   const DType dtype = job.dtype;
@@ -133,10 +135,12 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   for (std::size_t u = 0; u < model->spec().units().size(); ++u)
     residences.push_back(job.frozen[u % job.frozen.size()]);
   ParamStore store(*device, rendezvous.rank(), rendezvous.size(), model->spec().units(), residences);
+  std::vector<std::vector<std::byte>> disk(store.units());
+  for (std::size_t u = 0; u < store.units(); ++u)
+    if (store.tier(u) == Tier::kDisk) disk[u] = tiny_flat(store.layout(u));
   store.set_disk([&](std::size_t unit, std::size_t begin, std::span<std::byte> out) {
     if (job.reads) job.reads(rendezvous.rank(), unit);
-    const std::vector<std::byte> flat = tiny_flat(store.layout(unit));
-    std::copy_n(flat.begin() + static_cast<std::ptrdiff_t>(begin), out.size(), out.begin());
+    std::copy_n(disk[unit].begin() + static_cast<std::ptrdiff_t>(begin), out.size(), out.begin());
   });
 
   TinyResult result;
@@ -161,7 +165,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   const auto given = job.batches ? job.batches(samples) : std::vector<std::vector<SampleRefs>>{};
   StepLimits limits{.micro_batches = job.micro_batches, .rows = padded_rows(2 * 33), .samples = 2};
   for (const std::vector<SampleRefs>& list : given) include_step(limits, list);
-  TrainStep step(*device, *model, store, *gathers, *reductions, limits,
+  TrainStep step(*device, *model, store, planted_gathers ? *planted_gathers : *gathers, *reductions, limits,
                  {.recompute = job.recompute,
                   .wave = job.wave,
                   .layer_inputs = job.layer_inputs,

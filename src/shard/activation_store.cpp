@@ -7,11 +7,13 @@ namespace shardlora {
 ActivationStore::ActivationStore(Device& device, Tier tier, std::int64_t layers, std::int64_t micro_batches,
                                  std::int64_t rows, std::int64_t width, DType dtype)
     : device_(device),
-      micro_batches_(micro_batches),
       rows_(rows),
       width_(width),
       dtype_(dtype),
-      places_(tier == Tier::kDevice ? static_cast<std::size_t>(layers) + 1 : 2),
+      training_micro_batches_(micro_batches),
+      training_places_(tier == Tier::kDevice ? static_cast<std::size_t>(layers) + 1 : 2),
+      micro_batches_(micro_batches),
+      places_(training_places_),
       place_bytes_(static_cast<std::size_t>(micro_batches * rows * width) * size_of(dtype)) {
   CHECK(tier != Tier::kDisk, "layer inputs rest in memory");
   places_memory_ = device.allocate(places_ * place_bytes_, Tier::kDevice, Purpose::kLayerInputs);
@@ -22,6 +24,13 @@ ActivationStore::ActivationStore(Device& device, Tier tier, std::int64_t layers,
 
 ActivationStore::~ActivationStore() {
   if (copies_) finish_quietly(*copies_);
+}
+
+void ActivationStore::begin(Pass pass) {
+  pass_ = pass;
+  places_ = pass == Pass::kTraining ? training_places_ : 2;
+  micro_batches_ = training_micro_batches_ * static_cast<std::int64_t>(training_places_ / places_);
+  place_bytes_ = static_cast<std::size_t>(micro_batches_ * rows_ * width_) * size_of(dtype_);
 }
 
 Tensor ActivationStore::at(std::int64_t layer, std::int64_t slot, std::int64_t rows) const {
@@ -38,7 +47,7 @@ void ActivationStore::open(std::int64_t layer) {
 }
 
 void ActivationStore::keep(std::int64_t layer, std::int64_t slots) {
-  if (!copies_) return;
+  if (!copies_ || pass_ == Pass::kForward) return;
   kept_bytes_ = static_cast<std::size_t>(slots * rows_ * width_) * size_of(dtype_);
   const std::size_t place = place_of(layer);
   copies_->wait(device_.compute().record());

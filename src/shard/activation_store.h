@@ -10,19 +10,28 @@
 
 namespace shardlora {
 
+// Whether a pass goes backwards too. One that does not needs the inputs of two layers only, so that it has room for
+// more micro-batches at a time.
+enum class Pass : std::uint8_t { kTraining, kForward };
+
 class ActivationStore {
  public:
-  // For inputs 0 ... layers - 1 of layers, and that of the head (`layers`), which is kept for nobody.
+  // For inputs 0 ... layers - 1 of layers, and that of the head (`layers`), which is kept for nobody. micro_batches: of
+  // a wave of training.
   ActivationStore(Device& device, Tier tier, std::int64_t layers, std::int64_t micro_batches, std::int64_t rows,
                   std::int64_t width, DType dtype);
   ~ActivationStore();
 
+  // From here on waves are those of `pass`; nothing of the last pass is read any more.
+  void begin(Pass pass);
+  // Micro-batches that the pass has room for at a time.
+  std::int64_t micro_batches() const { return micro_batches_; }
   // (rows, width): where layer `layer`'s input of the wave's micro-batch `slot` is on the device, from `open` until
   // `open` of the layer after the next, and from `bring` on.
   Tensor at(std::int64_t layer, std::int64_t slot, std::int64_t rows) const;
   // Before inputs of `layer` are written. Compute waits until there is room.
   void open(std::int64_t layer);
-  // Those of `slots` micro-batches were written, and backward will want them.
+  // Those of `slots` micro-batches were written, and backward, if there is one, will want them.
   void keep(std::int64_t layer, std::int64_t slots);
   // Before they are read again, in falling order of layers. Compute waits until they are there.
   void bring(std::int64_t layer);
@@ -35,9 +44,14 @@ class ActivationStore {
   Event copy(const char* where, std::byte* to, const std::byte* from);
 
   Device& device_;
-  std::int64_t micro_batches_, rows_, width_;
+  std::int64_t rows_, width_;
   DType dtype_;
-  std::size_t places_, place_bytes_, kept_bytes_ = 0;  // kept: of a layer of the wave that runs
+  // As the constructor and as `begin` cut the same memory. kept: bytes of a layer of the wave that runs.
+  const std::int64_t training_micro_batches_;
+  const std::size_t training_places_;
+  Pass pass_ = Pass::kTraining;
+  std::int64_t micro_batches_;
+  std::size_t places_, place_bytes_, kept_bytes_ = 0;
   Buffer places_memory_, host_;
   std::unique_ptr<Stream> copies_;
   std::array<Event, 2> copied_{};             // of each place: its last copy, out or in

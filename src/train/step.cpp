@@ -131,11 +131,11 @@ StepResult TrainStep::run(const std::vector<SampleRefs>& micro_batches, const Ad
     result.tokens += total_tokens(samples);
     result.target_tokens += target_tokens(samples);
   }
+  start(kTrain);
   const Share share = load(micro_batches, noise);
   result.loss_scale = loss_scale.value();
   const float scale = static_cast<float>(result.loss_scale) / static_cast<float>(result.target_tokens);
 
-  start(kTrain);
   reducer_.begin_step(share.cuts);
   for (std::size_t w = 0; w < share.waves.size(); ++w) {
     const Reduce reduce = w + 1 == share.waves.size() ? Reduce::kNow : Reduce::kLater;
@@ -193,17 +193,18 @@ TrainStep::Share TrainStep::load(const std::vector<SampleRefs>& micro_batches, s
   Share share;
   share.cuts = deal_micro_batches(static_cast<std::int64_t>(micro_batches.size()), reductions_.size());
   report_.begin(share.cuts);
+  const std::int64_t wave = std::min(own_, running_ == kTrain ? wave_ : inputs_.micro_batches());
   const auto rank = static_cast<std::size_t>(reductions_.rank());
   for (std::int64_t m = share.cuts[rank]; m < share.cuts[rank + 1]; ++m) {
     const std::int64_t place = m - share.cuts[rank];
     const MicroBatch batch = batches_.load(place, m, micro_batches[static_cast<std::size_t>(m)], noise);
-    share.members.push_back({batch, place % wave_, report_.losses(place, batch.labelled.numel())});
+    share.members.push_back({batch, place % wave, report_.losses(place, batch.labelled.numel())});
   }
   std::int64_t most = 0;
   for (std::size_t r = 0; r + 1 < share.cuts.size(); ++r) most = std::max(most, share.cuts[r + 1] - share.cuts[r]);
   const auto own = static_cast<std::int64_t>(share.members.size());
-  for (std::int64_t begin = 0; begin < most; begin += wave_) {
-    const std::int64_t from = std::min(begin, own), to = std::min(begin + wave_, own);
+  for (std::int64_t begin = 0; begin < most; begin += wave) {
+    const std::int64_t from = std::min(begin, own), to = std::min(begin + wave, own);
     share.waves.push_back(
         std::span(share.members).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from)));
   }
@@ -211,7 +212,9 @@ TrainStep::Share TrainStep::load(const std::vector<SampleRefs>& micro_batches, s
 }
 
 void TrainStep::start(Schedule schedule) {
-  if (running_ != schedule) streamer_.run(running_ = schedule);
+  if (running_ == schedule) return;
+  streamer_.run(running_ = schedule);
+  inputs_.begin(schedule == kTrain ? Pass::kTraining : Pass::kForward);
 }
 
 void TrainStep::forward(std::span<const Member> wave) {
@@ -226,7 +229,7 @@ void TrainStep::forward(std::span<const Member> wave) {
     }
   }
   for (std::int64_t l = 0; l < model_.config().layers; ++l) {
-    if (running_ == kTrain) inputs_.keep(l, std::ssize(wave));
+    inputs_.keep(l, std::ssize(wave));
     inputs_.open(l + 1);
     const Lease unit = streamer_.borrow(model_.spec().layer_unit(l));
     for (const Member& m : wave)
@@ -294,7 +297,7 @@ Tensor TrainStep::gradient(const Member& member) const {
 }
 
 Saved TrainStep::saved(std::int64_t layer, const Member& member) const {
-  const Recompute what = recompute(layer);
+  const Recompute what = running_ == kTrain ? recompute(layer) : Recompute::kYes;
   Saved saved = saved_at(saved_.data(), saved_bytes_);
   const std::size_t kept = kept_bytes(what, saved_bytes_);
   std::byte* const at =

@@ -27,7 +27,7 @@ StepTraffic traffic_of(const ParamStore& store, const StepLimits& limits, int ra
 
 struct StepOptions {
   std::vector<Recompute> recompute = {Recompute::kYes};  // of the layers, in turns
-  std::int64_t wave = 0;                                 // micro-batches of a rank that share a visit; 0: all of them
+  std::int64_t wave = 0;                                 // micro-batches of a rank that share a visit of training; 0: all
   Tier layer_inputs = Tier::kDevice;
   StreamerOptions streamer;
   float neftune_alpha = 0;  // noise on embeddings while training
@@ -60,7 +60,8 @@ class TrainStep {
   StepResult run(const std::vector<SampleRefs>& micro_batches, const AdamWStep& adamw, double max_grad_norm,
                  LossScale& loss_scale, std::optional<PhiloxKey> noise = {},
                  const std::function<HostStatus()>& status = {});
-  // Mean loss over the target tokens of any number of micro-batches. `told` hears the losses of each of them on every
+  // Mean loss over the target tokens of any number of micro-batches, of which as many share a visit as the layer inputs'
+  // memory has room for. `told` hears the losses of each of them on every
   // rank: one a target token, sample by sample.
   using HearLosses = std::function<void(const SampleRefs& micro_batch, std::span<const float> losses)>;
   StepResult evaluate(const std::vector<SampleRefs>& micro_batches, const HearLosses& told = {});
@@ -117,7 +118,7 @@ class TrainStep {
   StepLimits limits_;
   std::vector<Recompute> recompute_;
   float neftune_alpha_;
-  std::int64_t own_, wave_;  // micro-batches of a rank at most: in all, and at a time
+  std::int64_t own_, wave_;  // micro-batches of a rank at most: in all, and in training at a time
   GradientReducer reducer_;
   LayerStreamer streamer_;
   Schedule running_ = kTrain;

@@ -1,6 +1,7 @@
 // The same step, bit for bit, however the work is laid out.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <map>
 
 #include "comm/single_rendezvous.h"
@@ -74,6 +75,30 @@ TEST(TrainStep, GivesTheSameBitsWhereverLayerInputsRest) {
               reference());
   EXPECT_EQ(run({.layers = 1, .recompute = {Recompute::kNo}, .layer_inputs = Tier::kPinned}), run({.layers = 1}));
   EXPECT_EQ(run({.ranks = 2, .steps = 4, .layer_inputs = Tier::kPinned}).allocations, std::vector<std::uint64_t>(5));
+}
+
+// Seven micro-batches in steps of at most five: two of whole waves are two visits of every unit.
+TEST(TrainStep, EvaluatesAsManyMicroBatchesAtAVisitAsTwoLayersInputsHaveRoomFor) {
+  const auto evaluate = [](TinyJob job) {
+    std::atomic<int> reads = 0;
+    job.steps = 0;
+    job.frozen = {{Tier::kDisk, Sharding::kReplicated}};
+    job.reads = [&](int rank, std::size_t unit) { reads += rank == 0 && unit == 2 ? 1 : 0; };
+    const double loss = run(job).eval_loss;
+    return std::pair(loss, reads.load());
+  };
+  const auto [loss, reads] = evaluate({});
+  const auto visits = [&, loss = loss, two = reads](const TinyJob& job) {
+    const auto [same, r] = evaluate(job);
+    EXPECT_EQ(same, loss);
+    return 2.0 * r / two;
+  };
+  // Three layers' inputs and the head's: room for two of each micro-batch of the wave, twice.
+  EXPECT_EQ(visits({.wave = 1}), 3 + 1);
+  EXPECT_EQ(visits({.wave = 2}), 2 + 1);
+  EXPECT_EQ(visits({.wave = 1, .recompute = {Recompute::kNo}}), 3 + 1);
+  EXPECT_EQ(visits({.wave = 3, .layer_inputs = Tier::kPinned}), 2 + 1);
+  EXPECT_EQ(visits({.ranks = 2, .wave = 1}), 2 + 1);
 }
 
 TEST(TrainStep, GivesTheSameBitsWhateverIsDecodedAtATime) {

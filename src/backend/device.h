@@ -50,6 +50,8 @@ class Device {
   virtual Support support(DType dtype) const = 0;
   // Whether a thread of the host may read and write memory of Tier::kDevice.
   virtual bool host_reads() const { return true; }
+  // Of the host, for what it computes in a stream's order (backend/host_ops.h).
+  virtual int threads() const = 0;
   virtual std::string description() const = 0;  // "CPU: 2 threads, AMX"
   // What the last bits of its results depend on beside the recipe: instruction set or card, libraries that compute.
   virtual std::string numerics() const = 0;

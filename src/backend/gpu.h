@@ -10,6 +10,7 @@ namespace shardlora {
 
 struct GpuOptions {
   int ordinal = 0;
+  int threads = 1;                               // of what the host computes
   std::size_t device_limit = 0, host_limit = 0;  // bytes; 0: what is there
   bool poison = false;                           // fresh and released memory reads as NaN
 };

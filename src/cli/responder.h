@@ -20,8 +20,8 @@ class Responder {
             const GenerateLimits& limits, const Sampling& sampling);
 
   // The whole answer to rank 0's prompt; on_text hears its pieces on the way. Collective: the other ranks bring an
-  // empty prompt and get an empty answer. Where the base does not rest on the device, the first answer is told with what
-  // a token has to bring there and how long it takes.
+  // empty prompt and get an empty answer. Where the base does not rest on the device, the first answer is told with
+  // what a token has to bring there and how long it takes.
   std::string respond(const TokenIds& prompt, const std::function<void(std::string_view)>& on_text);
 
  private:

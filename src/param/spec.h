@@ -57,4 +57,10 @@ struct Residence {
   Sharding sharding = Sharding::kSharded;
 };
 
+// Where each segment of a unit rests. What trains is cut over the ranks wherever it rests.
+struct UnitResidence {
+  Residence frozen;
+  Tier masters = Tier::kDevice, gradients = Tier::kDevice, state = Tier::kDevice;
+};
+
 }  // namespace shardlora

@@ -129,7 +129,7 @@ struct Recipe {
   std::string deterministic = "strict";
   // What is not given follows from memory (run/memory_plan.h).
   std::optional<Sharding> sharding;  // sharding.strategy: full_shard or replicate
-  std::optional<Tier> offload_base, offload_layer_inputs;
+  std::optional<Tier> offload_base, offload_layer_inputs, offload_optimizer;
   std::uint64_t device_limit = 0, host_limit = 0;  // memory.*: bytes; 0: what is there (run/ranks.cpp)
 
   // Tokens of a packed row, in training and in evaluation; 0: a sample is a row.

@@ -93,6 +93,10 @@ std::vector<RecipeField> run_fields() {
       open_choice<Tier>({"offload.layer_inputs"}, &Recipe::offload_layer_inputs,
                         {{"none", Tier::kDevice}, {"host", Tier::kPinned}},
                         "where what backward starts from rests: none: on the device; auto: there, or in host memory"),
+      open_choice<Tier>({"offload.optimizer", "offload_optimizer_device"}, &Recipe::offload_optimizer,
+                        {{"none", Tier::kDevice}, {"host", Tier::kPinned}, {"cpu", Tier::kPinned}},
+                        "where what trains rests with its gradients and optimizer state, and is updated; auto: on the "
+                        "device, or in host memory before any layer goes there"),
       K::row(
           {"activation_offloading"}, "true or false", "true is the same as offload.layer_inputs: host",
           [](RecipeDraft& r, const ConfigValue& v) {

@@ -105,7 +105,7 @@ LoadedModel::LoadedModel(Ranks& ranks, const Recipe& recipe, const BaseModel& ba
       std::any_of(memory.frozen.begin(), memory.frozen.end(), [](const Residence& r) { return r.tier == Tier::kDisk; });
   prepared = prepared_copy(ranks, recipe, quantization, base, from_disk ? Needed::kYes : Needed::kNo);
   const BaseModel& weights = prepared ? *prepared : base;
-  store = make_store(ranks, memory.frozen);
+  store = make_store(ranks, residences(memory));
   check_disk(weights, *store);
   store->set_disk([&weights, &store = *store](std::size_t unit, std::size_t begin, std::span<std::byte> out) {
     pack_share(weights, store.layout(unit), begin, out);
@@ -116,8 +116,8 @@ LoadedModel::LoadedModel(Ranks& ranks, const Recipe& recipe, const BaseModel& ba
     load_base(weights, *ranks.device, *store, *ranks.reductions);
 }
 
-std::unique_ptr<ParamStore> LoadedModel::make_store(Ranks& ranks, const std::vector<Residence>& frozen) const {
-  return std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->spec().units(), frozen);
+std::unique_ptr<ParamStore> LoadedModel::make_store(Ranks& ranks, const std::vector<UnitResidence>& units) const {
+  return std::make_unique<ParamStore>(*ranks.device, ranks.rank(), ranks.size(), model->spec().units(), units);
 }
 
 void LoadedModel::choose_memory(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const Workload& workload) {
@@ -126,7 +126,10 @@ void LoadedModel::choose_memory(Ranks& ranks, const Recipe& recipe, const BaseMo
                             .wave = workload.micro_batches,
                             .ranks = ranks.size(),
                             .disk = base.is_prepared() || recipe.base_prepared_path != ""};
-  store = make_store(ranks, std::vector<Residence>(demand.units, {Tier::kDisk, Sharding::kSharded}));
+  store = make_store(ranks, std::vector<UnitResidence>(demand.units, {.frozen = {Tier::kDisk, Sharding::kSharded},
+                                                                      .masters = Tier::kDisk,
+                                                                      .gradients = Tier::kDisk,
+                                                                      .state = Tier::kDisk}));
   const std::size_t largest = largest_share(*store);
   gather_in_every_size(*ranks.device, *ranks.gathers, largest);
   gather_in_every_size(*ranks.device, *ranks.reductions, largest);
@@ -139,7 +142,7 @@ void LoadedModel::choose_memory(Ranks& ranks, const Recipe& recipe, const BaseMo
     memory = plan;
     lack.clear();
     try {
-      store = make_store(ranks, plan.frozen);
+      store = make_store(ranks, residences(plan));
       rehearse_loading(base, *ranks.device, *store);
       if (workload.rehearse) workload.rehearse(*this);
     } catch (const OutOfMemory& error) {

@@ -41,7 +41,7 @@ struct LoadedModel {
   StreamerOptions streamer() const { return {.dtype = model->dtype(), .decode = memory.decode}; }
 
  private:
-  std::unique_ptr<ParamStore> make_store(Ranks& ranks, const std::vector<Residence>& frozen) const;
+  std::unique_ptr<ParamStore> make_store(Ranks& ranks, const std::vector<UnitResidence>& units) const;
   void choose_memory(Ranks& ranks, const Recipe& recipe, const BaseModel& base, const Workload& workload);
 };
 

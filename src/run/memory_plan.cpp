@@ -13,26 +13,30 @@ struct Manner {
   Recompute recompute;
   Tier layer_inputs;
   Decode decode;
+  Tier optimizer;
   bool operator==(const Manner&) const = default;
 };
 
 // From the one that is fastest to the one that takes the least memory.
 std::vector<Manner> manners(const Recipe& recipe, int ranks) {
   constexpr Sharding kAll = Sharding::kReplicated, kShare = Sharding::kSharded;
+  constexpr Tier kDevice = Tier::kDevice, kHost = Tier::kPinned;
   std::vector<Manner> chosen;
-  for (Manner m : {Manner{kAll, Recompute::kNo, Tier::kDevice, Decode::kUnit},
-                   Manner{kShare, Recompute::kNo, Tier::kDevice, Decode::kUnit},
-                   Manner{kAll, Recompute::kCheap, Tier::kDevice, Decode::kUnit},
-                   Manner{kShare, Recompute::kCheap, Tier::kDevice, Decode::kUnit},
-                   Manner{kAll, Recompute::kYes, Tier::kDevice, Decode::kUnit},
-                   Manner{kShare, Recompute::kYes, Tier::kDevice, Decode::kUnit},
-                   Manner{kShare, Recompute::kYes, Tier::kPinned, Decode::kUnit},
-                   Manner{kShare, Recompute::kYes, Tier::kPinned, Decode::kMatrix}}) {
+  for (Manner m : {Manner{kAll, Recompute::kNo, kDevice, Decode::kUnit, kDevice},
+                   Manner{kShare, Recompute::kNo, kDevice, Decode::kUnit, kDevice},
+                   Manner{kAll, Recompute::kCheap, kDevice, Decode::kUnit, kDevice},
+                   Manner{kShare, Recompute::kCheap, kDevice, Decode::kUnit, kDevice},
+                   Manner{kAll, Recompute::kYes, kDevice, Decode::kUnit, kDevice},
+                   Manner{kShare, Recompute::kYes, kDevice, Decode::kUnit, kDevice},
+                   Manner{kShare, Recompute::kYes, kHost, Decode::kUnit, kDevice},
+                   Manner{kShare, Recompute::kYes, kHost, Decode::kMatrix, kDevice},
+                   Manner{kShare, Recompute::kYes, kHost, Decode::kMatrix, kHost}}) {
     // Off the device every byte has a way to go for every rank that wants it: they share that out.
     if (recipe.offload_base.value_or(Tier::kDevice) != Tier::kDevice) m.sharding = kShare;
     m.sharding = ranks == 1 ? kShare : recipe.sharding.value_or(m.sharding);
     if (recipe.gradient_checkpointing) m.recompute = *recipe.gradient_checkpointing ? Recompute::kYes : Recompute::kNo;
     m.layer_inputs = recipe.offload_layer_inputs.value_or(m.layer_inputs);
+    m.optimizer = recipe.offload_optimizer.value_or(m.optimizer);
     if (std::find(chosen.begin(), chosen.end(), m) == chosen.end()) chosen.push_back(m);
   }
   return chosen;
@@ -40,6 +44,7 @@ std::vector<Manner> manners(const Recipe& recipe, int ranks) {
 
 MemoryPlan plan_of(const Manner& m, const MemoryDemand& demand, std::int64_t wave, Tier tier) {
   return {.frozen = std::vector<Residence>(demand.units, {tier, m.sharding}),
+          .optimizer = m.optimizer,
           .decode = m.decode,
           .recompute = std::vector<Recompute>(static_cast<std::size_t>(demand.layers), m.recompute),
           .layer_inputs = m.layer_inputs,
@@ -135,6 +140,14 @@ std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand
   }
 }
 
+std::vector<UnitResidence> residences(const MemoryPlan& plan) {
+  std::vector<UnitResidence> units;
+  for (const Residence& frozen : plan.frozen)
+    units.push_back(
+        {.frozen = frozen, .masters = plan.optimizer, .gradients = plan.optimizer, .state = plan.optimizer});
+  return units;
+}
+
 std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand) {
   const bool whole = plan.frozen[0].sharding == Sharding::kReplicated;
   std::string text = fmt::format("base{}{}",
@@ -145,6 +158,7 @@ std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand) {
   text += "; " + recompute_text(plan);
   if (plan.layer_inputs == Tier::kPinned) text += "; inputs of layers in host memory";
   if (plan.decode == Decode::kMatrix) text += "; weights decoded one by one";
+  if (plan.optimizer == Tier::kPinned) text += "; what trains and its optimizer state in host memory";
   if (plan.wave < demand.wave) text += fmt::format("; waves of {} micro-batches", plan.wave);
   return text;
 }

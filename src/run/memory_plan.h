@@ -13,7 +13,8 @@
 namespace shardlora {
 
 struct MemoryPlan {
-  std::vector<Residence> frozen;  // of the units
+  std::vector<Residence> frozen;   // of the units
+  Tier optimizer = Tier::kDevice;  // where masters, gradients and optimiser state rest, and are updated
   Decode decode = Decode::kUnit;
   // Of training steps.
   std::vector<Recompute> recompute;  // of the layers
@@ -35,10 +36,13 @@ using Fits = std::function<bool(const MemoryPlan&)>;
 
 // The first plan that fits. From the fastest on: all of the base on every rank, or shares; activations kept, or all but
 // the cheap ones, or those of as many layers as there is room for; layer inputs on the device, or in host memory; a
-// unit's weights decoded at once, or one by one; then layers, from the last one on, in host memory or on disk, as few
-// as may be; then all of the base; then smaller waves. What the recipe decides stays as it is. Nothing where no plan
-// fits.
+// unit's weights decoded at once, or one by one; what trains and its optimiser state on the device, or in host memory;
+// then layers, from the last one on, in host memory or on disk, as few as may be; then all of the base; then smaller
+// waves. What the recipe decides stays as it is. Nothing where no plan fits.
 std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand& demand, const Fits& fits);
+
+// Where each unit of a store rests.
+std::vector<UnitResidence> residences(const MemoryPlan& plan);
 
 // "base shared out, 20 of 32 layers in host memory; activations kept"
 std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand);

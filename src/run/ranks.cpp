@@ -22,8 +22,8 @@ std::string host_name() {
   return name;
 }
 
-// Threads of this rank's kernels: the processors that it is bound to, shared fairly with the ranks that are bound to
-// the same ones.
+// Threads of what this rank's host computes: the processors that it is bound to, shared fairly with the ranks that are
+// bound to the same ones.
 int threads_of_rank(Rendezvous& rendezvous) {
   const std::vector<int> mine = own_processors();
   const std::string place = fmt::format("{} {}", host_name(), fmt::join(mine, ","));
@@ -57,8 +57,9 @@ std::uint64_t or_default(std::uint64_t limit, const Rendezvous& rendezvous) {
 }
 
 // The ranks of a host take its GPUs in turn; more ranks than GPUs share them.
-std::unique_ptr<Device> gpu_of_rank(const Rendezvous& rendezvous, const Recipe& recipe) {
+std::unique_ptr<Device> gpu_of_rank(Rendezvous& rendezvous, const Recipe& recipe) {
   return make_gpu_device({.ordinal = rendezvous.local_rank() % gpu_count(),
+                          .threads = threads_of_rank(rendezvous),
                           .device_limit = recipe.device_limit,
                           .host_limit = or_default(recipe.host_limit, rendezvous)});
 }

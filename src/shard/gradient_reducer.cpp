@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/host_ops.h"
 #include "shard/finish_quietly.h"
 
 namespace shardlora {
@@ -30,17 +31,25 @@ MostNodes most_nodes(std::int64_t leaves, int rank, int ranks) {
   return most;
 }
 
+bool rests_on_host(const ParamStore& store, std::size_t unit) {
+  return store.residence(unit).gradients == Tier::kPinned;
+}
+
 }  // namespace
 
 GradientReducer::GradientReducer(Device& device, ParamStore& store, Communicator& comm, std::int64_t most_leaves,
                                  Waves waves, std::optional<std::size_t> two_parts)
     : device_(device), store_(store), comm_(comm), waves_(waves) {
   const MostNodes most = most_nodes(most_leaves, comm.rank(), comm.size());
-  std::size_t largest = 0, largest_share = 0;
+  std::size_t largest = 0, largest_share = 0, to_host = 0;
   for (std::size_t u = 0; u < store.units(); ++u) {
     largest = std::max(largest, static_cast<std::size_t>(elements(u)) * sizeof(float));
-    largest_share = std::max(largest_share, store.trainable(u).master.bytes());
+    largest_share = std::max(largest_share, store.trainable(u).gradient.bytes());
+    if (rests_on_host(store, u)) to_host = std::max(to_host, store.trainable(u).gradient.bytes());
   }
+  leaving_ = device.allocate(to_host, Tier::kDevice, Purpose::kGradients);
+  if (two_parts && rests_on_host(store, *two_parts))
+    second_part_ = device.allocate(store.trainable(*two_parts).gradient.bytes(), Tier::kPinned, Purpose::kGradients);
   const auto add_sums = [&](std::size_t bytes) {
     sums_.push_back({device.allocate(most.slots * bytes, Tier::kDevice, Purpose::kGradients), {}});
   };
@@ -63,9 +72,11 @@ std::size_t GradientReducer::largest_message(const ParamStore& store, std::int64
 }
 
 GradientReducer::~GradientReducer() {
-  if (!pending_) return;
-  if (std::uncaught_exceptions() > unwinding_at_start_) comm_.abort();  // peers may never come
-  finish_quietly(comm_, pending_->done);
+  if (pending_) {
+    if (std::uncaught_exceptions() > unwinding_at_start_) comm_.abort();  // peers may never come
+    finish_quietly(comm_, pending_->done);
+  }
+  if (store_.uses_host()) finish_quietly(store_.host());
 }
 
 void GradientReducer::begin_step(std::vector<std::int64_t> cuts) {
@@ -145,11 +156,29 @@ void GradientReducer::finish_unit(std::size_t unit, GradientPart part) {
     }
   }
   tree.fold(add);
-  if (part == GradientPart::kFirst)
-    device_.copy(gradient.data, slots, gradient.bytes(), device_.compute());
-  else if (gradient.numel() > 0)
-    device_.ops().add(gradient, gradient, Tensor{slots, DType::kF32, gradient.shape});
+  if (gradient.numel() > 0) put(unit, part, slots);
   if (comm_.size() == 1) sums(unit, part).tree.clear();
+}
+
+void GradientReducer::put(std::size_t unit, GradientPart part, std::byte* sum) {
+  const Tensor gradient = store_.trainable(unit).gradient;
+  Stream& compute = device_.compute();
+  if (!rests_on_host(store_, unit)) {
+    if (part == GradientPart::kFirst)
+      device_.copy(gradient.data, sum, gradient.bytes(), compute);
+    else
+      device_.ops().add(gradient, gradient, Tensor{sum, DType::kF32, gradient.shape});
+    return;
+  }
+  // Compute goes on at once: the last one that left had a unit's time for it.
+  Stream& host = store_.host();
+  compute.wait(left_);
+  device_.copy(leaving_.data(), sum, gradient.bytes(), compute);
+  host.wait(compute.record());
+  const Tensor landed = part == GradientPart::kFirst ? gradient : second_part_.tensor(DType::kF32, gradient.shape);
+  device_.copy(landed.data, leaving_.data(), landed.bytes(), host);
+  left_ = host.record();
+  if (part == GradientPart::kSecond) HostOps(device_, host).add(gradient, gradient, landed);
 }
 
 }  // namespace shardlora

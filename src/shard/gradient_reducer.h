@@ -37,7 +37,8 @@ class GradientReducer {
   void push(std::size_t unit, std::int64_t leaf, GradientPart part = GradientPart::kFirst);
   // All leaves of this rank are in. Collective, in the order of the visits.
   void reduce(std::size_t unit, GradientPart part = GradientPart::kFirst);
-  // Ends what is still on its way: from here on (in stream order) the store's gradients are complete.
+  // Ends what is still on its way: from here on the store's gradients are complete, in the order of compute() where
+  // they rest on the device, and of the store's host() where they rest there.
   void finish();
 
   // Bytes that a rank sends to another one at once, at most: its subtrees of a unit.
@@ -55,6 +56,8 @@ class GradientReducer {
   std::int64_t elements(std::size_t unit) const { return store_.layout(unit).trainable_elements(); }
   GradientTree::Add adder(std::byte* slots, std::int64_t elements);
   void finish_unit(std::size_t unit, GradientPart part);
+  // Brings this rank's share of a unit's gradient, complete at `sum`, to where it rests.
+  void put(std::size_t unit, GradientPart part, std::byte* sum);
 
   const int unwinding_at_start_ = std::uncaught_exceptions();
   Device& device_;
@@ -64,6 +67,10 @@ class GradientReducer {
   std::vector<std::int64_t> cuts_;
   std::vector<Sums> sums_;
   Buffer send_, receive_;
+  // Of gradients that rest on the host: one on its way there, from where the next leaves may come; and there the second
+  // part of one.
+  Buffer leaving_, second_part_;
+  Event left_{};
   struct Pending {
     std::size_t unit;
     GradientPart part;

@@ -2,7 +2,7 @@
 
 namespace shardlora {
 
-KeptParameters::KeptParameters(Device& device, const ParamStore& store) : device_(device), store_(store) {
+KeptParameters::KeptParameters(Device& device, ParamStore& store) : store_(store) {
   std::size_t bytes = 0;
   for (std::size_t u = 0; u < store.units(); ++u) bytes += store.trainable(u).master.bytes();
   copy_ = device.allocate(bytes, Tier::kPinned, Purpose::kTrainable);
@@ -11,21 +11,17 @@ KeptParameters::KeptParameters(Device& device, const ParamStore& store) : device
 void KeptParameters::keep() {
   std::byte* to = copy_.data();
   for (std::size_t u = 0; u < store_.units(); ++u) {
-    const Tensor master = store_.trainable(u).master;
-    device_.copy(to, master.data, master.bytes(), device_.compute());
-    to += master.bytes();
+    store_.read_masters(u, to);
+    to += store_.trainable(u).master.bytes();
   }
-  device_.compute().synchronize();
 }
 
 void KeptParameters::restore() {
   const std::byte* from = copy_.data();
   for (std::size_t u = 0; u < store_.units(); ++u) {
-    const Tensor master = store_.trainable(u).master;
-    device_.copy(master.data, from, master.bytes(), device_.compute());
-    from += master.bytes();
+    store_.write_masters(u, from);
+    from += store_.trainable(u).master.bytes();
   }
-  device_.compute().synchronize();
 }
 
 }  // namespace shardlora

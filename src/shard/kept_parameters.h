@@ -9,14 +9,13 @@ namespace shardlora {
 // A copy of this rank's share of the trainable parameters, in host memory.
 class KeptParameters {
  public:
-  KeptParameters(Device& device, const ParamStore& store);
+  KeptParameters(Device& device, ParamStore& store);
   void keep();
   // Puts them back as they were kept.
   void restore();
 
  private:
-  Device& device_;
-  const ParamStore& store_;
+  ParamStore& store_;
   Buffer copy_;
 };
 

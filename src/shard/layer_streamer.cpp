@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/host_ops.h"
 #include "shard/finish_quietly.h"
 
 namespace shardlora {
@@ -58,6 +59,13 @@ LayerStreamer::LayerStreamer(Device& device, ParamStore& store, Communicator& ga
     dense = std::max(dense, decoded_bytes(store.layout(u).spec(), options));
   memory_ = device.allocate(neighbours, Tier::kDevice, Purpose::kStreaming);
   dense_ = device.allocate(dense, Tier::kDevice, Purpose::kStreaming);
+  std::size_t rounded = 0;
+  for (std::size_t u = 0; u < store.units(); ++u)
+    if (store.residence(u).masters != Tier::kDevice) rounded = std::max(rounded, trainable_share(u));
+  if (rounded > 0) {
+    rounded_ = device.allocate(rounded, Tier::kPinned, Purpose::kStreaming);
+    masters_ = device.make_stream("masters");
+  }
   const auto rests_on = [&](Tier tier) {
     for (std::size_t u = 0; u < store.units(); ++u)
       if (store.tier(u) == tier) return true;
@@ -76,9 +84,9 @@ LayerStreamer::~LayerStreamer() {
   if (under_way && std::uncaught_exceptions() > unwinding_at_start_) gathers_.abort();  // peers may never come
   for (const Slot& slot : slots_) {
     finish_quietly(gathers_, slot.gathered);
-    finish_quietly(gathers_, slot.trainable);
+    if (gathers_.size() > 1) finish_quietly(gathers_, slot.trainable);
   }
-  for (Stream* const stream : {reads_.get(), uploads_.get()})
+  for (Stream* const stream : {reads_.get(), uploads_.get(), masters_.get()})
     if (stream != nullptr) finish_quietly(*stream);
   finish_quietly(device_.compute());  // the last lease's readers, and the poison behind them
 }
@@ -185,7 +193,7 @@ void LayerStreamer::wait_for(const Slot& slot) {
   timeline.wait(device_.compute(), slot.read, Hop::kRead);
   timeline.wait(device_.compute(), slot.uploaded, Hop::kUpload);
   timeline.wait(device_.compute(), slot.gathered, Hop::kGather);
-  timeline.wait(device_.compute(), slot.trainable, Hop::kGather);
+  timeline.wait(device_.compute(), slot.trainable, gathers_.size() == 1 ? Hop::kUpload : Hop::kGather);
 }
 
 void LayerStreamer::finish_reads() {
@@ -196,7 +204,7 @@ void LayerStreamer::finish_reads() {
 
 void LayerStreamer::check() {
   gathers_.synchronize({});
-  for (Stream* const stream : {reads_.get(), uploads_.get()})
+  for (Stream* const stream : {reads_.get(), uploads_.get(), masters_.get()})
     if (stream != nullptr) stream->throw_failure();
 }
 
@@ -207,9 +215,22 @@ void LayerStreamer::fetch_trainable(Slot& slot) {
   // Every rank rounds its masters to the compute dtype in place, then the rounded values travel.
   std::byte* const out = slot.data + whole_pages(frozen_slot_bytes(unit));
   std::byte* const mine = out + static_cast<std::size_t>(gathers_.rank()) * share;
+  const Event there = round_masters(mine, unit, slot.released);
+  slot.trainable = gathers_.size() == 1 ? there : gathers_.all_gather(out, mine, share, there);
+}
+
+Event LayerStreamer::round_masters(std::byte* to, std::size_t unit, Event after) {
   const Tensor master = store_.trainable(unit).master;
-  device_.ops().cast({mine, options_.dtype, master.shape}, master);
-  slot.trainable = gathers_.size() == 1 ? Event{} : gathers_.all_gather(out, mine, share, device_.compute().record());
+  if (store_.residence(unit).masters == Tier::kDevice) {
+    device_.ops().cast({to, options_.dtype, master.shape}, master);
+    return device_.compute().record();
+  }
+  const Tensor rounded = rounded_.tensor(options_.dtype, master.shape);
+  masters_->wait(store_.updated(unit));
+  HostOps(device_, *masters_).cast(rounded, master);
+  masters_->wait(after);
+  device_.copy(to, rounded.data, rounded.bytes(), *masters_);
+  return masters_->record();
 }
 
 // Fetches what the schedule visits after the current unit into the other slot, unless it is there already.

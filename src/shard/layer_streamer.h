@@ -1,7 +1,7 @@
 // Parameters in motion: brings a model's units through the device in a known order. While one unit computes, the next
 // one is on its way. A residence is a route of hops, each a stream's: used in place; or what rests here is read from
 // the disk, uploaded, and gathered where it is a share, each hop left out that is not needed. The trainable part is
-// cast from the masters and gathered after it.
+// cast from the masters where they rest, uploaded from there, and gathered after it.
 //
 // Rules
 // 1. The order of collectives is a function of the schedule only, never of timing: every rank visits the same units in
@@ -114,6 +114,8 @@ class LayerStreamer final : private WeightDecoder {
   void fetch_trainable(Slot& slot);
   // Compute waits until it is there. Hop by hop: each wait is for what its hop alone took longer.
   void wait_for(const Slot& slot);
+  // Brings this rank's share of a unit's trainable part to `to`, in the compute dtype.
+  Event round_masters(std::byte* to, std::size_t unit, Event after);
   void prefetch();
   void make_views(const Slot& slot);
   ConstTensor dense(std::size_t param) override;
@@ -133,6 +135,8 @@ class LayerStreamer final : private WeightDecoder {
                    // schedule. Its last and first unit are none: embedding and head, where nothing comes between them.
   Buffer dense_;   // the decoded weights of one unit, or of one matrix
   std::unique_ptr<Stream> uploads_, reads_;  // where units do not rest on the device
+  std::unique_ptr<Stream> masters_;          // where masters rest on the host
+  Buffer rounded_;                           // there, one unit's in the compute dtype
   Buffer staging_;                           // two blocks that are read into, where the host cannot read into the slots
   Event staged_[2];                          // when each was uploaded
   Slot slots_[2];

@@ -1,49 +1,74 @@
 #include "shard/param_store.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 namespace shardlora {
 
+std::size_t ParamStore::Segment::add(Tier tier, std::size_t bytes) {
+  if (tier == Tier::kDisk) return 0;
+  std::size_t& end = bytes_[static_cast<std::size_t>(tier)];
+  return std::exchange(end, end + bytes);
+}
+
+void ParamStore::Segment::allocate(Device& device, Purpose purpose) {
+  for (const Tier tier : {Tier::kDevice, Tier::kPinned})
+    buffers_[static_cast<std::size_t>(tier)] = device.allocate(bytes_[static_cast<std::size_t>(tier)], tier, purpose);
+}
+
+std::byte* ParamStore::Segment::at(Tier tier, std::size_t offset) const {
+  return tier == Tier::kDisk ? nullptr : buffers_[static_cast<std::size_t>(tier)].data() + offset;
+}
+
 ParamStore::ParamStore(Device& device, int rank, int ranks, const std::vector<UnitSpec>& units,
-                       const std::vector<Residence>& frozen)
+                       const std::vector<UnitResidence>& residences)
     : device_(device), rank_(rank), ranks_(ranks) {
-  CHECK(frozen.size() == units.size(), "{} residences for {} units", frozen.size(), units.size());
-  const auto r = static_cast<std::size_t>(rank);
-  std::array<std::size_t, 3> frozen_bytes{};  // by tier
-  std::size_t masters_bytes = 0;
+  CHECK(residences.size() == units.size(), "{} residences for {} units", residences.size(), units.size());
+  struct Offsets {
+    std::size_t frozen, master, gradient, state;
+  };
+  std::vector<Offsets> offsets;
+  bool on_host = false;
   for (std::size_t u = 0; u < units.size(); ++u) {
-    Unit unit(units[u], frozen[u]);
+    Unit& unit = units_.emplace_back(units[u], residences[u]);
     unit.frozen_cuts = equal_cuts(unit.layout.frozen_bytes(), kPage, ranks);
     unit.element_cuts = equal_cuts(static_cast<std::size_t>(unit.layout.trainable_elements()),
                                    static_cast<std::size_t>(kElementBlock), ranks);
-    units_.push_back(std::move(unit));
-    Unit& added = units_.back();
-    std::size_t& end = frozen_bytes[static_cast<std::size_t>(frozen[u].tier)];
-    added.frozen_offset =
-        std::exchange(end, end + added.frozen_cuts[1] * (whole(u) ? static_cast<std::size_t>(ranks) : 1));
-    added.masters_offset =
-        std::exchange(masters_bytes, masters_bytes + whole_pages(added.element_cuts[1] * sizeof(float)));
+    const UnitResidence& where = unit.residence;
+    const std::size_t share = element_share(u) * sizeof(float);
+    offsets.push_back({frozen_.add(tier(u), frozen_share(u) * (whole(u) ? static_cast<std::size_t>(ranks) : 1)),
+                       masters_.add(where.masters, whole_pages(share)),
+                       gradients_.add(where.gradients, whole_pages(share)),
+                       state_.add(where.state, whole_pages(kStateTensors * share))});
+    for (const Tier tier : {where.masters, where.gradients, where.state})
+      on_host = on_host || (share > 0 && tier == Tier::kPinned);
   }
-  on_device_ = device.allocate(frozen_bytes[static_cast<std::size_t>(Tier::kDevice)], Tier::kDevice, Purpose::kFrozen);
-  on_host_ = device.allocate(frozen_bytes[static_cast<std::size_t>(Tier::kPinned)], Tier::kPinned, Purpose::kFrozen);
-  masters_ = device.allocate(masters_bytes, Tier::kDevice, Purpose::kTrainable);
-  gradients_ = device.allocate(masters_bytes, Tier::kDevice, Purpose::kGradients);
-  moments_ = device.allocate(2 * masters_bytes, Tier::kDevice, Purpose::kOptimizer);
-  for (Unit& unit : units_) {
-    if (unit.residence.tier != Tier::kDisk)
-      unit.frozen = (unit.residence.tier == Tier::kDevice ? on_device_ : on_host_).data() + unit.frozen_offset;
-    const Shape shape{static_cast<std::int64_t>(unit.element_cuts[r + 1] - unit.element_cuts[r])};
-    const std::size_t at = unit.masters_offset, bytes = static_cast<std::size_t>(shape.numel()) * sizeof(float);
-    unit.share = {masters_.tensor(DType::kF32, shape, at), gradients_.tensor(DType::kF32, shape, at),
-                  moments_.tensor(DType::kF32, shape, 2 * at), moments_.tensor(DType::kF32, shape, 2 * at + bytes)};
+  frozen_.allocate(device, Purpose::kFrozen);
+  masters_.allocate(device, Purpose::kTrainable);
+  gradients_.allocate(device, Purpose::kGradients);
+  state_.allocate(device, Purpose::kOptimizer);
+  if (on_host) host_ = device.make_stream("host");
+
+  const auto r = static_cast<std::size_t>(rank);
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    Unit& unit = units_[u];
+    const UnitResidence& where = unit.residence;
+    const auto n = static_cast<std::int64_t>(unit.element_cuts[r + 1] - unit.element_cuts[r]);
+    unit.frozen = frozen_.at(tier(u), offsets[u].frozen);
+    unit.share = {{masters_.at(where.masters, offsets[u].master), DType::kF32, {n}},
+                  {gradients_.at(where.gradients, offsets[u].gradient), DType::kF32, {n}},
+                  {state_.at(where.state, offsets[u].state), DType::kF32, {kStateTensors, n}}};
   }
+}
+
+Stream& ParamStore::host() const {
+  CHECK(host_ != nullptr, "nothing that trains rests on the host");
+  return *host_;
 }
 
 void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* flat, Communicator& comm) {
   Unit& u = units_[unit];
-  CHECK(u.residence.tier != Tier::kDisk, "{} rests on disk", u.layout.spec().name);
+  CHECK(u.residence.frozen.tier != Tier::kDisk, "{} rests on disk", u.layout.spec().name);
   if (ranks_ == 1) return set_resting(unit, 0, {flat, u.layout.frozen_bytes()});
   Buffer at_root, landed;  // communicators take device memory
   if (rank_ == root) {
@@ -51,7 +76,7 @@ void ParamStore::scatter_frozen(std::size_t unit, int root, const std::byte* fla
     device_.copy(at_root.data(), flat, at_root.bytes(), device_.compute());
   }
   const auto rank = static_cast<std::size_t>(rank_), ranks = static_cast<std::size_t>(ranks_);
-  if (u.residence.tier != Tier::kDevice)
+  if (u.residence.frozen.tier != Tier::kDevice)
     landed = device_.allocate(frozen_share(unit) * (whole(unit) ? ranks : 1), Tier::kDevice, Purpose::kCommunication);
   std::byte* const out = landed.bytes() > 0 ? landed.data() : u.frozen;
   // Only the root has something to send: to each rank its pages. Where all ranks keep the whole, they then gather it.
@@ -81,14 +106,38 @@ void ParamStore::set_resting(std::size_t unit, std::size_t begin, std::span<cons
   device_.compute().synchronize();
 }
 
+void ParamStore::copy_masters(const Unit& unit, std::byte* to, const std::byte* from) const {
+  const std::size_t bytes = unit.share.master.bytes();
+  if (unit.residence.masters == Tier::kDevice) device_.copy(to, from, bytes, device_.compute());
+  device_.compute().synchronize();
+  if (uses_host()) host_->synchronize();
+  if (unit.residence.masters != Tier::kDevice) std::memcpy(to, from, bytes);
+}
+
+void ParamStore::read_masters(std::size_t unit, std::byte* to) const {
+  copy_masters(units_[unit], to, units_[unit].share.master.data);
+}
+
+void ParamStore::write_masters(std::size_t unit, const std::byte* from) {
+  copy_masters(units_[unit], units_[unit].share.master.data, from);
+}
+
+void ParamStore::zero(Tensor tensor, Tier tier) const {
+  if (tier == Tier::kDevice)
+    device_.ops().zero(tensor);
+  else
+    std::memset(tensor.data, 0, tensor.bytes());
+}
+
 void ParamStore::set_trainable(std::size_t unit, const float* elements) {
   const Unit& u = units_[unit];
   if (u.share.master.numel() == 0) return;
   // Through pinned memory, as a device wants it. Happens once, before the first step.
   const Buffer staging = device_.allocate(u.share.master.bytes(), Tier::kPinned, Purpose::kTrainable);
   std::memcpy(staging.data(), elements + u.element_cuts[static_cast<std::size_t>(rank_)], staging.bytes());
-  device_.copy(u.share.master.data, staging.data(), staging.bytes(), device_.compute());
-  for (const Tensor& zeroed : {u.share.gradient, u.share.m, u.share.v}) device_.ops().zero(zeroed);
+  write_masters(unit, staging.data());
+  zero(u.share.gradient, u.residence.gradients);
+  zero(u.share.state, u.residence.state);
   device_.compute().synchronize();
 }
 
@@ -100,7 +149,15 @@ Buffer ParamStore::gather_trainable(std::size_t unit, int root, Communicator& co
   std::fill(send.begin() + root + 1, send.end(), u.share.master.bytes());
   const Buffer landed = device_.allocate(receive.back(), Tier::kDevice, Purpose::kCommunication);
   Buffer elements = device_.allocate(receive.back(), Tier::kPinned, Purpose::kCommunication);
-  comm.synchronize(comm.all_to_all(landed.data(), receive, u.share.master.data, send, device_.compute().record()));
+  Buffer lifted;  // communicators take device memory
+  const std::byte* mine = u.share.master.data;
+  if (u.residence.masters != Tier::kDevice) {
+    lifted = device_.allocate(u.share.master.bytes(), Tier::kDevice, Purpose::kCommunication);
+    device_.compute().wait(updated(unit));
+    device_.copy(lifted.data(), mine, lifted.bytes(), device_.compute());
+    mine = lifted.data();
+  }
+  comm.synchronize(comm.all_to_all(landed.data(), receive, mine, send, device_.compute().record()));
   device_.copy(elements.data(), landed.data(), landed.bytes(), device_.compute());
   device_.compute().synchronize();
   return elements;

@@ -78,6 +78,7 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
       neftune_alpha_(options.neftune_alpha),
       own_(most_owned(limits.micro_batches, reductions.size())),
       wave_(options.wave == 0 ? own_ : std::min(options.wave, own_)),
+      optimizer_(device, store),
       reducer_(device, store, reductions, limits.micro_batches, wave_ == own_ ? Waves::kOne : Waves::kSeveral,
                unit_with_two_parts(model)),
       streamer_(device, store, gathers, &reducer_, {training_visits(model.spec()), forward_visits(model.spec())},
@@ -159,7 +160,10 @@ StepResult TrainStep::run(const std::vector<SampleRefs>& micro_batches, const Ad
     return result;
   }
   const double clip = max_grad_norm > 0 ? std::min(1.0, max_grad_norm / (result.grad_norm + 1e-6)) : 1.0;
-  update(adamw, static_cast<float>(clip / result.loss_scale));
+  const Timeline::Mark mark = device_.timeline().begin(device_.compute(), "compute", "optimizer");
+  for (std::size_t u = 0; u < store_.units(); ++u)
+    optimizer_.update(u, adamw, static_cast<float>(clip / result.loss_scale));
+  device_.timeline().end(device_.compute(), mark);
   loss_scale.fitted();
   return result;
 }
@@ -276,16 +280,6 @@ void TrainStep::embed_backward(std::span<const Member> wave, Reduce reduce) {
   if (reduce == Reduce::kNow) streamer_.reduce(std::move(unit), part);
 }
 
-void TrainStep::update(const AdamWStep& adamw, float gradient_scale) {
-  const Timeline::Mark mark = device_.timeline().begin(device_.compute(), "compute", "optimizer");
-  for (std::size_t u = 0; u < store_.units(); ++u) {
-    const TrainableShare share = store_.trainable(u);
-    if (share.master.numel() > 0)
-      device_.ops().adamw(share.master, share.m, share.v, share.gradient, adamw, gradient_scale);
-  }
-  device_.timeline().end(device_.compute(), mark);
-}
-
 Tensor TrainStep::input(std::int64_t layer, const Member& member) const {
   return inputs_.at(layer, member.slot, member.batch.rows());
 }
@@ -335,7 +329,7 @@ void TrainStep::sum_squares() {
     const std::size_t count = blocks_of(store_, u, rank);
     if (count == 0) continue;
     const Tensor sums{all.data + block * sizeof(float), DType::kF32, {static_cast<std::int64_t>(count)}};
-    device_.ops().sums_of_squares(sums, store_.trainable(u).gradient);
+    optimizer_.sum_squares(u, sums);
     block += count;
   }
 }

@@ -9,11 +9,11 @@
 #include "batch/batch_buffers.h"
 #include "batch/sample_batches.h"
 #include "models/model.h"
-#include "optim/adamw.h"
 #include "shard/activation_store.h"
 #include "shard/gradient_reducer.h"
 #include "shard/layer_streamer.h"
 #include "train/loss_scale.h"
+#include "train/optimizer.h"
 #include "train/step_report.h"
 
 namespace shardlora {
@@ -27,7 +27,7 @@ StepTraffic traffic_of(const ParamStore& store, const StepLimits& limits, int ra
 
 struct StepOptions {
   std::vector<Recompute> recompute = {Recompute::kYes};  // of the layers, in turns
-  std::int64_t wave = 0;                                 // micro-batches of a rank that share a visit of training; 0: all
+  std::int64_t wave = 0;  // micro-batches of a rank that share a visit of training; 0: all
   Tier layer_inputs = Tier::kDevice;
   StreamerOptions streamer;
   float neftune_alpha = 0;  // noise on embeddings while training
@@ -60,9 +60,9 @@ class TrainStep {
   StepResult run(const std::vector<SampleRefs>& micro_batches, const AdamWStep& adamw, double max_grad_norm,
                  LossScale& loss_scale, std::optional<PhiloxKey> noise = {},
                  const std::function<HostStatus()>& status = {});
-  // Mean loss over the target tokens of any number of micro-batches, of which as many share a visit as the layer inputs'
-  // memory has room for. `told` hears the losses of each of them on every
-  // rank: one a target token, sample by sample.
+  // Mean loss over the target tokens of any number of micro-batches, of which as many share a visit as the layer
+  // inputs' memory has room for. `told` hears the losses of each of them on every rank: one a target token, sample by
+  // sample.
   using HearLosses = std::function<void(const SampleRefs& micro_batch, std::span<const float> losses)>;
   StepResult evaluate(const std::vector<SampleRefs>& micro_batches, const HearLosses& told = {});
 
@@ -92,7 +92,6 @@ class TrainStep {
   void head(std::span<const Member> wave, float gradient_scale, Reduce reduce);
   void backward(std::span<const Member> wave, Reduce reduce);
   void embed_backward(std::span<const Member> wave, Reduce reduce);
-  void update(const AdamWStep& adamw, float gradient_scale);
 
   Tensor input(std::int64_t layer, const Member& member) const;
   Tensor gradient(const Member& member) const;
@@ -119,6 +118,7 @@ class TrainStep {
   std::vector<Recompute> recompute_;
   float neftune_alpha_;
   std::int64_t own_, wave_;  // micro-batches of a rank at most: in all, and in training at a time
+  Optimizer optimizer_;
   GradientReducer reducer_;
   LayerStreamer streamer_;
   Schedule running_ = kTrain;

@@ -78,7 +78,7 @@ bf16: false
 gradient_checkpointing: false
 deterministic: strict
 sharding: {strategy: replicate}
-offload: {base: disk, layer_inputs: host}
+offload: {base: disk, layer_inputs: host, optimizer: host}
 base_prepared_path: bases
 memory: {device_limit: 24GiB, host_limit: 1.5 GB}
 )");
@@ -135,6 +135,7 @@ memory: {device_limit: 24GiB, host_limit: 1.5 GB}
   EXPECT_EQ(recipe.sharding, Sharding::kReplicated);
   EXPECT_EQ(recipe.offload_base, Tier::kDisk);
   EXPECT_EQ(recipe.offload_layer_inputs, Tier::kPinned);
+  EXPECT_EQ(recipe.offload_optimizer, Tier::kPinned);
   EXPECT_EQ(recipe.base_prepared_path, "bases");
   EXPECT_EQ(recipe.device_limit, 24ULL << 30);
   EXPECT_EQ(recipe.host_limit, 1'500'000'000U);
@@ -198,6 +199,7 @@ max_steps: -1
 disable_gradient_checkpointing: true
 activation_offloading: true
 layer_offloading: true
+offload_optimizer_device: cpu
 datasets: [rows.jsonl]
 )");
   EXPECT_EQ(recipe.quantization.format, "nf4");
@@ -213,6 +215,7 @@ datasets: [rows.jsonl]
   EXPECT_EQ(recipe.gradient_checkpointing, false);
   EXPECT_EQ(recipe.offload_base, Tier::kPinned);
   EXPECT_EQ(recipe.offload_layer_inputs, Tier::kPinned);
+  EXPECT_EQ(recipe.offload_optimizer, Tier::kPinned);
 }
 
 TEST(RecipeTest, ReadsTheCourseOfTheLearningRate) {

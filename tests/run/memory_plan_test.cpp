@@ -7,10 +7,11 @@ namespace {
 
 // A device and a host with room for so much, and what everything takes: a layer of the base 10 on a rank that holds all
 // of it, tables 20, kept activations 3 a layer and micro-batch, without the cheap ones 2, an input of a layer 1, a
-// decoded unit 8, a matrix 2.
+// decoded unit 8, a matrix 2, what trains and its optimiser `trained`.
 struct Machine {
   double device, host = 0;
   int ranks = 2;
+  double trained = 0;
 
   static double share(const Residence& r, int ranks) { return r.sharding == Sharding::kReplicated ? 1 : 1.0 / ranks; }
   bool holds(const MemoryPlan& plan) const {
@@ -26,6 +27,7 @@ struct Machine {
       on_device += wave * (r == Recompute::kNo ? 3 : r == Recompute::kCheap ? 2 : 0);
     if (plan.recompute.front() != Recompute::kNo) on_device += 3 * wave;
     (plan.layer_inputs == Tier::kDevice ? on_device : on_host) += wave * kLayers;
+    (plan.optimizer == Tier::kDevice ? on_device : on_host) += trained;
     return on_device <= device && on_host <= host;
   }
 };
@@ -57,11 +59,29 @@ TEST(ChooseMemory, GivesUpSpeedOnlyWhereThereIsNoRoomForIt) {
             "one by one");
 }
 
+TEST(ChooseMemory, MovesTheOptimizerBeforeAnyLayer) {
+  const std::string how =
+      "; activations computed again in backward; inputs of layers in host memory; weights decoded one by one";
+  const std::string optimizer = "; what trains and its optimizer state in host memory";
+  EXPECT_EQ(chosen({.device = 84, .host = 52, .trained = 20}), "base shared out" + how);
+  EXPECT_EQ(chosen({.device = 83, .host = 52, .trained = 20}), "base shared out" + how + optimizer);
+  EXPECT_EQ(chosen({.device = 64, .host = 52, .trained = 20}), "base shared out" + how + optimizer);
+  EXPECT_EQ(chosen({.device = 63, .host = 57, .trained = 20}),
+            "base shared out, 1 of 8 layers in host memory" + how + optimizer);
+  Recipe recipe;
+  recipe.offload_optimizer = Tier::kDevice;
+  EXPECT_EQ(chosen({.device = 83, .host = 52, .trained = 20}, recipe),
+            "base shared out, 1 of 8 layers in host memory" + how);
+  recipe.offload_optimizer = Tier::kPinned;
+  EXPECT_EQ(chosen({.device = 1000, .host = 52, .trained = 20}, recipe),
+            "base whole on every rank; activations kept" + optimizer);
+}
+
 TEST(ChooseMemory, MovesAsFewLayersAsMayBe) {
   // With one matrix decoded at a time 64: shares of 5 a layer, and a table of 10.
   const std::string how =
-      "; activations computed again in backward; inputs of layers in host memory; weights decoded one by one";
-  EXPECT_EQ(chosen({.device = 64, .host = 32}), "base shared out" + how);
+      "; activations computed again in backward; inputs of layers in host memory; weights decoded one by one; what "
+      "trains and its optimizer state in host memory";
   EXPECT_EQ(chosen({.device = 63, .host = 37}), "base shared out, 1 of 8 layers in host memory" + how);
   EXPECT_EQ(chosen({.device = 40, .host = 200}), "base shared out, 5 of 8 layers in host memory" + how);
   EXPECT_EQ(chosen({.device = 40, .host = 42}),
@@ -74,9 +94,11 @@ TEST(ChooseMemory, MovesAsFewLayersAsMayBe) {
 }
 
 TEST(ChooseMemory, TakesTheDiskOnlyWhereItMay) {
-  EXPECT_EQ(chosen({.device = 40, .host = 42}, {}, false),
-            "base shared out, 4 of 8 layers in host memory; activations computed again in backward; inputs of layers "
-            "in host memory; weights decoded one by one; waves of 2 micro-batches");
+  EXPECT_EQ(
+      chosen({.device = 40, .host = 42}, {}, false),
+      "base shared out, 4 of 8 layers in host memory; activations computed again in backward; inputs of layers "
+      "in host memory; weights decoded one by one; what trains and its optimizer state in host memory; waves of 2 "
+      "micro-batches");
   EXPECT_EQ(chosen({.device = 4, .host = 1000}), std::nullopt);
 }
 

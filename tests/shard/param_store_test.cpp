@@ -27,7 +27,7 @@ TEST(ParamStore, TakesOneBufferAKindHoweverManyUnitsThereAre) {
   for (std::size_t u = 0; u < units.size(); ++u) {
     frozen += store.frozen_share(u);
     const TrainableShare share = store.trainable(u);
-    for (const Tensor& t : {share.master, share.gradient, share.m, share.v})
+    for (const Tensor& t : {share.master, share.gradient, share.state.rows(0, 1), share.state.rows(1, 2)})
       if (t.numel() > 0) shares[t.data] = t.bytes();
   }
   EXPECT_GE(shares.size(), 8U);
@@ -37,6 +37,26 @@ TEST(ParamStore, TakesOneBufferAKindHoweverManyUnitsThereAre) {
     end = begin + bytes;
   }
   EXPECT_EQ(use.now[static_cast<std::size_t>(Purpose::kFrozen)], frozen);
+}
+
+TEST(ParamStore, RestsEverySegmentWhereItIsTold) {
+  const std::vector<UnitSpec> units{unit_of("a", 1024, 4096), unit_of("b", 1024, 8192)};
+  CpuDevice device({});
+  const ParamStore store(device, 0, 1, units,
+                         std::vector<UnitResidence>{{{Tier::kPinned}, Tier::kDevice, Tier::kPinned, Tier::kDisk},
+                                                    {{Tier::kDisk}, Tier::kPinned, Tier::kDevice, Tier::kPinned}});
+  const auto on = [&](Tier tier, Purpose purpose) {
+    return device.memory(tier).now[static_cast<std::size_t>(purpose)];
+  };
+  EXPECT_EQ(on(Tier::kDevice, Purpose::kFrozen), 0U);
+  EXPECT_EQ(on(Tier::kPinned, Purpose::kFrozen), 4096U);
+  EXPECT_EQ(on(Tier::kDevice, Purpose::kTrainable), 4 * 4096U);
+  EXPECT_EQ(on(Tier::kPinned, Purpose::kTrainable), 4 * 8192U);
+  EXPECT_EQ(on(Tier::kDevice, Purpose::kGradients), 4 * 8192U);
+  EXPECT_EQ(on(Tier::kPinned, Purpose::kGradients), 4 * 4096U);
+  EXPECT_EQ(on(Tier::kDevice, Purpose::kOptimizer), 0U);
+  EXPECT_EQ(on(Tier::kPinned, Purpose::kOptimizer), 2 * 4 * 8192U);
+  EXPECT_EQ(store.trainable(0).state.data, nullptr);
 }
 
 // What is gathered is as long on every rank, and read as it lies, so the last ranks have room for what they lack.

@@ -149,6 +149,8 @@ class DeviceDecorator : public Device {
   }
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override { inner_.poison(data, bytes, real(stream)); }
   Support support(DType dtype) const override { return inner_.support(dtype); }
+  bool host_reads() const override { return inner_.host_reads(); }
+  int threads() const override { return inner_.threads(); }
   std::string description() const override { return inner_.description(); }
   std::string numerics() const override { return inner_.numerics(); }
 

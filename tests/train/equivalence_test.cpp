@@ -68,6 +68,32 @@ TEST(TrainStep, GivesTheSameBitsFromEveryResidence) {
   }
 }
 
+constexpr Tier kOnDevice = Tier::kDevice, kOnHost = Tier::kPinned;
+
+TEST(TrainStep, GivesTheSameBitsWhereverTheOptimizerRests) {
+  EXPECT_EQ(run({.optimizer = {kOnHost}}).gradients, reference().gradients);
+  const std::vector<Residence> mixed{{kOnDevice}, {kOnHost}, {Tier::kDisk}};
+  EXPECT_EQ(run({.threads = 2, .wave = 2, .frozen = mixed, .optimizer = {kOnHost}}), reference());
+  EXPECT_EQ(run({.ranks = 3, .wave = 1, .frozen = mixed, .optimizer = {kOnHost, kOnDevice}}), reference());
+  EXPECT_EQ(run({.ranks = 4, .micro_batches = 2, .optimizer = {kOnHost}}), run({.micro_batches = 2}));
+  for (const std::uint64_t seed : {1, 2, 3})
+    EXPECT_EQ(run({.ranks = 2, .optimizer = {kOnHost}, .mode = StreamMode::kDelayed, .seed = seed}), reference())
+        << seed;
+  EXPECT_EQ(run({.ranks = 2, .steps = 4, .optimizer = {kOnHost}}).allocations, std::vector<std::uint64_t>(5));
+}
+
+// A tied embedding's gradient has two parts, which are added where it rests.
+TEST(TrainStep, GivesTheSameBitsWhereverTablesThatTrainRest) {
+  TinyJob job{.saved = {"embed_tokens", "lm_head"}};
+  const TinyResult one = run(job);
+  job.optimizer = {kOnHost};
+  EXPECT_EQ(run(job), one);
+  job.ranks = 2;
+  job.wave = 1;
+  job.mode = StreamMode::kDelayed;
+  EXPECT_EQ(run(job), one);
+}
+
 TEST(TrainStep, GivesTheSameBitsWhereverLayerInputsRest) {
   EXPECT_EQ(run({.layer_inputs = Tier::kPinned}), reference());
   for (const std::uint64_t seed : {1, 2, 3})

@@ -16,8 +16,12 @@ inline std::vector<float> gathered(Device& device, const ParamStore& store, std:
   const std::size_t share = store.element_share(unit) * sizeof(float);
   if (elements.empty()) return elements;
   const Buffer all = device.allocate(static_cast<std::size_t>(comm.size()) * share, Tier::kDevice, Purpose::kWorkspace);
-  const TrainableShare mine = store.trainable(unit);
-  comm.synchronize(comm.all_gather(all.data(), (mine.*part).data, share, device.compute().record()));
+  const TrainableShare trainable = store.trainable(unit);
+  const Tensor resting = trainable.*part;
+  std::byte* const mine = all.data() + static_cast<std::size_t>(comm.rank()) * share;
+  if (store.uses_host()) device.compute().wait(store.host().record());
+  device.copy(mine, resting.data, resting.bytes(), device.compute());
+  comm.synchronize(comm.all_gather(all.data(), mine, share, device.compute().record()));
   device.copy(reinterpret_cast<std::byte*>(elements.data()), all.data(), elements.size() * sizeof(float),
               device.compute());
   device.compute().synchronize();

@@ -96,8 +96,64 @@ class LateUpdates final : public OpsDecorator {
   std::vector<std::function<void()>> late_;
 };
 
-TinyJob dawdling(Tier base, Tier layer_inputs) {
-  return {.frozen = {{base}}, .layer_inputs = layer_inputs, .mode = StreamMode::kDelayed};
+// A device on which one copy of the stream `name` is left out.
+class OneCopyLess final : public DeviceDecorator {
+ public:
+  OneCopyLess(Device& inner, std::string name, int nth)
+      : DeviceDecorator(inner, nullptr, nullptr), name_(std::move(name)), to_go_(nth) {}
+  std::unique_ptr<Stream> make_stream(const std::string& name) override {
+    std::unique_ptr<Stream> stream = DeviceDecorator::make_stream(name);
+    if (name == name_) planted_ = stream.get();
+    return stream;
+  }
+  void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override {
+    if (&stream != planted_ || to_go_-- != 0) DeviceDecorator::copy(to, from, bytes, stream);
+  }
+
+ private:
+  std::string name_;
+  int to_go_;
+  Stream* planted_ = nullptr;
+};
+
+// A stream that owns what it passes calls on to, deaf to one other.
+class DeafOwner final : public StreamDecorator {
+ public:
+  DeafOwner(std::unique_ptr<Stream> inner, const Stream* unheard)
+      : StreamDecorator(*inner), inner_(std::move(inner)), unheard_(unheard) {}
+  void wait(Event event) override {
+    if (event.stream != unheard_) StreamDecorator::wait(event);
+  }
+  Stream& inner() { return *inner_; }
+
+ private:
+  std::unique_ptr<Stream> inner_;
+  const Stream* unheard_;
+};
+
+// A device where masters go up without waiting for their update.
+class HastyMasters final : public DeviceDecorator {
+ public:
+  explicit HastyMasters(Device& inner) : DeviceDecorator(inner, nullptr, nullptr) {}
+  std::unique_ptr<Stream> make_stream(const std::string& name) override {
+    std::unique_ptr<Stream> stream = DeviceDecorator::make_stream(name);
+    if (name == "host") host_ = stream.get();
+    if (name != "masters") return stream;
+    auto deaf = std::make_unique<DeafOwner>(std::move(stream), host_);
+    masters_ = deaf.get();
+    return deaf;
+  }
+  void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override {
+    DeviceDecorator::copy(to, from, bytes, &stream == masters_ ? masters_->inner() : stream);
+  }
+
+ private:
+  const Stream* host_ = nullptr;
+  DeafOwner* masters_ = nullptr;
+};
+
+TinyJob dawdling(Tier base, Tier layer_inputs, Tier optimizer = Tier::kDevice) {
+  return {.frozen = {{base}}, .optimizer = {optimizer}, .layer_inputs = layer_inputs, .mode = StreamMode::kDelayed};
 }
 
 TinyJob out_of_step(TinyJob job, const std::string& stream, Missing missing) {
@@ -132,7 +188,7 @@ class PlantedTraffic : public testing::Test {
 
 TEST_F(PlantedTraffic, WithoutABugTheDawdlingRunsAreRight) {
   EXPECT_FALSE(shows(dawdling(Tier::kPinned, Tier::kPinned)));
-  EXPECT_FALSE(shows(dawdling(Tier::kDisk, Tier::kDevice)));
+  EXPECT_FALSE(shows(dawdling(Tier::kDisk, Tier::kDevice, Tier::kPinned)));
 }
 
 TEST_F(PlantedTraffic, AMissingWaitForAnUploadShows) {
@@ -167,6 +223,30 @@ TEST_F(PlantedTraffic, ASlotThatIsFilledTooEarlyShows) {
 TEST_F(PlantedTraffic, LayerInputsThatComeTooLateOrGoTooEarlyShow) {
   for (const Missing missing : {Missing::kWaitOfCompute, Missing::kWaitOfTraffic})
     EXPECT_TRUE(shows(out_of_step(dawdling(Tier::kDevice, Tier::kPinned), "layer inputs", missing)));
+}
+
+const TinyJob kOptimizerOnHost = dawdling(Tier::kDevice, Tier::kDevice, Tier::kPinned);
+
+TEST_F(PlantedTraffic, GradientsAndMastersThatComeTooLateOrGoTooEarlyShow) {
+  for (const char* stream : {"host", "masters"})
+    for (const Missing missing : {Missing::kWaitOfCompute, Missing::kWaitOfTraffic})
+      EXPECT_TRUE(shows(out_of_step(kOptimizerOnHost, stream, missing))) << stream;
+}
+
+TEST_F(PlantedTraffic, MastersThatDoNotWaitForTheirUpdateShow) {
+  TinyJob hasty = kOptimizerOnHost;
+  hasty.plant = [](Device& device) { return std::make_unique<HastyMasters>(device); };
+  EXPECT_TRUE(shows(hasty));
+}
+
+// Three gradients come down in a step, and six masters go up.
+TEST_F(PlantedTraffic, ACopyOfTheSecondStepThatIsLeftOutShows) {
+  for (const auto& [stream, nth] : {std::pair("host", 4), std::pair("masters", 8)})
+    for (const Poison poison : {Poison::kNo, Poison::kYes}) {
+      TinyJob job{.optimizer = {Tier::kPinned}, .poison = poison};
+      job.plant = [&](Device& device) { return std::make_unique<OneCopyLess>(device, stream, nth); };
+      EXPECT_TRUE(shows(job)) << stream;
+    }
 }
 
 }  // namespace

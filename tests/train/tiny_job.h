@@ -22,6 +22,7 @@ struct TinyJob {
   std::int64_t wave = 0;
   std::vector<Recompute> recompute = {Recompute::kYes};  // of the layers, in turns
   std::vector<Residence> frozen = {{}};                  // of the units, in turns
+  std::vector<Tier> optimizer = {Tier::kDevice};         // of the units, in turns: masters, gradients and state
   Decode decode = Decode::kUnit;
   Tier layer_inputs = Tier::kDevice;
   Codec codec = Codec::kNF4;
@@ -120,7 +121,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   Device* const device = planted ? planted.get() : real_device.get();
   const auto gathers = rendezvous.make_communicator(*real_device, "gathers"),
              reductions = rendezvous.make_communicator(*real_device, "reductions");
-  const std::unique_ptr<Communicator> planted_gathers = job.plant_gathers ? job.plant_gathers(*gathers, *device) : nullptr;
+  const std::unique_ptr<Communicator> planted_gathers =
+      job.plant_gathers ? job.plant_gathers(*gathers, *device) : nullptr;
   ModelConfig config = tiny_config(job.tied);
   config.layers = job.layers;
   const DType dtype = job.dtype;
@@ -131,9 +133,11 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
                         .dropout = job.dropout};
   const auto model = make_model(
       *device, {config, rest_as({job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)), &lora}, dtype);
-  std::vector<Residence> residences;
-  for (std::size_t u = 0; u < model->spec().units().size(); ++u)
-    residences.push_back(job.frozen[u % job.frozen.size()]);
+  std::vector<UnitResidence> residences;
+  for (std::size_t u = 0; u < model->spec().units().size(); ++u) {
+    const Tier optimizer = job.optimizer[u % job.optimizer.size()];
+    residences.push_back({job.frozen[u % job.frozen.size()], optimizer, optimizer, optimizer});
+  }
   ParamStore store(*device, rendezvous.rank(), rendezvous.size(), model->spec().units(), residences);
   std::vector<std::vector<std::byte>> disk(store.units());
   for (std::size_t u = 0; u < store.units(); ++u)

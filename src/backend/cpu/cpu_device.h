@@ -38,9 +38,8 @@ class CpuDevice final : public Device {
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override;
   Support support(DType dtype) const override;
   std::string description() const override;
+  int threads() const override { return threads_; }
   std::string numerics() const override;
-
-  int threads() const { return threads_; }
 
  private:
   const CpuDeviceOptions options_;

@@ -39,6 +39,7 @@ int attribute(cudaDeviceAttr which, int ordinal) {
 
 CudaDevice::CudaDevice(const GpuOptions& options)
     : ordinal_(chosen(options.ordinal)),
+      threads_(options.threads),
       device_memory_(Tier::kDevice, options.device_limit, std::make_unique<CudaMemory>(ordinal_, options.poison)),
       host_memory_(Tier::kPinned, options.host_limit, std::make_unique<PinnedMemory>(options.poison)),
       compute_(ordinal_),

@@ -29,13 +29,14 @@ class CudaDevice final : public Device {
   void poison(std::byte* data, std::size_t bytes, Stream& stream) override;
   Support support(DType dtype) const override;
   bool host_reads() const override { return false; }
+  int threads() const override { return threads_; }
   std::string description() const override;
   std::string numerics() const override;
 
   int ordinal() const { return ordinal_; }
 
  private:
-  const int ordinal_;
+  const int ordinal_, threads_;
   Arena device_memory_, host_memory_;
   CudaStream compute_;
   CudaTimeline timeline_;

@@ -43,6 +43,7 @@ class EmulatedGpu final : public Device {
   void poison(std::byte*, std::size_t, Stream&) override {}
   Support support(DType) const override { return {}; }
   bool host_reads() const override { return false; }
+  int threads() const override { return 1; }
   std::string description() const override { return "an emulated GPU"; }
   std::string numerics() const override { return description(); }
 

@@ -157,7 +157,9 @@ TEST(TrainStep, GivesTheSameBitsWhileEveryStreamIsTimed) {
   std::map<std::string, std::int64_t> ends;  // of each stream's last span, but for what lies in a span of compute
   for (const Span& span : timed.spans) {
     EXPECT_LE(span.begin, span.end) << span.name;
-    if (span.stream != "compute") EXPECT_GE(span.begin, ends[span.stream]) << span.stream << ": " << span.name;
+    if (span.stream != "compute") {
+      EXPECT_GE(span.begin, ends[span.stream]) << span.stream << ": " << span.name;
+    }
     ends[span.stream] = span.end;
   }
   for (const char* stream : {"compute", "reads", "uploads", "layer inputs", "gathers", "reductions"})

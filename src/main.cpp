@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <new>
 #include <thread>
 
 #include "base/error.h"
@@ -96,6 +97,9 @@ int main(int argc, char** argv) {
     return fail_job(rendezvous.get(), e.what(), kFailed);
   } catch (const shardlora::UsageError& e) {
     return fail_job(rendezvous.get(), e.what(), kUsage);
+  } catch (const std::bad_alloc&) {
+    return fail_job(rendezvous.get(), "this machine has no more memory; end other programs, or give it less to do",
+                    kFailed);
   } catch (const std::exception& e) {
     return fail_job(rendezvous.get(), e.what(), kFailed);
   }

@@ -11,6 +11,8 @@ namespace {
 
 std::string mebibytes(std::size_t bytes) { return fmt::format("{:.1f}", static_cast<double>(bytes) / (1 << 20)); }
 
+}  // namespace
+
 std::string by_purpose(const MemoryUse& use) {
   std::string text;
   for (std::size_t p = 0; p < use.now.size(); ++p) {
@@ -21,8 +23,6 @@ std::string by_purpose(const MemoryUse& use) {
   }
   return text.empty() ? "nothing" : text;
 }
-
-}  // namespace
 
 void Arena::charge(std::size_t bytes, Purpose purpose) {
   const std::lock_guard lock(mutex_);
@@ -82,9 +82,8 @@ Buffer Arena::allocate(std::size_t bytes, Purpose purpose) {
     const std::lock_guard lock(mutex_);
     use_.now[static_cast<std::size_t>(purpose)] -= pages;
     use_.total_now -= pages;
-    throw OutOfMemory(
-        fmt::format("{}: need {} MiB for {}; in use: {}; lower micro_batch_size or sequence_len, or end other programs",
-                    source_->exhausted(), mebibytes(pages), name_of(purpose), by_purpose(use_)));
+    throw OutOfMemory(fmt::format("{}: need {} MiB for {}; in use: {}; {}", source_->exhausted(), mebibytes(pages),
+                                  name_of(purpose), by_purpose(use_), source_->advice()));
   }
   return {*this, data, bytes, tier_, purpose};
 }

@@ -5,12 +5,16 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string>
 
 #include "backend/device.h"
 #include "backend/memory_source.h"
 #include "tensor/buffer.h"
 
 namespace shardlora {
+
+// "frozen 20.0 MiB, live 0.0 MiB (peak 30.0)": who holds how much, and held more.
+std::string by_purpose(const MemoryUse& use);
 
 class Arena final : public Allocator {
  public:

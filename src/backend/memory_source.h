@@ -14,8 +14,9 @@ class MemorySource {
   virtual void give_back(std::byte* data, std::size_t bytes) noexcept = 0;
   // Bytes that it could still give, as far as that is known; that many where it is not.
   virtual std::size_t available() const { return static_cast<std::size_t>(-1); }
-  // What has run out, for the message: "this machine has no more memory".
+  // What has run out, for the message: "this machine has no more memory"; and what to do about it.
   virtual std::string exhausted() const = 0;
+  virtual std::string advice() const { return "lower micro_batch_size or sequence_len, or end other programs"; }
 };
 
 // Host memory: on a page of its own; from 2 MiB on at a multiple of 2 MiB, for huge pages, with a page behind it that

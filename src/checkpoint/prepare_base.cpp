@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <exception>
 #include <numeric>
 #include <vector>
 
@@ -140,6 +141,34 @@ bool is_there(const fs::path& folder, const proto::PreparedBase& wanted) {
       folder.string(), there.source());
 }
 
+// What is done already goes into `manifest`; of a new folder nothing.
+void begin_folder(const fs::path& folder, proto::PreparedBase& manifest) {
+  fs::create_directories(folder);
+  take_parts(folder, manifest);
+  std::uint64_t left = 0, all = 0;
+  for (const proto::PreparedTensor& t : manifest.tensors()) {
+    all += t.bytes();
+    if (t.crc32c_size() == 0) left += t.bytes();
+  }
+  check_room(folder, left);
+  if (left < all)
+    spdlog::info("going on with the base in {}: {:.1f} of {:.1f} GB are done", folder.string(),
+                 static_cast<double>(all - left) / 1e9, static_cast<double>(all) / 1e9);
+  write_manifest(part_file(folder, 0), manifest);
+  for (const fs::path& file : part_files(folder))
+    if (file != part_file(folder, 0)) remove_file(file);
+}
+
+void finish_folder(const BaseModel& source, const fs::path& folder, proto::PreparedBase& manifest) {
+  take_parts(folder, manifest);
+  manifest.set_sha256(sha256_of_tensors(folder, manifest));
+  take_files(source.path(), folder, manifest);
+  write_manifest(folder / kManifestFile, manifest);
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    if (is_left_over(entry.path()) || entry.path().filename().string().starts_with(kPartPrefix))
+      remove_file(entry.path());
+}
+
 void check_folder(const fs::path& folder) {
   std::error_code none;
   if (!fs::exists(folder, none) || !part_files(folder).empty() || fs::exists(folder / kManifestFile)) return;
@@ -148,6 +177,23 @@ void check_folder(const fs::path& folder) {
     if (!is_left_over(entry.path()))
       fail("{}: holds {}, which is of no base; choose an empty folder, or a new one", folder.string(),
            entry.path().filename().string());
+}
+
+// Where `phase` fails on one rank all of them fail, that one with its error, and none waits for another.
+template <typename Phase>
+void together(Rendezvous& rendezvous, const Phase& phase) {
+  std::exception_ptr mine;
+  std::string why;
+  try {
+    phase();
+  } catch (const std::exception& error) {
+    mine = std::current_exception();
+    why = error.what();
+  }
+  const std::vector<std::string> all = rendezvous.exchange(why);
+  if (mine) std::rethrow_exception(mine);
+  for (const std::string& other : all)
+    if (!other.empty()) throw PeerFailed(other);
 }
 
 }  // namespace
@@ -162,41 +208,24 @@ Prepared prepare_base(const BaseModel& source, const FormatOf& format_of, const 
   const int rank = rendezvous.rank();
   PreparedPlan plan = plan_of(source, format_of);
   plan.manifest.set_source_sha256(rendezvous.exchange(rank == 0 ? source.sha256() : "")[0]);
-  if (is_there(folder, plan.manifest)) return Prepared::kWasThere;
-  check_folder(folder);
-  rendezvous.exchange("");  // all have looked before anything is made
-  if (rank == 0) {
-    fs::create_directories(folder);
+  bool there = false;
+  together(rendezvous, [&] {  // all have looked before anything is made
+    there = is_there(folder, plan.manifest);
+    if (!there) check_folder(folder);
+  });
+  if (there) return Prepared::kWasThere;
+  together(rendezvous, [&] {
+    if (rank == 0) begin_folder(folder, plan.manifest);
+  });
+  std::vector<int> mine;
+  together(rendezvous, [&] {  // the parts are read before they change
     take_parts(folder, plan.manifest);
-    std::uint64_t left = 0, all = 0;
-    for (const proto::PreparedTensor& t : plan.manifest.tensors()) {
-      all += t.bytes();
-      if (t.crc32c_size() == 0) left += t.bytes();
-    }
-    check_room(folder, left);
-    if (left < all)
-      spdlog::info("going on with the base in {}: {:.1f} of {:.1f} GB are done", folder.string(),
-                   static_cast<double>(all - left) / 1e9, static_cast<double>(all) / 1e9);
-    write_manifest(part_file(folder, 0), plan.manifest);
-    for (const fs::path& file : part_files(folder))
-      if (file != part_file(folder, 0)) remove_file(file);
-  }
-  rendezvous.exchange("");
-  take_parts(folder, plan.manifest);
-  const std::vector<int> mine = dealt(plan.manifest, rank, rendezvous.size());
-  rendezvous.exchange("");  // the parts are read before they change
-  pack_all(source, plan, folder, mine, rank, told, sync_bytes);
-  rendezvous.exchange("");
-  if (rank == 0) {
-    take_parts(folder, plan.manifest);
-    plan.manifest.set_sha256(sha256_of_tensors(folder, plan.manifest));
-    take_files(source.path(), folder, plan.manifest);
-    write_manifest(folder / kManifestFile, plan.manifest);
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder))
-      if (is_left_over(entry.path()) || entry.path().filename().string().starts_with(kPartPrefix))
-        remove_file(entry.path());
-  }
-  rendezvous.exchange("");
+    mine = dealt(plan.manifest, rank, rendezvous.size());
+  });
+  together(rendezvous, [&] { pack_all(source, plan, folder, mine, rank, told, sync_bytes); });
+  together(rendezvous, [&] {
+    if (rank == 0) finish_folder(source, folder, plan.manifest);
+  });
   return Prepared::kMade;
 }
 

@@ -25,8 +25,8 @@ enum class Prepared : std::uint8_t {
   kWasThere,  // of the same source in the same formats
 };
 // Collective. `told(done, all)` hears on rank 0 how many of its own bytes are packed. A folder that holds another base,
-// or that one half made, is an Error, as is a disk without room for it. A kill loses at most the last sync_bytes of
-// work and the tensor after them.
+// or that one half made, is an Error, as is a disk without room for it; where one rank fails, all do. A kill loses at
+// most the last sync_bytes of work and the tensor after them.
 Prepared prepare_base(const BaseModel& source, const FormatOf& format_of, const std::filesystem::path& folder,
                       Rendezvous& rendezvous, const std::function<void(std::uint64_t, std::uint64_t)>& told = nullptr,
                       std::uint64_t sync_bytes = std::uint64_t{1} << 26);

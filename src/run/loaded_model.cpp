@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/available_memory.h"
 #include "base/parallel.h"
 #include "checkpoint/adapter_state.h"
 #include "checkpoint/pack_unit.h"
@@ -137,14 +138,20 @@ void LoadedModel::choose_memory(Ranks& ranks, const Recipe& recipe, const BaseMo
   if (workload.warm_up) workload.warm_up(*store);
   store.reset();
 
+  // Where device memory is the machine's, its limit may be more than the machine has: then that counts.
+  const std::optional<std::uint64_t> available = ranks.device->host_reads() ? available_memory() : std::nullopt;
   std::string lack;
   const auto taken = [&](const MemoryPlan& plan) {
     memory = plan;
     lack.clear();
+    ranks.device->reset_peaks();  // a plan that lacks memory tells its own
     try {
       store = make_store(ranks, residences(plan));
       rehearse_loading(base, *ranks.device, *store);
       if (workload.rehearse) workload.rehearse(*this);
+      if (available)
+        check_available(ranks.device->memory(Tier::kDevice), ranks.device->memory(Tier::kPinned), *available,
+                        ranks.rendezvous.local_size());
     } catch (const OutOfMemory& error) {
       lack = error.what();
     } catch (...) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/arena.h"
 #include "models/model_spec.h"
 
 namespace shardlora {
@@ -146,6 +147,18 @@ std::vector<UnitResidence> residences(const MemoryPlan& plan) {
     units.push_back(
         {.frozen = frozen, .masters = plan.optimizer, .gradients = plan.optimizer, .state = plan.optimizer});
   return units;
+}
+
+void check_available(const MemoryUse& device, const MemoryUse& host, std::uint64_t available, int ranks) {
+  const std::uint64_t need = (device.total_peak + host.total_peak) * static_cast<std::uint64_t>(ranks);
+  if (need <= available) return;
+  constexpr double kMiB = 1 << 20;
+  throw OutOfMemory(fmt::format(
+      "this machine has {:.1f} MiB of memory available, and {} here need{} {:.1f} MiB, whatever memory.* allows; "
+      "of one, as device memory: {}; as host memory: {}; lower memory.device_limit, micro_batch_size or sequence_len, "
+      "or end other programs",
+      static_cast<double>(available) / kMiB, ranks == 1 ? "the rank" : fmt::format("the {} ranks", ranks),
+      ranks == 1 ? "s" : "", static_cast<double>(need) / kMiB, by_purpose(device), by_purpose(host)));
 }
 
 std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand) {

@@ -43,6 +43,9 @@ std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand
 
 // Where each unit of a store rests.
 std::vector<UnitResidence> residences(const MemoryPlan& plan);
+// OutOfMemory where `ranks` of this machine that each took the peaks of both tiers would take more than the `available`
+// bytes: on a CPU, where both are the machine's memory and a limit may promise more than that has.
+void check_available(const MemoryUse& device, const MemoryUse& host, std::uint64_t available, int ranks);
 
 // "base shared out, 20 of 32 layers in host memory; activations kept"
 std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand);

@@ -73,9 +73,31 @@ Decision decide(const Recipe& recipe, const Quantization& settled, const BaseMod
     return {{},
             fmt::format("{}: cannot be made: {}; name another folder with base_prepared_path", folder.string(),
                         error.message())};
-  const bool there = fs::exists(folder / kManifestFile);
+  std::error_code none;
+  const bool there = fs::exists(folder / kManifestFile, none);
+  if (error)
+    spdlog::warn("{}: cannot be made: {}: the quantised model is not kept, and quantised again at every start",
+                 folder.string(), error.message());
   if (error || (!there && !named && needed == Needed::kNo && !has_room(folder, bytes))) return {};
   return {folder, ""};
+}
+
+// Why it cannot be made, the same on every rank; empty where it is there. What was begun goes: a full disk is wanted
+// for what is trained.
+std::string make(Ranks& ranks, const BaseModel& source, const FormatOf& formats, const fs::path& folder) {
+  std::string trouble;
+  try {
+    prepare_base(source, formats, folder, ranks.rendezvous, PreparedProgress());
+  } catch (const std::exception& error) {
+    trouble = error.what();
+  }
+  // A rank that is gone is heard of here.
+  const std::vector<std::string> all = ranks.rendezvous.exchange(trouble);
+  const auto first = std::find_if(all.begin(), all.end(), [](const std::string& t) { return !t.empty(); });
+  if (first == all.end()) return "";
+  std::error_code none;
+  if (ranks.first() && !fs::exists(folder / kManifestFile, none)) fs::remove_all(folder, none);
+  return *first;
 }
 
 }  // namespace
@@ -114,7 +136,15 @@ std::unique_ptr<const BaseModel> prepared_copy(Ranks& ranks, const Recipe& recip
           "preparing once: {} becomes {:.2f} GB in {}, for later runs too; base_prepared_path: none does not keep it",
           source.path().string(), gigabytes(bytes), folder.string());
   }
-  prepare_base(source, formats, folder, ranks.rendezvous, PreparedProgress());
+  const std::string trouble = make(ranks, source, formats, folder);
+  if (!trouble.empty()) {
+    if (needed == Needed::kYes && !ranks.first()) throw PeerFailed(trouble);
+    if (needed == Needed::kYes)
+      fail("{}; the base rests on disk, as a prepared base: make room, or name another folder with base_prepared_path",
+           trouble);
+    if (ranks.first()) spdlog::warn("{}: the quantised model is not kept, and quantised again at every start", trouble);
+    return nullptr;
+  }
   return std::make_unique<const BaseModel>(BaseModel::open(folder));
 }
 

@@ -34,11 +34,10 @@ class Talk(program.ProgramTest):
     def test_a_base_in_host_memory_gives_the_same_text_and_says_what_a_token_takes(self):
         here, told = self.generated()
         self.assertNotIn("token", told, "nothing is brought to the device")
-        for ranks in (0, 2):
-            out, told = self.generated("--offload", "host", ranks=ranks)
-            self.assertEqual(out, here)
-            bytes_of_a_token = r"every token takes 0\.\d\d GB from host memory" + (", on each of 2 ranks" if ranks else "")
-            self.assertRegex(told, rf"(?m)^{bytes_of_a_token}\nthe first token took \d+\.\d\d s, those after it take about as long$")
+        out, told = self.generated("--offload", "host", ranks=2)
+        self.assertEqual(out, here)
+        self.assertRegex(told, r"(?m)^every token takes 0\.\d\d GB from host memory, on each of 2 ranks\n"
+                               r"the first token took \d+\.\d\d s, those after it take about as long$")
 
     def test_a_nucleus_of_next_to_nothing_is_greedy(self):
         self.assertEqual(self.generate("--temperature", "2", "--top-p", "0.000001"), self.generate())

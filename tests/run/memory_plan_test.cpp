@@ -1,6 +1,9 @@
 #include "run/memory_plan.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "backend/cpu/cpu_device.h"
 
 namespace shardlora {
 namespace {
@@ -118,6 +121,40 @@ TEST(ChooseMemory, LeavesWhatTheRecipeSays) {
   recipe.offload_base = Tier::kDevice;
   EXPECT_EQ(chosen({.device = 20, .host = 1000}, recipe), std::nullopt);
   EXPECT_EQ(chosen({.device = 1000, .ranks = 1}), "base on the device; activations kept");
+}
+
+UnitSpec unit_of(const std::string& name, std::int64_t megabytes) {
+  return {name, {{name + ".w", {megabytes * 250, 1000}, dense_format(DType::kF32)}}};
+}
+
+TEST(OffloadText, SaysWhatEveryTokenBringsToTheDevice) {
+  const std::vector<UnitSpec> units{unit_of("a", 10), unit_of("b", 20), unit_of("c", 40), unit_of("d", 80)};
+  CpuDevice device({});
+  const auto text = [&](int ranks, std::vector<Residence> frozen) {
+    return offload_text(ParamStore(device, 0, ranks, units, std::move(frozen)), ranks);
+  };
+  const Residence here{}, host{Tier::kPinned}, disk{Tier::kDisk};
+  EXPECT_EQ(text(1, {here, here, here, here}), "");
+  EXPECT_EQ(text(2, {here, here, here, here}), "") << "gathers are said elsewhere";
+  EXPECT_EQ(text(1, {here, host, here, host}), "every token takes 0.10 GB from host memory");
+  EXPECT_EQ(text(1, {here, here, disk, host}), "every token takes 0.08 GB from host memory and 0.04 GB from the disk");
+  EXPECT_EQ(text(2, {disk, disk, disk, disk}), "every token takes 0.08 GB from the disk, on each of 2 ranks");
+}
+
+TEST(AvailableMemory, IsAllThatRanksOfAMachineTakeWhateverTheirLimitsAllow) {
+  CpuDevice device({.device_limit = std::size_t{1} << 40});
+  {
+    const Buffer frozen = device.allocate(30 << 20, Tier::kDevice, Purpose::kFrozen);
+    const Buffer live = device.allocate(10 << 20, Tier::kPinned, Purpose::kLive);
+  }
+  const MemoryUse on_device = device.memory(Tier::kDevice), on_host = device.memory(Tier::kPinned);
+  EXPECT_NO_THROW(check_available(on_device, on_host, 40 << 20, 1));
+  EXPECT_NO_THROW(check_available(on_device, on_host, 80 << 20, 2));
+  EXPECT_THAT([&] { check_available(on_device, on_host, 79 << 20, 2); },
+              testing::ThrowsMessage<OutOfMemory>(testing::AllOf(
+                  testing::HasSubstr("79.0 MiB of memory available, and the 2 ranks here need 80.0 MiB"),
+                  testing::HasSubstr("frozen 0.0 MiB (peak 30.0)"), testing::HasSubstr("live 0.0 MiB (peak 10.0)"),
+                  testing::HasSubstr("lower memory.device_limit"))));
 }
 
 }  // namespace

@@ -1,11 +1,16 @@
 #include "backend/cuda/cuda_memory.h"
 
 #include <cuda_runtime_api.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
 
 #include <cstring>
+#include <optional>
+#include <string_view>
 
 #include "backend/cuda/cuda_error.h"
 #include "backend/cuda/gpu_programs.h"
+#include "base/available_memory.h"
 #include "base/error.h"
 
 namespace shardlora {
@@ -16,6 +21,12 @@ namespace {
 
 // Left to CUDA, cuBLASLt and NCCL, which load kernels and take memory when they are first used.
 constexpr std::size_t kReserve = std::size_t{256} << 20;
+
+bool is_wsl() {
+  utsname system{};
+  uname(&system);
+  return std::string_view(system.release).find("microsoft") != std::string_view::npos;
+}
 
 std::size_t free_bytes() {
   std::size_t free = 0, total = 0;
@@ -70,5 +81,22 @@ std::byte* PinnedMemory::take(std::size_t bytes) {
 }
 
 void PinnedMemory::give_back(std::byte* data, std::size_t) noexcept { cudaFreeHost(data); }
+
+std::string PinnedMemory::exhausted() const {
+  const std::optional<std::uint64_t> available = available_memory();
+  rlimit locked{};
+  getrlimit(RLIMIT_MEMLOCK, &locked);
+  return fmt::format("the driver pins no more host memory ({}ulimit -l is {}{})",
+                     available ? fmt::format("{} MiB are available, ", *available >> 20) : "",
+                     locked.rlim_cur == RLIM_INFINITY ? "unlimited" : fmt::format("{} KiB", locked.rlim_cur >> 10),
+                     is_wsl() ? "; WSL2 pins at most half of the memory that it has" : "");
+}
+
+std::string PinnedMemory::advice() const {
+  return fmt::format(
+      "raise {}, keep less in host memory (offload.base: disk, offload.layer_inputs: none, memory.host_limit), lower "
+      "micro_batch_size or sequence_len, or end other programs",
+      is_wsl() ? "memory= in .wslconfig" : "ulimit -l");
+}
 
 }  // namespace shardlora

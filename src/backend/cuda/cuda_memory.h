@@ -23,7 +23,8 @@ class PinnedMemory final : public MemorySource {
   explicit PinnedMemory(bool poison) : poison_(poison) {}
   std::byte* take(std::size_t bytes) override;
   void give_back(std::byte* data, std::size_t bytes) noexcept override;
-  std::string exhausted() const override { return "the driver pins no more host memory (ulimit -l, free memory)"; }
+  std::string exhausted() const override;  // with what limits it
+  std::string advice() const override;
 
  private:
   const bool poison_;

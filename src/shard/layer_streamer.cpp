@@ -225,6 +225,7 @@ Event LayerStreamer::round_masters(std::byte* to, std::size_t unit, Event after)
     device_.ops().cast({to, options_.dtype, master.shape}, master);
     return device_.compute().record();
   }
+  CHECK(store_.residence(unit).masters == Tier::kPinned, "masters of unit {} rest in no memory", unit);
   const Tensor rounded = rounded_.tensor(options_.dtype, master.shape);
   masters_->wait(store_.updated(unit));
   HostOps(device_, *masters_).cast(rounded, master);

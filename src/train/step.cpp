@@ -310,6 +310,7 @@ void TrainStep::exchange(const HostStatus& mine) {
     throw;
   }
   streamer_.check();
+  if (store_.uses_host()) store_.host().throw_failure();
 }
 
 std::vector<double> TrainStep::losses(const std::vector<SampleRefs>& micro_batches) const {

@@ -22,6 +22,13 @@ TEST(StepOnTheGpu, HasTheHostWaitOnce) {
   EXPECT_EQ(calls_in_a_step(2, kWaits), 2) << "one of each rank";
 }
 
+TEST(StepOnTheGpu, WaitsOnceAndAllocatesNothingWhereTheHostUpdates) {
+  const TinyJob job{.optimizer = {Tier::kPinned}};
+  EXPECT_EQ(calls_in_a_step(job, kWaits), 1);
+  EXPECT_EQ(calls_in_a_step(job, kAllocations), 0);
+  EXPECT_EQ(calls_in_a_step(job, {"cudaLaunchHostFunc"}), 3 * 2 + 6) << "squares and update of a layer, six casts";
+}
+
 TEST(StepOnTheGpu, HasTheHostSleepWhileItWaits) { EXPECT_EQ(calls_in_a_step(1, {"a wait that spins"}), 0); }
 
 // What a thread of ours does before it chose a device, it does on device 0: in the memory of another rank.

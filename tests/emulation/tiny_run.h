@@ -17,9 +17,14 @@ inline int calls_in_a_run(const TinyJob& job, const std::vector<const char*>& fu
 }
 
 // By which a run of four steps has more calls of these than one of three.
+inline int calls_in_a_step(TinyJob job, const std::vector<const char*>& functions) {
+  job.steps = 4;
+  const int four = calls_in_a_run(job, functions);
+  job.steps = 3;
+  return four - calls_in_a_run(job, functions);
+}
 inline int calls_in_a_step(int ranks, const std::vector<const char*>& functions) {
-  return calls_in_a_run({.ranks = ranks, .steps = 4}, functions) -
-         calls_in_a_run({.ranks = ranks, .steps = 3}, functions);
+  return calls_in_a_step(TinyJob{.ranks = ranks}, functions);
 }
 
 }  // namespace shardlora

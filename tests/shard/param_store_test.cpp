@@ -4,6 +4,8 @@
 #include <map>
 
 #include "backend/cpu/cpu_device.h"
+#include "comm/single_rendezvous.h"
+#include "shard/kept_parameters.h"
 #include "shard/param_store.h"
 
 namespace shardlora {
@@ -57,6 +59,28 @@ TEST(ParamStore, RestsEverySegmentWhereItIsTold) {
   EXPECT_EQ(on(Tier::kDevice, Purpose::kOptimizer), 0U);
   EXPECT_EQ(on(Tier::kPinned, Purpose::kOptimizer), 2 * 4 * 8192U);
   EXPECT_EQ(store.trainable(0).state.data, nullptr);
+}
+
+TEST(KeptParameters, PutMastersBackWhereverTheyRest) {
+  const std::vector<UnitSpec> units{unit_of("a", 1024, 5000), unit_of("b", 1024, 3)};
+  CpuDevice device({});
+  SingleRendezvous rendezvous;
+  const auto comm = rendezvous.make_communicator(device, "gathers");
+  ParamStore store(device, 0, 1, units,
+                   std::vector<UnitResidence>{{.frozen = {}}, {{}, Tier::kPinned, Tier::kPinned, Tier::kPinned}});
+  const std::vector<float> kept(5000, 1.5F), later(5000, -2.0F);
+  for (std::size_t u = 0; u < units.size(); ++u) store.set_trainable(u, kept.data());
+  KeptParameters parameters(device, store);
+  parameters.keep();
+  for (std::size_t u = 0; u < units.size(); ++u) store.set_trainable(u, later.data());
+  for (const std::vector<float>& there : {later, kept}) {
+    for (std::size_t u = 0; u < units.size(); ++u) {
+      std::vector<float> elements(static_cast<std::size_t>(store.layout(u).trainable_elements()));
+      store.gather_trainable(u, elements.data(), *comm);
+      EXPECT_EQ(elements, std::vector<float>(elements.size(), there[0])) << u;
+    }
+    parameters.restore();
+  }
 }
 
 // What is gathered is as long on every rank, and read as it lies, so the last ranks have room for what they lack.

@@ -82,6 +82,12 @@ TEST(TrainStep, GivesTheSameBitsWhereverTheOptimizerRests) {
   EXPECT_EQ(run({.ranks = 2, .steps = 4, .optimizer = {kOnHost}}).allocations, std::vector<std::uint64_t>(5));
 }
 
+TEST(TrainStep, GivesTheSameBitsWhereverSharesOfTheOptimizerRest) {
+  const TinyResult one = run({.lora_rank = 16});
+  EXPECT_EQ(run({.ranks = 2, .lora_rank = 16}), one);
+  EXPECT_EQ(run({.ranks = 2, .wave = 2, .optimizer = {kOnHost}, .lora_rank = 16, .mode = StreamMode::kDelayed}), one);
+}
+
 // A tied embedding's gradient has two parts, which are added where it rests.
 TEST(TrainStep, GivesTheSameBitsWhereverTablesThatTrainRest) {
   TinyJob job{.saved = {"embed_tokens", "lm_head"}};

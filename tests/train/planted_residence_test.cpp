@@ -116,21 +116,6 @@ class OneCopyLess final : public DeviceDecorator {
   Stream* planted_ = nullptr;
 };
 
-// A stream that owns what it passes calls on to, deaf to one other.
-class DeafOwner final : public StreamDecorator {
- public:
-  DeafOwner(std::unique_ptr<Stream> inner, const Stream* unheard)
-      : StreamDecorator(*inner), inner_(std::move(inner)), unheard_(unheard) {}
-  void wait(Event event) override {
-    if (event.stream != unheard_) StreamDecorator::wait(event);
-  }
-  Stream& inner() { return *inner_; }
-
- private:
-  std::unique_ptr<Stream> inner_;
-  const Stream* unheard_;
-};
-
 // A device where masters go up without waiting for their update.
 class HastyMasters final : public DeviceDecorator {
  public:
@@ -139,17 +124,19 @@ class HastyMasters final : public DeviceDecorator {
     std::unique_ptr<Stream> stream = DeviceDecorator::make_stream(name);
     if (name == "host") host_ = stream.get();
     if (name != "masters") return stream;
-    auto deaf = std::make_unique<DeafOwner>(std::move(stream), host_);
+    real_ = std::move(stream);
+    auto deaf = std::make_unique<DeafStream>(*real_);
+    deaf->be_deaf_to(host_);
     masters_ = deaf.get();
     return deaf;
   }
   void copy(std::byte* to, const std::byte* from, std::size_t bytes, Stream& stream) override {
-    DeviceDecorator::copy(to, from, bytes, &stream == masters_ ? masters_->inner() : stream);
+    DeviceDecorator::copy(to, from, bytes, &stream == masters_ ? *real_ : stream);
   }
 
  private:
-  const Stream* host_ = nullptr;
-  DeafOwner* masters_ = nullptr;
+  const Stream *host_ = nullptr, *masters_ = nullptr;
+  std::unique_ptr<Stream> real_;
 };
 
 TinyJob dawdling(Tier base, Tier layer_inputs, Tier optimizer = Tier::kDevice) {
@@ -225,16 +212,16 @@ TEST_F(PlantedTraffic, LayerInputsThatComeTooLateOrGoTooEarlyShow) {
     EXPECT_TRUE(shows(out_of_step(dawdling(Tier::kDevice, Tier::kPinned), "layer inputs", missing)));
 }
 
-const TinyJob kOptimizerOnHost = dawdling(Tier::kDevice, Tier::kDevice, Tier::kPinned);
+TinyJob optimizer_on_host() { return dawdling(Tier::kDevice, Tier::kDevice, Tier::kPinned); }
 
 TEST_F(PlantedTraffic, GradientsAndMastersThatComeTooLateOrGoTooEarlyShow) {
   for (const char* stream : {"host", "masters"})
     for (const Missing missing : {Missing::kWaitOfCompute, Missing::kWaitOfTraffic})
-      EXPECT_TRUE(shows(out_of_step(kOptimizerOnHost, stream, missing))) << stream;
+      EXPECT_TRUE(shows(out_of_step(optimizer_on_host(), stream, missing))) << stream;
 }
 
 TEST_F(PlantedTraffic, MastersThatDoNotWaitForTheirUpdateShow) {
-  TinyJob hasty = kOptimizerOnHost;
+  TinyJob hasty = optimizer_on_host();
   hasty.plant = [](Device& device) { return std::make_unique<HastyMasters>(device); };
   EXPECT_TRUE(shows(hasty));
 }

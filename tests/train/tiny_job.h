@@ -27,6 +27,7 @@ struct TinyJob {
   Tier layer_inputs = Tier::kDevice;
   Codec codec = Codec::kNF4;
   bool tied = true;
+  std::int64_t lora_rank = 4;  // with 16 the elements of a layer are shares of two ranks
   DType dtype = DType::kF32;
   LossScale loss_scale = {};
   StreamMode mode = StreamMode::kInline;
@@ -126,7 +127,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
   ModelConfig config = tiny_config(job.tied);
   config.layers = job.layers;
   const DType dtype = job.dtype;
-  const LoraConfig lora{.rank = 4,
+  const LoraConfig lora{.rank = job.lora_rank,
                         .alpha = 8,
                         .target_modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
                         .modules_to_save = job.saved,

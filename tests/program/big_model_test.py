@@ -1,4 +1,5 @@
-"""scripts/big_model_demo, with a shape that takes a second."""
+"""scripts/big_model_demo, with shapes that take seconds."""
+import ctypes
 import pathlib
 import re
 import subprocess
@@ -9,8 +10,8 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "big_model_de
 
 
 class BigModel(program.ProgramTest):
-    def demo(self, *arguments):
-        command = [str(SCRIPT), "--dir", str(self.folder / "demo"), "--shape", "tiny", "--tokens", "64", "--program",
+    def demo(self, *arguments, shape="tiny", tokens=64):
+        command = [str(SCRIPT), "--dir", str(self.folder / "demo"), "--shape", shape, "--tokens", str(tokens), "--program",
                    str(program.PROGRAM), "--maker", str(program.PROGRAM.parent / "tests" / "make_random_base"), *arguments]
         done = subprocess.run(command, env=program.ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=program.PATIENCE, check=False)
@@ -47,6 +48,32 @@ class BigModel(program.ProgramTest):
         self.assertEqual(code, 1)
         self.assertIn("train ended with exit code 1", err)
         self.assertFalse((self.folder / "demo").exists())
+
+    def test_a_rank_grows_by_its_share_of_every_layer_that_rests_on_it(self):
+        # Huge pages, where there are some, would make memory resident that nobody has touched.
+        set_thp_disable = 41
+        self.assertEqual(ctypes.CDLL(None).prctl(set_thp_disable, 1, 0, 0, 0), 0)
+        self.addCleanup(ctypes.CDLL(None).prctl, set_thp_disable, 0, 0, 0, 0)
+        layers, resting, mapped = 21, [], []
+        # The device's limit decides how many stay. What the host may have is what loading takes: no layer.
+        for device_limit in ("155MiB", "210MiB", "318MiB"):
+            code, out, err = self.demo("--layers", str(layers), "--rows", "1", "--keep", "lora_r=4", "gradient_checkpointing=true",
+                                       "offload.layer_inputs=none", f"memory.device_limit={device_limit}",
+                                       "memory.host_limit=72MiB", shape="small", tokens=16)
+            self.assertEqual(code, 0, err)
+            where = re.search(r"base shared out, (\d+) of 21 layers on disk", err)
+            self.assertIsNotNone(where, err)
+            resting.append(layers - int(where.group(1)))
+            seen = re.search(r"mapped by each rank: (\d+\.\d+), (\d+\.\d+) MB", out)
+            self.assertIsNotNone(seen, out)
+            mapped.append([1e6 * float(rank) for rank in seen.groups()])
+        self.assertEqual(resting, [5, 10, 20])
+        tables = 2 * 512 * 2048 * 2
+        share = ((self.folder / "demo" / "base" / "tensors.bin").stat().st_size - tables) / layers / 2
+        for i in (1, 2):
+            for rank in (0, 1):
+                grown = (mapped[i][rank] - mapped[i - 1][rank]) / (resting[i] - resting[i - 1])
+                self.assertLess(abs(grown / share - 1), 0.01, f"{resting[i]} layers, rank {rank}: {mapped}")
 
 
 if __name__ == "__main__":

@@ -53,5 +53,49 @@ TEST(FailedStep, TellsOfTheDiskThatFailed) {
   }
 }
 
+std::string message_of(const TinyJob& job) {
+  try {
+    run(job);
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+// Notes down every update of a rank.
+class CountedUpdates final : public OpsDecorator {
+ public:
+  CountedUpdates(Ops& inner, std::atomic<int>& count) : OpsDecorator(inner), count_(count) {}
+  void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step, float scale) override {
+    ++count_;
+    OpsDecorator::adamw(master, m, v, gradient, step, scale);
+  }
+
+ private:
+  std::atomic<int>& count_;
+};
+
+// Whichever unit of the second step it is: what ranks have is the first step's adapter, all of it on all of them.
+TEST(FailedStep, IsUpdatedByNoRank) {
+  for (const int broken : {0, 1}) {
+    for (const int well : {9, 11, 13}) {  // of eight units that the first step reads, the next one's first among them
+      std::atomic<int> updates[2] = {0, 0}, next = 0;
+      std::vector<std::size_t> read;
+      TinyJob job{.ranks = 2, .steps = 2, .frozen = {{Tier::kDisk}}, .mode = StreamMode::kQueued};
+      job.reads = [&](int rank, std::size_t unit) {
+        if (rank != broken) return;
+        if (read.empty() || read.back() != unit) read.push_back(unit);
+        if (std::ssize(read) > well) throw Error("the disk failed");
+      };
+      job.plant = [&](Device& device) {
+        auto ops = std::make_unique<CountedUpdates>(device.ops(), updates[next++]);
+        return std::make_unique<DeviceDecorator>(device, nullptr, std::move(ops));
+      };
+      EXPECT_THAT(message_of(job), HasSubstr("the disk failed"));
+      for (const int count : updates) EXPECT_EQ(count, job.layers) << "rank " << broken << " after " << well;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace shardlora

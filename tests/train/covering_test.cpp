@@ -22,7 +22,8 @@ Axis axis(Value TinyJob::* member, std::vector<Value> values) {
   return axis;
 }
 
-using Tiers = std::vector<Tier>;  // of the units, in turns
+using Tiers = std::vector<Tier>;             // of the units, in turns
+using Recomputing = std::vector<Recompute>;  // of the layers, in turns
 
 // Each is given to the units in the sharding that another axis chooses, which comes behind it.
 Axis tiers(const std::vector<Tiers>& values) {
@@ -59,7 +60,11 @@ std::vector<Axis> axes(const std::vector<StreamMode>& modes) {
       sharding(),
       axis(&TinyJob::ranks, few(std::vector<int>{3, 2, 4, 1}, 2)),
       axis(&TinyJob::wave, few(std::vector<std::int64_t>{1, 0, 2}, 2)),
-      axis(&TinyJob::recompute, {Recompute::kYes, Recompute::kNo}),
+      axis(&TinyJob::recompute, few(std::vector<Recomputing>{{Recompute::kYes},
+                                                             {Recompute::kNo, Recompute::kCheap, Recompute::kYes},
+                                                             {Recompute::kCheap}},
+                                    2)),
+      axis(&TinyJob::optimizer, few(std::vector<Tiers>{{kDevice}, {kPinned, kDevice}, {kPinned}}, 2)),
       axis(&TinyJob::layer_inputs, {Tier::kDevice, Tier::kPinned}),
       axis(&TinyJob::decode, {Decode::kUnit, Decode::kMatrix}),
       axis(&TinyJob::prefetch, {Prefetch::kYes, Prefetch::kNo}),

@@ -133,7 +133,7 @@ std::string recompute_text(const MemoryPlan& plan) {
 }  // namespace
 
 std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand& demand, const Fits& fits) {
-  for (std::int64_t wave = demand.wave;; wave = (wave + 1) / 2) {
+  for (std::int64_t wave = demand.wave;; wave = smaller_wave(wave)) {
     std::optional<MemoryPlan> plan = choose_for_wave(recipe, demand, wave, fits);
     if (plan && !recipe.gradient_checkpointing && plan->recompute.front() == Recompute::kYes)
       return keep_what_fits(*std::move(plan), demand, fits);

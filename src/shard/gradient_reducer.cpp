@@ -1,6 +1,7 @@
 #include "shard/gradient_reducer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "backend/host_ops.h"
 #include "shard/finish_quietly.h"
@@ -8,26 +9,32 @@
 namespace shardlora {
 namespace {
 
-// Nodes that leaves of one rank can leave behind in a step of `leaves` or fewer micro-batches, and slots while adding
-// them.
+// Of any rank, in any step of so many micro-batches or fewer: slots while leaves of a wave are added, nodes that a wave
+// leaves behind, of one rank and of all; and nodes that an owner keeps between waves.
 struct MostNodes {
-  std::size_t slots = 0, own = 0, all = 0;
+  std::size_t slots = 0, own = 0, all = 0, kept = 0;
 };
 
-MostNodes most_nodes(std::int64_t leaves, int rank, int ranks) {
-  MostNodes most;
-  for (std::int64_t m = 1; m <= leaves; ++m) {
-    const std::vector<std::int64_t> cuts = deal_micro_batches(m, ranks);
+void include(MostNodes& most, const Waves& waves) {
+  GradientTree kept;
+  for (std::int64_t w = 0; w < waves.count(); ++w) {
     std::size_t all = 0;
-    for (std::size_t r = 0; r < static_cast<std::size_t>(ranks); ++r) {
-      const std::size_t nodes = complete_subtrees(cuts[r], cuts[r + 1]).size();
-      all += nodes;
-      if (r != static_cast<std::size_t>(rank)) continue;
-      most.own = std::max(most.own, nodes);
-      most.slots = std::max(most.slots, slots_needed(cuts[r], cuts[r + 1]));
+    for (std::size_t r = 0; r + 1 < waves.cuts.size(); ++r) {
+      const auto [begin, end] = waves.of_rank(r, w);
+      const std::vector<TreeNode> nodes = complete_subtrees(begin, end);
+      for (const TreeNode& node : nodes) kept.insert(node, 0, [](std::size_t, std::size_t) {});
+      most.slots = std::max(most.slots, slots_needed(begin, end));
+      most.own = std::max(most.own, nodes.size());
+      all += nodes.size();
     }
     most.all = std::max(most.all, all);
+    if (w + 1 < waves.count()) most.kept = std::max(most.kept, kept.depth());
   }
+}
+
+MostNodes most_nodes(std::int64_t leaves, std::int64_t wave, int ranks) {
+  MostNodes most;
+  for (std::int64_t m = 1; m <= leaves; ++m) include(most, {deal_micro_batches(m, ranks), wave});
   return most;
 }
 
@@ -38,9 +45,9 @@ bool rests_on_host(const ParamStore& store, std::size_t unit) {
 }  // namespace
 
 GradientReducer::GradientReducer(Device& device, ParamStore& store, Communicator& comm, std::int64_t most_leaves,
-                                 Waves waves, std::optional<std::size_t> two_parts)
-    : device_(device), store_(store), comm_(comm), waves_(waves) {
-  const MostNodes most = most_nodes(most_leaves, comm.rank(), comm.size());
+                                 std::int64_t wave, std::optional<std::size_t> two_parts)
+    : device_(device), store_(store), comm_(comm) {
+  const MostNodes most = most_nodes(most_leaves, wave, comm.size());
   std::size_t largest = 0, largest_share = 0, to_host = 0;
   for (std::size_t u = 0; u < store.units(); ++u) {
     largest = std::max(largest, static_cast<std::size_t>(elements(u)) * sizeof(float));
@@ -50,25 +57,37 @@ GradientReducer::GradientReducer(Device& device, ParamStore& store, Communicator
   leaving_ = device.allocate(to_host, Tier::kDevice, Purpose::kGradients);
   if (two_parts && rests_on_host(store, *two_parts))
     second_part_ = device.allocate(store.trainable(*two_parts).gradient.bytes(), Tier::kPinned, Purpose::kGradients);
-  const auto add_sums = [&](std::size_t bytes) {
-    sums_.push_back({device.allocate(most.slots * bytes, Tier::kDevice, Purpose::kGradients), {}});
-  };
-  if (waves == Waves::kOne) {
-    add_sums(largest);
-  } else {
-    for (std::size_t u = 0; u < store.units(); ++u) add_sums(static_cast<std::size_t>(elements(u)) * sizeof(float));
-    if (two_parts) add_sums(static_cast<std::size_t>(elements(*two_parts)) * sizeof(float));
-  }
+  sums_ = device.allocate(most.slots * largest, Tier::kDevice, Purpose::kGradients);
+  allocate_rest(most.kept, two_parts);
   if (comm.size() == 1) return;
   send_ = device.allocate(most.own * largest, Tier::kDevice, Purpose::kCommunication);
   receive_ = device.allocate(most.all * largest_share, Tier::kDevice, Purpose::kCommunication);
 }
 
-std::size_t GradientReducer::largest_message(const ParamStore& store, std::int64_t most_leaves, int ranks) {
-  std::size_t nodes = 0, share = 0;
-  for (int r = 0; r < ranks; ++r) nodes = std::max(nodes, most_nodes(most_leaves, r, ranks).own);
+// A unit's first sum rests where its gradient will be, if that is on the device; a second part has no such place.
+void GradientReducer::allocate_rest(std::size_t slots, std::optional<std::size_t> two_parts) {
+  const auto share = [&](std::size_t u) { return store_.trainable(u).gradient.bytes(); };
+  const auto more = [&](std::size_t u) { return slots == 0 || rests_on_host(store_, u) ? slots : slots - 1; };
+  std::size_t bytes = two_parts ? slots * share(*two_parts) : 0;
+  for (std::size_t u = 0; u < store_.units(); ++u) bytes += more(u) * share(u);
+  rest_ = device_.allocate(bytes, Tier::kDevice, Purpose::kGradients);
+  std::byte* free = rest_.data();
+  const auto take_slots = [&](Owned& owned, std::size_t u, std::size_t count) {
+    for (; count > 0; --count) owned.slots.push_back(std::exchange(free, free + share(u)));
+  };
+  for (std::size_t u = 0; u < store_.units(); ++u) {
+    owned_.emplace_back();
+    if (more(u) < slots) owned_[u].slots.push_back(store_.trainable(u).gradient.data);
+    take_slots(owned_[u], u, more(u));
+  }
+  if (two_parts) take_slots(owned_.emplace_back(), *two_parts, slots);
+}
+
+std::size_t GradientReducer::largest_message(const ParamStore& store, std::int64_t most_leaves, std::int64_t wave,
+                                             int ranks) {
+  std::size_t share = 0;
   for (std::size_t u = 0; u < store.units(); ++u) share = std::max(share, store.element_share(u) * sizeof(float));
-  return nodes * share;
+  return most_nodes(most_leaves, wave, ranks).own * share;
 }
 
 GradientReducer::~GradientReducer() {
@@ -79,40 +98,49 @@ GradientReducer::~GradientReducer() {
   if (store_.uses_host()) finish_quietly(store_.host());
 }
 
-void GradientReducer::begin_step(std::vector<std::int64_t> cuts) {
+void GradientReducer::begin_step(Waves waves) {
   CHECK(!pending_, "a step began before the last one's gradients were finished");
-  cuts_ = std::move(cuts);
-  for (Sums& s : sums_) s.tree.clear();
+  waves_ = std::move(waves);
+  tree_.clear();
+  for (Owned& owned : owned_) {
+    owned.wave = 0;
+    owned.tree.clear();
+  }
 }
 
-std::byte* GradientReducer::leaf(std::size_t unit, GradientPart part) {
-  Sums& s = sums(unit, part);
-  return s.slots.data() + s.tree.depth() * static_cast<std::size_t>(elements(unit)) * sizeof(float);
+std::byte* GradientReducer::leaf(std::size_t unit) {
+  return sums_.data() + tree_.depth() * static_cast<std::size_t>(elements(unit)) * sizeof(float);
 }
 
-GradientTree::Add GradientReducer::adder(std::byte* slots, std::int64_t elements) {
-  return [this, slots, elements](std::size_t to, std::size_t from) {
-    const std::size_t bytes = static_cast<std::size_t>(elements) * sizeof(float);
-    const Tensor left{slots + to * bytes, DType::kF32, {elements}};
-    device_.ops().add(left, left, Tensor{slots + from * bytes, DType::kF32, {elements}});
+template <typename At>
+GradientTree::Add GradientReducer::adder(std::int64_t elements, At at) {
+  return [this, elements, at](std::size_t to, std::size_t from) {
+    const Tensor left{at(to), DType::kF32, {elements}};
+    device_.ops().add(left, left, Tensor{at(from), DType::kF32, {elements}});
   };
 }
 
-void GradientReducer::push(std::size_t unit, std::int64_t leaf, GradientPart part) {
+void GradientReducer::push(std::size_t unit, std::int64_t leaf) {
   if (elements(unit) == 0) return;  // a layer that the adapter leaves alone
-  Sums& s = sums(unit, part);
-  s.tree.push({0, leaf}, adder(s.slots.data(), elements(unit)));
+  const std::size_t bytes = static_cast<std::size_t>(elements(unit)) * sizeof(float);
+  tree_.push({0, leaf}, adder(elements(unit), [&](std::size_t slot) { return sums_.data() + slot * bytes; }));
 }
 
 void GradientReducer::reduce(std::size_t unit, GradientPart part) {
   finish();  // the send and receive buffers are free again
   if (elements(unit) == 0) return;
-  Sums& s = sums(unit, part);
+  const std::int64_t wave = owned(unit, part).wave;
   const auto rank = static_cast<std::size_t>(comm_.rank()), ranks = static_cast<std::size_t>(comm_.size());
-  CHECK(s.tree.nodes() == complete_subtrees(cuts_[rank], cuts_[rank + 1]),
-        "unit {} is reduced before all its leaves are in", unit);
+  const auto subtrees = [&](std::size_t r) {
+    const auto [begin, end] = waves_.of_rank(r, wave);
+    return complete_subtrees(begin, end);
+  };
+  CHECK(wave < waves_.count() && tree_.nodes() == subtrees(rank), "unit {} is reduced before all its leaves are in",
+        unit);
+  const std::size_t nodes = tree_.depth();
+  tree_.clear();
+  if (ranks == 1) return take(unit, part, sums_.data());
 
-  if (ranks == 1) return finish_unit(unit, part);
   // To every owner its slice of each of our nodes; from every rank our slice of each of its nodes.
   const std::vector<std::size_t>& cuts = store_.element_cuts(unit);
   const std::size_t whole = static_cast<std::size_t>(elements(unit)) * sizeof(float);
@@ -120,54 +148,66 @@ void GradientReducer::reduce(std::size_t unit, GradientPart part) {
   std::size_t packed = 0;
   for (std::size_t r = 0; r < ranks; ++r) {
     const std::size_t begin = cuts[r] * sizeof(float), slice = (cuts[r + 1] - cuts[r]) * sizeof(float);
-    for (std::size_t node = 0; node < s.tree.depth(); ++node, packed += slice)
-      device_.copy(send_.data() + packed, s.slots.data() + node * whole + begin, slice, device_.compute());
+    for (std::size_t node = 0; node < nodes; ++node, packed += slice)
+      device_.copy(send_.data() + packed, sums_.data() + node * whole + begin, slice, device_.compute());
     send.push_back(packed);
-    receive.push_back(receive.back() +
-                      complete_subtrees(cuts_[r], cuts_[r + 1]).size() * store_.trainable(unit).master.bytes());
+    receive.push_back(receive.back() + subtrees(r).size() * store_.trainable(unit).master.bytes());
   }
   pending_ =
       Pending{unit, part, comm_.all_to_all(receive_.data(), receive, send_.data(), send, device_.compute().record())};
-  s.tree.clear();
 }
 
 void GradientReducer::finish() {
   if (!pending_) return;
   device_.timeline().wait(device_.compute(), pending_->done, Hop::kReduce);
-  finish_unit(pending_->unit, pending_->part);
+  take(pending_->unit, pending_->part, receive_.data());
   pending_.reset();
 }
 
-void GradientReducer::finish_unit(std::size_t unit, GradientPart part) {
+// The wave's subtrees of all ranks have arrived one behind the other.
+void GradientReducer::take(std::size_t unit, GradientPart part, std::byte* arrived) {
+  Owned& owned = this->owned(unit, part);
+  const std::int64_t wave = owned.wave++;
   const Tensor gradient = store_.trainable(unit).gradient;
-  std::byte* slots = comm_.size() == 1 ? sums(unit, part).slots.data() : receive_.data();
-  // Nodes arrive in slots of their own; the tree wants them packed to the left, so a node is moved down before it is
-  // pushed.
-  GradientTree tree;
-  const GradientTree::Add add = adder(slots, gradient.numel());
-  std::size_t arrived = 0;
-  for (std::size_t r = 0; r + 1 < cuts_.size(); ++r) {
-    for (const TreeNode& node : complete_subtrees(cuts_[r], cuts_[r + 1])) {
-      if (arrived != tree.depth())
-        device_.copy(slots + tree.depth() * gradient.bytes(), slots + arrived * gradient.bytes(), gradient.bytes(),
-                     device_.compute());
-      tree.push(node, add);
-      ++arrived;
-    }
+  if (gradient.numel() == 0) return;
+  const auto at = [&](std::size_t slot) {
+    return slot < owned.slots.size() ? owned.slots[slot] : arrived + (slot - owned.slots.size()) * gradient.bytes();
+  };
+  const GradientTree::Add add = adder(gradient.numel(), at);
+  std::size_t slot = owned.slots.size();
+  for (std::size_t r = 0; r + 1 < waves_.cuts.size(); ++r) {
+    const auto [begin, end] = waves_.of_rank(r, wave);
+    for (const TreeNode& node : complete_subtrees(begin, end)) owned.tree.insert(node, slot++, add);
   }
-  tree.fold(add);
-  if (gradient.numel() > 0) put(unit, part, slots);
-  if (comm_.size() == 1) sums(unit, part).tree.clear();
+  if (wave + 1 < waves_.count()) return keep(owned, gradient.bytes(), at);
+
+  put(unit, part, at(owned.tree.fold(add)));
+}
+
+// Sums that lie where they arrived go to slots that are free.
+template <typename At>
+void GradientReducer::keep(Owned& owned, std::size_t bytes, At at) {
+  std::vector<bool> taken(owned.slots.size());
+  for (const GradientTree::Sum& sum : owned.tree.sums())
+    if (sum.slot < taken.size()) taken[sum.slot] = true;
+  for (GradientTree::Sum& sum : owned.tree.sums()) {
+    if (sum.slot < taken.size()) continue;
+    const auto free = static_cast<std::size_t>(std::find(taken.begin(), taken.end(), false) - taken.begin());
+    CHECK(free < taken.size(), "{} sums rest in {} slots", owned.tree.depth(), taken.size());
+    device_.copy(owned.slots[free], at(sum.slot), bytes, device_.compute());
+    taken[free] = true;
+    sum.slot = free;
+  }
 }
 
 void GradientReducer::put(std::size_t unit, GradientPart part, std::byte* sum) {
   const Tensor gradient = store_.trainable(unit).gradient;
   Stream& compute = device_.compute();
   if (!rests_on_host(store_, unit)) {
-    if (part == GradientPart::kFirst)
-      device_.copy(gradient.data, sum, gradient.bytes(), compute);
-    else
+    if (part == GradientPart::kSecond)
       device_.ops().add(gradient, gradient, Tensor{sum, DType::kF32, gradient.shape});
+    else if (sum != gradient.data)
+      device_.copy(gradient.data, sum, gradient.bytes(), compute);
     return;
   }
   // Compute goes on at once: the last one that left had a unit's time for it.

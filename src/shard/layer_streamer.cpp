@@ -34,13 +34,13 @@ Lease::~Lease() {
 
 UnitView Lease::view() const { return streamer_->view({}); }
 
-UnitView Lease::training_view(GradientPart part) {
+UnitView Lease::training_view() {
   LayerStreamer& s = *streamer_;
-  s.grads_ = s.store_.layout(unit_).trainable_views(s.reducer_->leaf(unit_, part));
+  s.grads_ = s.store_.layout(unit_).trainable_views(s.reducer_->leaf(unit_));
   return s.view(s.grads_);
 }
 
-void Lease::add_leaf(std::int64_t leaf, GradientPart part) { streamer_->reducer_->push(unit_, leaf, part); }
+void Lease::add_leaf(std::int64_t leaf) { streamer_->reducer_->push(unit_, leaf); }
 
 LayerStreamer::LayerStreamer(Device& device, ParamStore& store, Communicator& gathers, GradientReducer* reducer,
                              std::vector<std::vector<std::size_t>> schedules, const StreamerOptions& options)
@@ -302,7 +302,7 @@ UnitView LayerStreamer::shape_of(std::size_t unit) {
   make_views({.unit = unit, .data = memory_.data()});
   decoded_.reset();
   grads_.clear();
-  if (reducer_ != nullptr) grads_ = store_.layout(unit).trainable_views(reducer_->leaf(unit, GradientPart::kFirst));
+  if (reducer_ != nullptr) grads_ = store_.layout(unit).trainable_views(reducer_->leaf(unit));
   return view(grads_);
 }
 

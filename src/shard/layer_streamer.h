@@ -56,8 +56,8 @@ class Lease {
   // Valid until the lease ends.
   UnitView view() const;
   // As view, with where the gradients of micro-batch `leaf` go; ends with `add_leaf(leaf)`.
-  UnitView training_view(GradientPart part = GradientPart::kFirst);
-  void add_leaf(std::int64_t leaf, GradientPart part = GradientPart::kFirst);
+  UnitView training_view();
+  void add_leaf(std::int64_t leaf);
 
  private:
   friend class LayerStreamer;
@@ -77,7 +77,7 @@ class LayerStreamer final : private WeightDecoder {
   void run(std::size_t schedule);
   // The next unit of the schedule. Returns at once; the compute stream waits until it is there.
   Lease borrow(std::size_t unit);
-  // Takes the lease back and sends its gradients to their owners.
+  // Takes the lease back and sends the gradients of its wave to their owners.
   void reduce(Lease lease, GradientPart part = GradientPart::kFirst);
   // A unit without its values: views of the right shapes into memory that is there, for a Rehearsal. They hold until
   // the next call; no other rank hears of it.

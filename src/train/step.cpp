@@ -36,8 +36,11 @@ std::optional<std::size_t> unit_with_two_parts(const Model& model) {
 }  // namespace
 
 StepTraffic traffic_of(const ParamStore& store, const StepLimits& limits, int ranks) {
-  return {StepReport::largest_part(limits.micro_batches, limits.rows, blocks_of(store, ranks)),
-          GradientReducer::largest_message(store, limits.micro_batches, ranks)};
+  StepTraffic traffic{.gathered = StepReport::largest_part(limits.micro_batches, limits.rows, blocks_of(store, ranks))};
+  for (std::int64_t wave = most_owned(limits.micro_batches, ranks);; wave = smaller_wave(wave)) {
+    traffic.sent = std::max(traffic.sent, GradientReducer::largest_message(store, limits.micro_batches, wave, ranks));
+    if (wave == 1) return traffic;
+  }
 }
 
 namespace {
@@ -79,8 +82,7 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
       own_(most_owned(limits.micro_batches, reductions.size())),
       wave_(options.wave == 0 ? own_ : std::min(options.wave, own_)),
       optimizer_(device, store),
-      reducer_(device, store, reductions, limits.micro_batches, wave_ == own_ ? Waves::kOne : Waves::kSeveral,
-               unit_with_two_parts(model)),
+      reducer_(device, store, reductions, limits.micro_batches, wave_, unit_with_two_parts(model)),
       streamer_(device, store, gathers, &reducer_, {training_visits(model.spec()), forward_visits(model.spec())},
                 options.streamer),
       batches_(device, own_, limits.rows, limits.samples),
@@ -137,12 +139,11 @@ StepResult TrainStep::run(const std::vector<SampleRefs>& micro_batches, const Ad
   result.loss_scale = loss_scale.value();
   const float scale = static_cast<float>(result.loss_scale) / static_cast<float>(result.target_tokens);
 
-  reducer_.begin_step(share.cuts);
-  for (std::size_t w = 0; w < share.waves.size(); ++w) {
-    const Reduce reduce = w + 1 == share.waves.size() ? Reduce::kNow : Reduce::kLater;
-    forward(share.waves[w]);
-    head(share.waves[w], scale, reduce);
-    backward(share.waves[w], reduce);
+  reducer_.begin_step(share.cut);
+  for (const std::span<const Member> wave : share.waves) {
+    forward(wave);
+    head(wave, scale);
+    backward(wave);
   }
   reducer_.finish();
 
@@ -177,7 +178,7 @@ StepResult TrainStep::evaluate(const std::vector<SampleRefs>& micro_batches, con
     const Share share = load(part, {});
     for (const std::span<const Member> wave : share.waves) {
       forward(wave);
-      head(wave, kNoGradient, Reduce::kLater);
+      head(wave, kNoGradient);
     }
     exchange({});
     result.loss += sum(losses(part));
@@ -195,22 +196,20 @@ StepResult TrainStep::evaluate(const std::vector<SampleRefs>& micro_batches, con
 
 TrainStep::Share TrainStep::load(const std::vector<SampleRefs>& micro_batches, std::optional<PhiloxKey> noise) {
   Share share;
-  share.cuts = deal_micro_batches(static_cast<std::int64_t>(micro_batches.size()), reductions_.size());
-  report_.begin(share.cuts);
-  const std::int64_t wave = std::min(own_, running_ == kTrain ? wave_ : inputs_.micro_batches());
+  share.cut = {deal_micro_batches(std::ssize(micro_batches), reductions_.size()),
+               std::min(own_, running_ == kTrain ? wave_ : inputs_.micro_batches())};
+  report_.begin(share.cut.cuts);
   const auto rank = static_cast<std::size_t>(reductions_.rank());
-  for (std::int64_t m = share.cuts[rank]; m < share.cuts[rank + 1]; ++m) {
-    const std::int64_t place = m - share.cuts[rank];
+  const std::int64_t begin = share.cut.cuts[rank], end = share.cut.cuts[rank + 1];
+  for (std::int64_t m = begin; m < end; ++m) {
+    const std::int64_t place = m - begin;
     const MicroBatch batch = batches_.load(place, m, micro_batches[static_cast<std::size_t>(m)], noise);
-    share.members.push_back({batch, place % wave, report_.losses(place, batch.labelled.numel())});
+    share.members.push_back({batch, place % share.cut.size, report_.losses(place, batch.labelled.numel())});
   }
-  std::int64_t most = 0;
-  for (std::size_t r = 0; r + 1 < share.cuts.size(); ++r) most = std::max(most, share.cuts[r + 1] - share.cuts[r]);
-  const auto own = static_cast<std::int64_t>(share.members.size());
-  for (std::int64_t begin = 0; begin < most; begin += wave) {
-    const std::int64_t from = std::min(begin, own), to = std::min(begin + wave, own);
+  for (std::int64_t w = 0; w < share.cut.count(); ++w) {
+    const auto [from, to] = share.cut.of_rank(rank, w);
     share.waves.push_back(
-        std::span(share.members).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from)));
+        std::span(share.members).subspan(static_cast<std::size_t>(from - begin), static_cast<std::size_t>(to - from)));
   }
   return share;
 }
@@ -241,7 +240,7 @@ void TrainStep::forward(std::span<const Member> wave) {
   }
 }
 
-void TrainStep::head(std::span<const Member> wave, float gradient_scale, Reduce reduce) {
+void TrainStep::head(std::span<const Member> wave, float gradient_scale) {
   Lease unit = streamer_.borrow(model_.spec().head_unit());
   const bool trains = model_.spec().head_trains() && gradient_scale != kNoGradient;
   for (const Member& m : wave) {
@@ -250,10 +249,10 @@ void TrainStep::head(std::span<const Member> wave, float gradient_scale, Reduce 
                 gradient_scale, scratch());
     if (trains) unit.add_leaf(m.batch.index);
   }
-  if (trains && reduce == Reduce::kNow) streamer_.reduce(std::move(unit));
+  if (trains) streamer_.reduce(std::move(unit));
 }
 
-void TrainStep::backward(std::span<const Member> wave, Reduce reduce) {
+void TrainStep::backward(std::span<const Member> wave) {
   for (std::int64_t l = model_.config().layers - 1; l >= 0; --l) {
     Lease unit = streamer_.borrow(model_.spec().layer_unit(l));
     inputs_.bring(l);
@@ -264,20 +263,20 @@ void TrainStep::backward(std::span<const Member> wave, Reduce reduce) {
       model_.backward(unit.training_view(), m.batch, input(l, m), gradient(m), below, saved(l, m), scratch());
       unit.add_leaf(m.batch.index);
     }
-    if (reduce == Reduce::kNow) streamer_.reduce(std::move(unit));
+    streamer_.reduce(std::move(unit));
   }
-  if (model_.spec().embedding_trains()) embed_backward(wave, reduce);
+  if (model_.spec().embedding_trains()) embed_backward(wave);
 }
 
 // A tied embedding has been visited as the head already: this is the other part of its gradient.
-void TrainStep::embed_backward(std::span<const Member> wave, Reduce reduce) {
+void TrainStep::embed_backward(std::span<const Member> wave) {
   const GradientPart part = model_.config().tied_embeddings ? GradientPart::kSecond : GradientPart::kFirst;
   Lease unit = streamer_.borrow(model_.spec().embedding_unit());
   for (const Member& m : wave) {
-    model_.embed_backward(unit.training_view(part), m.batch, gradient(m));
-    unit.add_leaf(m.batch.index, part);
+    model_.embed_backward(unit.training_view(), m.batch, gradient(m));
+    unit.add_leaf(m.batch.index);
   }
-  if (reduce == Reduce::kNow) streamer_.reduce(std::move(unit), part);
+  streamer_.reduce(std::move(unit), part);
 }
 
 Tensor TrainStep::input(std::int64_t layer, const Member& member) const {

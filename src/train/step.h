@@ -18,12 +18,15 @@
 
 namespace shardlora {
 
-// What a step of that size exchanges over `reductions` at once, at most: bytes that a rank brings to an all-gather, and
-// bytes from one rank to another.
+// What a step of that size exchanges over `reductions` at once, at most, in any wave that may be chosen: bytes that a
+// rank brings to an all-gather, and bytes from one rank to another.
 struct StepTraffic {
   std::size_t gathered = 0, sent = 0;
 };
 StepTraffic traffic_of(const ParamStore& store, const StepLimits& limits, int ranks);
+
+// The wave that is tried where there is no room for `wave`, down to one micro-batch.
+constexpr std::int64_t smaller_wave(std::int64_t wave) { return (wave + 1) / 2; }
 
 struct StepOptions {
   std::vector<Recompute> recompute = {Recompute::kYes};  // of the layers, in turns
@@ -68,7 +71,6 @@ class TrainStep {
 
  private:
   enum Schedule : std::size_t { kTrain, kEvaluate };
-  enum class Reduce : std::uint8_t { kLater, kNow };  // after the last wave a unit's gradients are complete
   // A micro-batch of this rank, in device memory.
   struct Member {
     MicroBatch batch;
@@ -77,7 +79,7 @@ class TrainStep {
   };
   // This rank's run of a step, in waves; as many waves on every rank, or their visits would not match.
   struct Share {
-    std::vector<std::int64_t> cuts;  // of all ranks
+    Waves cut;
     std::vector<Member> members;
     std::vector<std::span<const Member>> waves;
   };
@@ -89,9 +91,9 @@ class TrainStep {
   std::size_t place_saved(std::size_t wave);
   void start(Schedule schedule);
   void forward(std::span<const Member> wave);
-  void head(std::span<const Member> wave, float gradient_scale, Reduce reduce);
-  void backward(std::span<const Member> wave, Reduce reduce);
-  void embed_backward(std::span<const Member> wave, Reduce reduce);
+  void head(std::span<const Member> wave, float gradient_scale);
+  void backward(std::span<const Member> wave);
+  void embed_backward(std::span<const Member> wave);
 
   Tensor input(std::int64_t layer, const Member& member) const;
   Tensor gradient(const Member& member) const;

@@ -41,8 +41,8 @@ TEST(GradientReducer, EndsOnlyWhenWhatItSentHasArrived) {
     WatchedCommunicator reductions(*communicator, *device, kLate);
     ParamStore store(*device, rendezvous.rank(), rendezvous.size(), units);
     {
-      GradientReducer reducer(*device, store, reductions, 2, Waves::kOne);
-      reducer.begin_step({0, 1, 2});
+      GradientReducer reducer(*device, store, reductions, 2, 1);
+      reducer.begin_step({{0, 1, 2}, 1});
       reducer.leaf(0);
       reducer.push(0, rendezvous.rank());
       reducer.reduce(0);

@@ -50,6 +50,11 @@ void check_bounds(ConstTensor bounds) {
   CHECK(bounds.shape.rank() == 1 && bounds.dim(0) >= 1, "bounds must be (samples + 1), not {}", bounds.shape.text());
 }
 
+void check_slice(const char* what, TableSlice slice, std::int64_t rows) {
+  CHECK(slice.vocab == 0 ? slice.first == 0 : 0 <= slice.first && slice.first + rows <= slice.vocab,
+        "{} has rows [{}, {}) of {}", what, slice.first, slice.first + rows, slice.vocab);
+}
+
 // Caches (S, capacity, G, D) for k (.., G, D).
 void check_cache(const KvCache& cache, ConstTensor k, std::int64_t samples) {
   CHECK(cache.k.shape.rank() == 4, "a cache must have four dimensions, not {}", cache.k.shape.text());
@@ -105,20 +110,22 @@ void add_bias(ConstTensor y, ConstTensor bias) {
   check("bias", bias, DType::kF32, {y.dim(1)});
 }
 
-void embed(ConstTensor y, ConstTensor tokens, ConstTensor table) {
+void embed(ConstTensor y, ConstTensor tokens, ConstTensor table, TableSlice slice) {
   check_matrix("table", table);
   check_float("table", table);
   check_float("y", y);
   check_shape("y", y, {tokens.numel(), table.dim(1)});
   check_dtype("tokens", tokens, DType::kI32);
+  check_slice("table", slice, table.dim(0));
 }
 
-void embed_backward(ConstTensor dtable, ConstTensor tokens, ConstTensor dy) {
+void embed_backward(ConstTensor dtable, ConstTensor tokens, ConstTensor dy, TableSlice slice) {
   check_matrix("dy", dy);
   check_float("dy", dy);
   check_matrix("dtable", dtable);
   check("dtable", dtable, DType::kF32, {dtable.dim(0), dy.dim(1)});
   check("tokens", tokens, DType::kI32, {dy.dim(0)});
+  check_slice("dtable", slice, dtable.dim(0));
 }
 
 void gather_rows(ConstTensor y, ConstTensor x, ConstTensor rows) {
@@ -229,6 +236,24 @@ void cross_entropy(ConstTensor losses, ConstTensor dlogits, ConstTensor logits, 
   check("losses", losses, DType::kF32, {logits.dim(0)});
   check("targets", targets, DType::kI32, {logits.dim(0)});
   if (dlogits) check_shape("dlogits", dlogits, logits.shape);
+}
+
+void cross_entropy_slice(ConstTensor losses, ConstTensor state, ConstTensor logits, ConstTensor targets,
+                         TableSlice slice) {
+  cross_entropy(losses, {}, logits, targets);
+  check("state", state, DType::kF32, {logits.dim(0), 3});
+  check_slice("logits", slice, logits.dim(1));
+  CHECK(slice.vocab > 0, "a slice of no vocabulary");
+}
+
+void cross_entropy_slice_backward(ConstTensor dlogits, ConstTensor state, ConstTensor logits, ConstTensor targets,
+                                  TableSlice slice) {
+  check_float("dlogits", dlogits);
+  check_shape("dlogits", dlogits, logits.shape);
+  check("logits", logits, DType::kF32, {logits.dim(0), logits.dim(1)});
+  check("state", state, DType::kF32, {logits.dim(0), 3});
+  check("targets", targets, DType::kI32, {logits.dim(0)});
+  check_slice("logits", slice, logits.dim(1));
 }
 
 void argmax(ConstTensor ids, ConstTensor logits) {

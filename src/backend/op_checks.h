@@ -12,8 +12,8 @@ void dequantize(ConstTensor y, const PackedTensor& w);
 void cast(ConstTensor y, ConstTensor x);
 void add(ConstTensor y, ConstTensor a, ConstTensor b);
 void add_bias(ConstTensor y, ConstTensor bias);
-void embed(ConstTensor y, ConstTensor tokens, ConstTensor table);
-void embed_backward(ConstTensor dtable, ConstTensor tokens, ConstTensor dy);
+void embed(ConstTensor y, ConstTensor tokens, ConstTensor table, TableSlice slice);
+void embed_backward(ConstTensor dtable, ConstTensor tokens, ConstTensor dy, TableSlice slice);
 void gather_rows(ConstTensor y, ConstTensor x, ConstTensor rows);
 void scatter_rows(ConstTensor y, ConstTensor x, ConstTensor rows);
 void dropout(ConstTensor y, ConstTensor x, const Noise& noise, float p);
@@ -30,6 +30,10 @@ void fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds)
 void swiglu(ConstTensor y, ConstTensor gate, ConstTensor up);
 void swiglu_backward(ConstTensor dgate, ConstTensor dup, ConstTensor dy, ConstTensor gate, ConstTensor up);
 void cross_entropy(ConstTensor losses, ConstTensor dlogits, ConstTensor logits, ConstTensor targets);
+void cross_entropy_slice(ConstTensor losses, ConstTensor state, ConstTensor logits, ConstTensor targets,
+                         TableSlice slice);
+void cross_entropy_slice_backward(ConstTensor dlogits, ConstTensor state, ConstTensor logits, ConstTensor targets,
+                                  TableSlice slice);
 void argmax(ConstTensor ids, ConstTensor logits);
 void adamw(ConstTensor master, ConstTensor m, ConstTensor v, ConstTensor gradient);
 void sums_of_squares(ConstTensor sums, ConstTensor x);

@@ -38,6 +38,12 @@ struct Noise {
   std::uint32_t place = 0;         // the module
 };
 
+// Which rows of a table of `vocab` rows an operand has: those from `first` on, as many as it has. Calls leave alone
+// what belongs to other slices.
+struct TableSlice {
+  std::int64_t first = 0, vocab = 0;  // vocab 0: the operand is the whole table
+};
+
 inline constexpr std::int64_t kMaxHeadSize = 256;  // of attention; a head size D is a multiple of 8
 
 class Ops {
@@ -68,9 +74,9 @@ class Ops {
   virtual void add_bias(Tensor y, ConstTensor bias) = 0;
 
   // y (N, d) = table[token]. tokens (N) i32, table (V, d) of any float dtype.
-  virtual void embed(Tensor y, ConstTensor tokens, ConstTensor table) = 0;
+  virtual void embed(Tensor y, ConstTensor tokens, ConstTensor table, TableSlice slice = {}) = 0;
   // dtable (V, d) f32 = for every token the sum of its rows of dy (N, d), added in the order of the rows.
-  virtual void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) = 0;
+  virtual void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy, TableSlice slice = {}) = 0;
   // y (K, d) = x[rows], rows (K) i32.
   virtual void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) = 0;
   // y (N, d) = 0, then y[rows] = x; rows (K) are distinct.
@@ -118,6 +124,14 @@ class Ops {
   // dtype. logits (K, V) f32. dlogits may be empty: losses only.
   virtual void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets,
                              float gradient_scale) = 0;
+  // The same over a vocabulary that comes in slices, in order. state (K, 3) f32: of each row the largest logit m so
+  // far, the sum of e^(x - m) and the target's logit; the first slice begins it, the last one gives losses. logits (K,
+  // v) f32.
+  virtual void cross_entropy_slice(Tensor losses, Tensor state, ConstTensor logits, ConstTensor targets,
+                                   TableSlice slice) = 0;
+  // dlogits (K, v) = (softmax - onehot) * gradient_scale of a slice, from the state that all of them left.
+  virtual void cross_entropy_slice_backward(Tensor dlogits, ConstTensor state, ConstTensor logits, ConstTensor targets,
+                                            TableSlice slice, float gradient_scale) = 0;
   // ids (K) i32 = the first index of the largest logit of each row. logits (K, V) f32.
   virtual void argmax(Tensor ids, ConstTensor logits) = 0;
 

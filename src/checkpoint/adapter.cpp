@@ -140,13 +140,13 @@ void check_adapter(const Adapter& adapter, std::span<const UnitSpec> units) {
   for (const UnitSpec& unit : units) {
     for (const ParamSpec& param : unit.params) {
       if (!param.trainable) continue;
-      expected.insert(param.name);
+      if (!expected.insert(param.name).second) continue;  // another slice of it
       const auto found = adapter.tensors.find(param.name);
       if (found == adapter.tensors.end())
         missing.push_back(param.name);
-      else if (found->second.shape != param.shape)
-        misshapen.push_back(
-            fmt::format("{} is {} and has to be {}", param.name, found->second.shape.text(), param.shape.text()));
+      else if (found->second.shape != param.stored_shape())
+        misshapen.push_back(fmt::format("{} is {} and has to be {}", param.name, found->second.shape.text(),
+                                        param.stored_shape().text()));
     }
   }
   for (const auto& [name, tensor] : adapter.tensors)
@@ -193,9 +193,11 @@ void write_adapter(const std::filesystem::path& directory, const AdapterHead& he
   for (const auto& [name, param] : names) entries.push_back({name, DType::kF32, params.at(param)});
   SafetensorsWriter file(directory / kTensorFile, std::move(entries));
   for (const SafetensorsWriter::Entry& entry : file.tensors()) {
-    const std::span<const float> here = values(names.at(entry.name));
-    CHECK(entry.shape.numel() == std::ssize(here), "{} {} with {} values", entry.name, entry.shape.text(), here.size());
-    file.write({reinterpret_cast<const std::byte*>(here.data()), DType::kF32, entry.shape});
+    for (std::int64_t row = 0; row < entry.shape[0];) {
+      const ConstTensor rows = values(names.at(entry.name), row);
+      file.write(rows);
+      row += rows.shape[0];
+    }
   }
   file.finish();
   write_file_atomically(directory / kConfigFile, adapter_config_json(head));
@@ -204,8 +206,10 @@ void write_adapter(const std::filesystem::path& directory, const AdapterHead& he
 void write_adapter(const std::filesystem::path& directory, const Adapter& adapter) {
   std::map<std::string, Shape> params;
   for (const auto& [name, tensor] : adapter.tensors) params.emplace(name, tensor.shape);
-  write_adapter(directory, adapter, params,
-                [&](const std::string& param) -> std::span<const float> { return adapter.tensors.at(param).values; });
+  write_adapter(directory, adapter, params, [&](const std::string& param, std::int64_t) -> ConstTensor {
+    const AdapterTensor& tensor = adapter.tensors.at(param);
+    return {reinterpret_cast<const std::byte*>(tensor.values.data()), DType::kF32, tensor.shape};
+  });
 }
 
 }  // namespace shardlora

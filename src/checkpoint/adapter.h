@@ -44,11 +44,11 @@ void tie_saved_modules(Adapter& adapter);
 // much or of another shape.
 void check_adapter(const Adapter& adapter, std::span<const UnitSpec> units);
 
-// The values of a parameter, by our name. Valid until the next call.
-using AdapterValues = std::function<std::span<const float>(const std::string& param)>;
+// The f32 values of a parameter, by our name, from a row on: as many rows as are at hand. Valid until the next call.
+using AdapterValues = std::function<ConstTensor(const std::string& param, std::int64_t row)>;
 
 // Writes both files, in F32, each atomically and the configuration last; makes the directory. Asks for the values of
-// each parameter in the order of the file, and holds one at a time.
+// each parameter in the order of the file.
 void write_adapter(const std::filesystem::path& directory, const AdapterHead& head,
                    const std::map<std::string, Shape>& params, const AdapterValues& values);
 void write_adapter(const std::filesystem::path& directory, const Adapter& adapter);

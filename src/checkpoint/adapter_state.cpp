@@ -8,6 +8,13 @@
 
 namespace shardlora {
 
+namespace {
+
+// Of a slice's first value in the tensor that an adapter has whole.
+std::int64_t offset_in_tensor(const ParamSpec& param) { return param.first_row * row_length(param.shape); }
+
+}  // namespace
+
 void initialise_adapter(ParamStore& store, const BaseModel& base, std::uint64_t seed) {
   constexpr std::uint32_t kStream = 0x0ADA97E5;  // keeps these draws apart from other uses of the seed
   const PhiloxKey key{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};
@@ -40,8 +47,8 @@ void set_adapter(ParamStore& store, const Adapter& adapter) {
     for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
       const ParamSpec& param = layout.spec().params[p];
       if (!param.trainable) continue;
-      const std::vector<float>& values = adapter.tensors.at(param.name).values;
-      std::copy(values.begin(), values.end(), elements.begin() + layout.element_offset(p));
+      const auto values = adapter.tensors.at(param.name).values.begin() + offset_in_tensor(param);
+      std::copy(values, values + param.shape.numel(), elements.begin() + layout.element_offset(p));
     }
     store.set_trainable(u, elements.data());
   }
@@ -49,45 +56,46 @@ void set_adapter(ParamStore& store, const Adapter& adapter) {
 
 namespace {
 
-// Where a parameter's trainable elements are.
+// Where rows of a parameter's trainable elements are.
 struct Place {
   std::size_t unit = 0;
-  std::int64_t begin = 0, count = 0;  // elements
+  std::int64_t begin = 0;  // in elements
+  Shape shape;
 };
 
 }  // namespace
 
 void save_adapter(const std::filesystem::path& directory, const ParamStore& store, Communicator& comm,
                   const LoraConfig& config, const std::string& base_model) {
-  AdapterHead head{config, base_model};
-  head.tied = config.saves("embed_tokens") && config.saves("lm_head") &&
-              store.layout(store.units() - 1).spec().name != "lm_head";
   std::map<std::string, Shape> params;
-  std::map<std::string, Place> places;
+  std::map<std::string, std::map<std::int64_t, Place>> places;  // by parameter and first row
   for (std::size_t u = 0; u < store.units(); ++u) {
     const UnitLayout& layout = store.layout(u);
     for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
       const ParamSpec& param = layout.spec().params[p];
       if (!param.trainable) continue;
-      params.emplace(param.name, param.shape);
-      places[param.name] = {u, layout.element_offset(p), param.shape.numel()};
+      params.emplace(param.name, param.stored_shape());
+      places[param.name][param.first_row] = {u, layout.element_offset(p), param.shape};
     }
   }
+  AdapterHead head{config, base_model};
+  head.tied = config.saves("embed_tokens") && config.saves("lm_head") && !params.contains("lm_head.weight");
   // A unit's tensors stand together in the file, so each is gathered once (a tied embedding once for either name).
   constexpr int kWriter = 0;
   std::size_t gathered = store.units();
   Buffer elements;
-  const auto values = [&](const std::string& param) -> std::span<const float> {
-    const Place& place = places.at(param);
+  const auto values = [&](const std::string& param, std::int64_t row) -> ConstTensor {
+    const Place& place = places.at(param).at(row);
     if (gathered != place.unit) {
       elements = Buffer();  // before there is room for the next one
       elements = store.gather_trainable(gathered = place.unit, kWriter, comm);
     }
     if (elements.bytes() == 0) return {};
-    return {reinterpret_cast<const float*>(elements.data()) + place.begin, static_cast<std::size_t>(place.count)};
+    return elements.tensor(DType::kF32, place.shape, static_cast<std::size_t>(place.begin) * sizeof(float));
   };
   if (comm.rank() == kWriter) return write_adapter(directory, head, params, values);
-  for (const std::string& param : params_in_file_order(params, head.tied)) values(param);
+  for (const std::string& param : params_in_file_order(params, head.tied))
+    for (const auto& [row, place] : places.at(param)) values(param, row);
 }
 
 }  // namespace shardlora

@@ -41,13 +41,13 @@ void BaseModel::find(const StoredName& name, const ParamSpec& param) const {
   if (!shape) {
     const std::string stored_as = name.name == param.name ? "" : fmt::format(" (parameter {})", param.name);
     fail("{}: has no tensor {} {}{}; the model is incomplete or not a {} model as it says", path().string(), name.name,
-         param.shape.text(), stored_as, config().architecture);
+         param.stored_shape().text(), stored_as, config().architecture);
   }
-  if (*shape != param.shape)
+  if (*shape != param.stored_shape())
     fail(
         "{}: tensor {} is {}, but by the model's configuration {} is {}; the files are garbled or of an unknown "
         "variant",
-        source_->file_of(name.name).string(), name.name, shape->text(), param.name, param.shape.text());
+        source_->file_of(name.name).string(), name.name, shape->text(), param.name, param.stored_shape().text());
 }
 
 void BaseModel::check(const ModelSpec& model) const {
@@ -113,7 +113,7 @@ void BaseModel::read_rows(const StoredName& name, const ParamSpec& param, std::i
                           std::span<float> out) const {
   find(name, param);
   const std::int64_t length = row_length(param.shape);
-  source_->read_f32(name.name, out, first * length);
+  source_->read_f32(name.name, out, (param.first_row + first) * length);
   check_finite(name, out);
   put_heads_in_order(name, param, std::as_writable_bytes(out), static_cast<std::size_t>(length) * sizeof(float));
 }
@@ -124,7 +124,7 @@ void BaseModel::read_packed_rows(const StoredName& name, const ParamSpec& param,
   const Format format = source_->format_of(name.name).value();
   const auto bytes_of = [&](std::int64_t values) { return section_bytes(format, {values})[0]; };
   const std::int64_t length = row_length(param.shape);
-  source_->read_section(name.name, 0, out, bytes_of(first * length));
+  source_->read_section(name.name, 0, out, bytes_of((param.first_row + first) * length));
   CHECK(name.permuted_heads == 0 || length % grain_of(format) == 0, "rows of {} are no whole blocks of {}", name.name,
         shardlora::name_of(format));
   put_heads_in_order(name, param, out, bytes_of(length));

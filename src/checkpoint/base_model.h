@@ -33,8 +33,8 @@ class BaseModel {
   // would leave out (a bias). To be called before anything large is allocated.
   void check(const ModelSpec& model) const;
 
-  // out = all values of a parameter, row-major. A tensor that is missing, of another shape or with values that are not
-  // finite is an Error.
+  // out = all values of a parameter, row-major; of a slice its own. A tensor that is missing, of another shape or with
+  // values that are not finite is an Error.
   void read(const StoredName& name, const ParamSpec& param, std::span<float> out) const;
   // The rows from `first` on, as many as `out` holds; both multiples of row_grain(name, param).
   void read_rows(const StoredName& name, const ParamSpec& param, std::int64_t first, std::span<float> out) const;

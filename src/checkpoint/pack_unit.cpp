@@ -21,6 +21,29 @@ struct Source {
   std::vector<float> scales;
 };
 
+// A slice of what has to be encoded with means over the whole tensor.
+bool is_made_whole(const BaseModel& base, const NameOf& name_of, const ParamSpec& param) {
+  return param.sliced() && !param.trainable && scales_of(param.format, 1) > 0 &&
+         base.stored_format(name_of(param.name)) != param.format;
+}
+
+// Makes all of the stored tensor, and takes the slice out of it: the bytes that it has out of a prepared base.
+void pack_out_of_whole(const BaseModel& base, const NameOf& name_of, const UnitLayout& layout, std::size_t p,
+                       std::byte* flat) {
+  const ParamSpec& param = layout.spec().params[p];
+  const UnitSpec whole{param.name, {{param.name, param.stored_shape(), param.format}}};
+  const UnitLayout from(whole);
+  std::vector<std::byte> all(from.frozen_bytes());
+  pack_unit(base, name_of, from, all);
+  const SectionBytes bytes = section_bytes(param.format, param.shape),
+                     starts = section_starts(param.format, param.first_row * row_length(param.shape));
+  for (std::size_t s = 0; s < bytes.size(); ++s) {
+    const int section = static_cast<int>(s);
+    std::copy_n(all.data() + from.section_offset(0, section) + starts[s], bytes[s],
+                flat + layout.section_offset(p, section));
+  }
+}
+
 struct Piece {
   std::size_t source;
   std::int64_t first_row, rows;
@@ -31,16 +54,17 @@ std::vector<Source> sources_of(const BaseModel& base, const NameOf& name_of, con
   std::vector<Source> sources;
   for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
     const ParamSpec& param = layout.spec().params[p];
-    if (param.trainable || param.shape.numel() == 0) continue;
+    if (param.trainable || param.shape.numel() == 0 || is_made_whole(base, name_of, param)) continue;
     Source source{{param.format, param.shape, {}}, &param, name_of(param.name), false, {}, {}};
     for (std::size_t s = 0; s < source.sections.size(); ++s)
       source.packed.sections[s] = source.sections[s] = flat + layout.section_offset(p, static_cast<int>(s));
     source.as_stored = !param.format.dense() && base.stored_format(source.name) == param.format;
     if (source.as_stored) {
-      const SectionBytes bytes = section_bytes(param.format, param.shape);
+      const SectionBytes bytes = section_bytes(param.format, param.shape),
+                         starts = section_starts(param.format, param.first_row * row_length(param.shape));
       for (int s = 1; s < kSections; ++s) {
         const auto at = static_cast<std::size_t>(s);
-        if (bytes[at] > 0) base.read_section(source.name, s, {source.sections[at], bytes[at]});
+        if (bytes[at] > 0) base.read_section(source.name, s, {source.sections[at], bytes[at]}, starts[at]);
       }
     } else {
       source.scales.resize(static_cast<std::size_t>(scales_of(param.format, param.shape.numel())));
@@ -87,6 +111,8 @@ void pack(const BaseModel& base, const Piece& piece, Source& source, std::vector
 void pack_unit(const BaseModel& base, const NameOf& name_of, const UnitLayout& layout, std::span<std::byte> flat) {
   CHECK(flat.size() >= layout.frozen_bytes(), "{} bytes for a unit of {}", flat.size(), layout.frozen_bytes());
   std::fill(flat.begin(), flat.end(), std::byte{0});
+  for (std::size_t p = 0; p < layout.spec().params.size(); ++p)
+    if (is_made_whole(base, name_of, layout.spec().params[p])) pack_out_of_whole(base, name_of, layout, p, flat.data());
   std::vector<Source> sources = sources_of(base, name_of, layout, flat.data());
   const std::vector<Piece> pieces = pieces_of(base, sources);
 
@@ -108,6 +134,27 @@ void pack_unit(const BaseModel& base, const NameOf& name_of, const UnitLayout& l
   for (const Source& source : sources)
     if (!source.as_stored) finish_sections(source.param->format, source.sections, source.scales);
 }
+
+namespace {
+
+// Bytes [left, right) of the unit out of the sections of a slice as they lie in a prepared base: runs of the whole's.
+void pack_slice(const BaseModel& base, const UnitLayout& layout, std::size_t p, std::size_t left,
+                std::span<std::byte> out) {
+  const ParamSpec& param = layout.spec().params[p];
+  const SectionBytes bytes = section_bytes(param.format, param.shape),
+                     starts = section_starts(param.format, param.first_row * row_length(param.shape));
+  const ParamLayout whole = layout_of(param.format, param.stored_shape());
+  std::fill(out.begin(), out.end(), std::byte{0});
+  for (std::size_t s = 0; s < bytes.size(); ++s) {
+    const std::size_t at = layout.section_offset(p, static_cast<int>(s)), from = std::max(left, at),
+                      to = std::min(left + out.size(), at + bytes[s]);
+    if (from < to)
+      base.read_bytes(base.name_of(param.name), out.subspan(from - left, to - from),
+                      whole.sections[s] + starts[s] + (from - at));
+  }
+}
+
+}  // namespace
 
 bool can_pack_share(const BaseModel& base, const UnitLayout& layout) {
   if (!base.is_prepared()) return false;
@@ -131,6 +178,10 @@ void pack_share(const BaseModel& base, const UnitLayout& layout, std::size_t beg
                       right = std::min(end, layout.end_of(p));
     if (left >= right) continue;
     const std::span<std::byte> here = out.subspan(left - begin, right - left);
+    if (stored == param.format && param.sliced()) {
+      pack_slice(base, layout, p, left, here);
+      continue;
+    }
     if (stored == param.format) {
       base.read_bytes(name, here, left - at);
       continue;
@@ -142,7 +193,8 @@ void pack_share(const BaseModel& base, const UnitLayout& layout, std::size_t beg
     std::fill(here.begin(), here.end(), std::byte{0});
     if (left >= last) continue;
     values.resize((last - left) / size);
-    base.read_values(name, values, static_cast<std::int64_t>((left - at) / size));
+    base.read_values(name, values,
+                     param.first_row * row_length(param.shape) + static_cast<std::int64_t>((left - at) / size));
     quantize(param.format, values, {here.data()});
   }
 }

@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 PreparedPlan plan_of(const BaseModel& source, const FormatOf& format_of) {
-  const ModelSpec model(source.config(), format_of, nullptr);
+  const ModelSpec model(source.config(), format_of, nullptr, kUncut);  // a base has whole tensors
   source.check(model);
   const auto stored = [&](const std::string& name) { return source.stored_format(source.name_of(name)).value(); };
   PreparedPlan plan = plan_prepared(source.config(), model, stored);

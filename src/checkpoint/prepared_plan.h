@@ -18,7 +18,7 @@ struct PreparedPlan {
   proto::PreparedBase manifest;
   std::vector<UnitSpec> units;
 };
-// stored: what the source keeps a tensor as, by the parameter's name. Vectors stay so.
+// model: not cut. stored: what the source keeps a tensor as, by the parameter's name. Vectors stay so.
 PreparedPlan plan_prepared(const ModelConfig& config, const ModelSpec& model, const FormatOf& stored);
 
 // An Error where the disk of `folder` has less than `bytes` free.

@@ -40,6 +40,13 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
                              Purpose::kLive);
   logits_ = device.allocate(static_cast<std::size_t>(limits.prompts * c.vocab) * sizeof(float), Tier::kDevice,
                             Purpose::kHead);
+  if (model.spec().slices() > 1) {
+    const std::int64_t rows = model.spec().units()[model.spec().head_unit()].params[0].shape[0];
+    slice_logits_ =
+        device.allocate(static_cast<std::size_t>(limits.prompts * rows) * sizeof(float), Tier::kDevice, Purpose::kHead);
+  }
+  normed_ = device.allocate(static_cast<std::size_t>(limits.prompts * c.hidden) * size_of(model.dtype()), Tier::kDevice,
+                            Purpose::kHead);
   if (sampling.temperature > 0) host_logits_ = device.allocate(logits_.bytes(), Tier::kPinned, Purpose::kHead);
   ids_ = device.allocate(3 * ids_bytes(limits), Tier::kDevice, Purpose::kWorkspace);
   host_ids_ = device.allocate(3 * ids_bytes(limits), Tier::kPinned, Purpose::kWorkspace);
@@ -57,8 +64,12 @@ void Generator::rehearse() {
     model_.decode(unit, ids, x_.at(l, 0, limits_.prompts), x_.at(l + 1, 0, limits_.prompts),
                   cache(l, 0, limits_.prompts), saved(), scratch());
   }
-  model_.logits(streamer_.shape_of(model_.spec().head_unit()), x_.at(model_.config().layers, 0, limits_.prompts), ids,
-                logits_.tensor(DType::kF32, {limits_.prompts, model_.config().vocab}), scratch());
+  const Tensor normed = normed_.tensor(model_.dtype(), {limits_.prompts, model_.config().hidden});
+  for (std::size_t s = 0; s < model_.spec().slices(); ++s) {
+    const UnitView head = streamer_.shape_of(model_.spec().head_unit(s));
+    model_.logits(head, x_.at(model_.config().layers, 0, limits_.prompts), ids, normed,
+                  logits_.tensor(DType::kF32, {limits_.prompts, head.params[0].shape[0]}), scratch());
+  }
 }
 
 std::vector<TokenIds> Generator::run(const std::vector<TokenIds>& prompts, std::uint64_t first,
@@ -104,8 +115,8 @@ TokenIds Generator::prefill(const std::vector<Sample>& prompts) {
   const auto x = [&](std::int64_t layer, std::size_t i) {
     return x_.at(layer, static_cast<std::int64_t>(i), chunks[i].rows());
   };
-  {
-    const Lease unit = streamer_.borrow(model_.spec().embedding_unit());
+  for (std::size_t s = 0; s < model_.spec().slices(); ++s) {
+    const Lease unit = streamer_.borrow(model_.spec().embedding_unit(s));
     for (std::size_t i = 0; i < chunks.size(); ++i) model_.embed(unit.view(), chunks[i], x(0, i));
   }
   for (std::int64_t l = 0; l < model_.config().layers; ++l) {
@@ -116,19 +127,16 @@ TokenIds Generator::prefill(const std::vector<Sample>& prompts) {
       model_.prefill(unit.view(), chunks[i], x(l, i), x(l + 1, i), lines, saved(), scratch());
     }
   }
-  const Lease unit = streamer_.borrow(model_.spec().head_unit());
-  TokenIds next;
+  std::vector<ConstTensor> outputs;
+  TokenIds last_rows;
   for (std::size_t i = 0; i < chunks.size(); ++i) {
-    TokenIds last_rows;
+    outputs.push_back(x(model_.config().layers, i));
     std::int32_t row = -1;
     for (std::size_t s = i * static_cast<std::size_t>(chunk_);
          s < std::min((i + 1) * static_cast<std::size_t>(chunk_), prompts.size()); ++s)
       last_rows.push_back(row += static_cast<std::int32_t>(prompts[s].tokens.size()));
-    const TokenIds picked =
-        choose(unit.view(), x(model_.config().layers, i), last_rows, i * static_cast<std::size_t>(chunk_));
-    next.insert(next.end(), picked.begin(), picked.end());
   }
-  return next;
+  return choose(outputs, chunk_, last_rows);
 }
 
 TokenIds Generator::decode(const TokenIds& ids, const TokenIds& lengths) {
@@ -137,27 +145,48 @@ TokenIds Generator::decode(const TokenIds& ids, const TokenIds& lengths) {
   batch.tokens = upload(ids, 0);
   const Tensor length = upload(lengths, 1);
   const auto x = [&](std::int64_t layer) { return x_.at(layer, 0, count); };
-  {
-    const Lease unit = streamer_.borrow(model_.spec().embedding_unit());
+  for (std::size_t s = 0; s < model_.spec().slices(); ++s) {
+    const Lease unit = streamer_.borrow(model_.spec().embedding_unit(s));
     if (count > 0) model_.embed(unit.view(), batch, x(0));
   }
   for (std::int64_t l = 0; l < model_.config().layers; ++l) {
     const Lease unit = streamer_.borrow(model_.spec().layer_unit(l));
     if (count > 0) model_.decode(unit.view(), length, x(l), x(l + 1), cache(l, 0, count), saved(), scratch());
   }
-  const Lease unit = streamer_.borrow(model_.spec().head_unit());
   TokenIds rows(ids.size());
   for (std::size_t s = 0; s < rows.size(); ++s) rows[s] = static_cast<std::int32_t>(s);
-  return choose(unit.view(), x(model_.config().layers), rows, 0);
+  return choose({x(model_.config().layers)}, limits_.prompts, rows);
 }
 
-TokenIds Generator::choose(const UnitView& head, ConstTensor x, const TokenIds& rows, std::size_t prompt) {
+Tensor Generator::logits(const std::vector<ConstTensor>& chunks, std::int64_t chunk, const TokenIds& rows) {
   const auto count = static_cast<std::int64_t>(rows.size());
+  const Tensor all = logits_.tensor(DType::kF32, {count, model_.config().vocab});
+  const Tensor normed = normed_.tensor(model_.dtype(), {count, model_.config().hidden}), ids = upload(rows, 2);
+  const std::size_t slices = model_.spec().slices();
+  for (std::size_t s = 0; s < slices; ++s) {
+    const Lease unit = streamer_.borrow(model_.spec().head_unit(s));
+    const ParamSpec& table = model_.spec().units()[unit.unit()].params[0];
+    for (std::int64_t begin = 0; begin < count; begin += chunk) {
+      const std::int64_t end = std::min(begin + chunk, count);
+      const Tensor out =
+          slices == 1 ? all.rows(begin, end) : slice_logits_.tensor(DType::kF32, {end - begin, table.shape[0]});
+      model_.logits(unit.view(), chunks[static_cast<std::size_t>(begin / chunk)], ids.rows(begin, end),
+                    normed.rows(begin, end), out, scratch());
+      if (slices == 1) continue;
+      for (std::int64_t row = begin; row < end; ++row) {
+        const ConstTensor from = out.rows(row - begin, row - begin + 1);
+        device_.copy(all.rows(row, row + 1).data + static_cast<std::size_t>(table.first_row) * sizeof(float), from.data,
+                     from.bytes(), device_.compute());
+      }
+    }
+  }
+  return all;
+}
+
+TokenIds Generator::choose(const std::vector<ConstTensor>& chunks, std::int64_t chunk, const TokenIds& rows) {
+  const Tensor logits = this->logits(chunks, chunk, rows);
+  const std::int64_t count = logits.dim(0), vocab = logits.dim(1);
   if (count == 0) return {};
-  const std::int64_t vocab = model_.config().vocab;
-  const Tensor logits = logits_.tensor(DType::kF32, {count, vocab});
-  const Tensor ids = upload(rows, 2);  // read before it is overwritten: both happen on the compute stream
-  model_.logits(head, x, ids, logits, scratch());
   if (sampling_.temperature > 0) {
     device_.copy(host_logits_.data(), logits.data, logits.bytes(), device_.compute());
     device_.compute().synchronize();
@@ -167,10 +196,11 @@ TokenIds Generator::choose(const UnitView& head, ConstTensor x, const TokenIds& 
       const std::span<const float> row(
           reinterpret_cast<const float*>(host_logits_.data()) + i * static_cast<std::size_t>(vocab),
           static_cast<std::size_t>(vocab));
-      chosen.push_back(sample(row, sampling_, sampling_draw(sampling_.seed, first_ + prompt + i, token_)));
+      chosen.push_back(sample(row, sampling_, sampling_draw(sampling_.seed, first_ + i, token_)));
     }
     return chosen;
   }
+  const Tensor ids = ids_.tensor(DType::kI32, {count}, 2 * ids_bytes(limits_));  // the rows have been read
   device_.ops().argmax(ids, logits);
   std::byte* const host = host_ids_.data() + 2 * ids_bytes(limits_);
   device_.copy(host, ids.data, ids.bytes(), device_.compute());

@@ -44,8 +44,10 @@ class Generator {
   void rehearse();
   TokenIds prefill(const std::vector<Sample>& prompts);
   TokenIds decode(const TokenIds& ids, const TokenIds& lengths);
-  // The token after each of the given rows of x, which belong to the call's prompts from `prompt` on.
-  TokenIds choose(const UnitView& head, ConstTensor x, const TokenIds& rows, std::size_t prompt);
+  // Visits the head. The token after one row a prompt: `rows` counts them in that of `chunks`, the last layer's outputs
+  // for `chunk` prompts each (the last one may have fewer), that they lie in.
+  TokenIds choose(const std::vector<ConstTensor>& chunks, std::int64_t chunk, const TokenIds& rows);
+  Tensor logits(const std::vector<ConstTensor>& chunks, std::int64_t chunk, const TokenIds& rows);
   KvCache cache(std::int64_t layer, std::int64_t begin, std::int64_t end) const;
   Tensor upload(const TokenIds& ids, std::int64_t place);
   bool anyone(bool me);
@@ -65,7 +67,7 @@ class Generator {
   LayerStreamer streamer_;
   BatchBuffers batches_;
   ActivationStore x_;
-  Buffer cache_, saved_, scratch_, logits_, host_logits_, ids_, host_ids_;
+  Buffer cache_, saved_, scratch_, normed_, logits_, slice_logits_, host_logits_, ids_, host_ids_;
 };
 
 }  // namespace shardlora

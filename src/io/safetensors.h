@@ -62,12 +62,13 @@ class SafetensorsWriter {
   SafetensorsWriter(const std::filesystem::path& path, std::vector<Entry> tensors,
                     const std::map<std::string, std::string>& metadata = {});
   const std::vector<Entry>& tensors() const { return tensors_; }  // in the order of the file
-  void write(ConstTensor next);                                   // each of them in that order
+  void write(ConstTensor next);  // each of them in that order, whole or run by run of rows
   void finish();
 
  private:
   std::vector<Entry> tensors_;
-  std::size_t written_ = 0;
+  std::size_t written_ = 0;  // whole
+  std::int64_t values_ = 0;  // of the next one
   AtomicFile file_;
 };
 

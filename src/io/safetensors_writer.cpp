@@ -61,9 +61,17 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vec
 
 void SafetensorsWriter::write(ConstTensor next) {
   CHECK(written_ < tensors_.size(), "{} tensors and one more", tensors_.size());
-  const Entry& entry = tensors_[written_++];
-  CHECK(next.dtype == entry.dtype && next.shape == entry.shape, "{} is written as {}", entry.name, next.shape.text());
+  const Entry& entry = tensors_[written_];
+  const std::int64_t all = entry.shape.numel();
+  CHECK(next.dtype == entry.dtype && values_ + next.shape.numel() <= all &&
+            (next.shape == entry.shape ||
+             (next.shape.rank() == 2 && entry.shape.rank() == 2 && next.shape[1] == entry.shape[1])),
+        "{} is written as {} behind {} values", entry.name, next.shape.text(), values_);
   file_.write({next.data, next.bytes()});
+  values_ += next.shape.numel();
+  if (values_ < all) return;
+  ++written_;
+  values_ = 0;
 }
 
 void SafetensorsWriter::finish() {

@@ -30,11 +30,11 @@ class Decoder final : public Model {
   }
 
   void embed(const UnitView& unit, const MicroBatch& batch, Tensor x) override {
-    ops_.embed(x, batch.tokens, unit.matrix(0));
+    ops_.embed(x, batch.tokens, unit.matrix(0), slice(unit));
   }
 
   void embed_backward(const UnitView& unit, const MicroBatch& batch, ConstTensor dx) override {
-    ops_.embed_backward(unit.grads[0], batch.tokens, dx);
+    ops_.embed_backward(unit.grads[0], batch.tokens, dx, slice(unit));
   }
 
   void forward(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, Saved saved,
@@ -62,11 +62,15 @@ class Decoder final : public Model {
                 Saved saved, Workspace scratch) override;
 
   void loss(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor losses, Tensor dx,
-            float gradient_scale, Workspace scratch) override {
-    head_loss(ops_, losses, dx, x, batch, head(unit), gradient_scale, scratch);
+            float gradient_scale, Workspace kept, Workspace scratch) override {
+    if (spec_.slices() == 1)
+      head_loss(ops_, losses, dx, x, batch, head(unit), gradient_scale, scratch);
+    else
+      head_slice(ops_, losses, dx, x, batch, head(unit), gradient_scale, kept, scratch);
   }
-  void logits(const UnitView& unit, ConstTensor x, ConstTensor rows, Tensor logits, Workspace scratch) override {
-    head_logits(ops_, logits, x, rows, head(unit), scratch);
+  void logits(const UnitView& unit, ConstTensor x, ConstTensor rows, Tensor normed, Tensor logits,
+              Workspace scratch) override {
+    head_logits(ops_, logits, normed, x, rows, head(unit), scratch);
   }
 
   void prefill(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, KvCache cache, Saved saved,
@@ -106,7 +110,11 @@ class Decoder final : public Model {
     return most;
   }
   std::size_t head_bytes(std::int64_t labelled) const override {
-    return head_scratch_bytes(labelled, config_.hidden, config_.vocab, dtype_);
+    return head_scratch_bytes(labelled, config_.hidden, table(spec_.head_unit()).shape[0], dtype_);
+  }
+  std::size_t head_kept_bytes(std::int64_t labelled, InputGradient gradient) const override {
+    if (spec_.slices() == 1) return 0;
+    return shardlora::head_kept_bytes(labelled, config_.hidden, dtype_, gradient == InputGradient::kYes);
   }
 
  private:
@@ -119,9 +127,15 @@ class Decoder final : public Model {
   }
   float eps() const { return static_cast<float>(config_.norm_eps); }
 
+  const ParamSpec& table(std::size_t unit) const { return spec_.units()[unit].params[0]; }
+  TableSlice slice(const UnitView& unit) const {
+    return {table(unit.index).first_row, table(unit.index).stored_shape()[0]};
+  }
   HeadWeights head(const UnitView& unit) const {
-    // Tied: the unit is [embedding, final norm]; untied: [head, final norm]. Both start with the (V, d) table.
-    return {unit.params[1].dense(), unit.matrix(0), eps(), unit.grads.empty() ? Tensor{} : unit.grads[0]};
+    // Tied: the unit is [embedding, final norm]; untied: [head, final norm]. Both start with the (V, d) table, and of
+    // slices only the first one has the norm.
+    return {unit.params.size() > 1 ? unit.params[1].dense() : ConstTensor{}, unit.matrix(0), eps(),
+            unit.grads.empty() ? Tensor{} : unit.grads[0], slice(unit)};
   }
 
   LoraLinear linear(const UnitView& unit, std::size_t which, const MicroBatch& batch) const {

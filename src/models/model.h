@@ -41,7 +41,7 @@ class Model {
 
   // Workspaces are passed by value: every call takes what it needs from their beginning.
 
-  // x (N, hidden) = the embeddings of the micro-batch's tokens.
+  // x (N, hidden) = the embeddings of the micro-batch's tokens; of a slice of the embedding those that it has.
   virtual void embed(const UnitView& unit, const MicroBatch& batch, Tensor x) = 0;
   // unit.grads get the embedding's gradient, of dx (N, hidden).
   virtual void embed_backward(const UnitView& unit, const MicroBatch& batch, ConstTensor dx) = 0;
@@ -57,11 +57,15 @@ class Model {
                         InputGradient input_gradient, Saved saved, Workspace scratch) = 0;
   // Losses (K) f32 of the labelled rows of the last layer's output x; dx (N, hidden) = gradient_scale times the
   // gradient of their sum. dx may be empty: losses only. unit.grads, where there are any, get the head's.
+  // A head that is cut is visited slice by slice, forth with losses and without dx, back without losses, its last slice
+  // with both, and leaves in `kept` what it knows of the micro-batch (nn/head.h).
   virtual void loss(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor losses, Tensor dx,
-                    float gradient_scale, Workspace scratch) = 0;
+                    float gradient_scale, Workspace kept, Workspace scratch) = 0;
 
-  // Generation. logits (K, vocab) f32 of rows `rows` (K) i32 of the last layer's output x.
-  virtual void logits(const UnitView& unit, ConstTensor x, ConstTensor rows, Tensor logits, Workspace scratch) = 0;
+  // Generation. logits (K, V) f32 of rows `rows` (K) i32 of the last layer's output x, V being the rows of the unit's
+  // table. normed (K, hidden): filled by the first slice of a head, read by the others.
+  virtual void logits(const UnitView& unit, ConstTensor x, ConstTensor rows, Tensor normed, Tensor logits,
+                      Workspace scratch) = 0;
   // y = the layer of x, keys and values of every sample put at the start of its line of the cache.
   virtual void prefill(const UnitView& unit, const MicroBatch& batch, ConstTensor x, Tensor y, KvCache cache,
                        Saved saved, Workspace scratch) = 0;
@@ -69,11 +73,12 @@ class Model {
   virtual void decode(const UnitView& unit, ConstTensor lengths, ConstTensor x, Tensor y, KvCache cache, Saved saved,
                       Workspace scratch) = 0;
 
-  // Bytes of workspace for `rows` tokens: what forward leaves, what any layer pass uses beside it, and what the head
-  // uses.
+  // Bytes of workspace for `rows` tokens: what forward leaves, what any layer pass uses beside it, what the head uses,
+  // and what it keeps for losses, or for gradients too (0 where it is not cut).
   virtual SavedBytes saved_bytes(std::int64_t rows) const = 0;
   virtual std::size_t scratch_bytes(std::int64_t rows) const = 0;
   virtual std::size_t head_bytes(std::int64_t labelled) const = 0;
+  virtual std::size_t head_kept_bytes(std::int64_t labelled, InputGradient gradient) const = 0;
 
  protected:
   Model(ModelSpec spec, DType dtype) : spec_(std::move(spec)), dtype_(dtype) {}

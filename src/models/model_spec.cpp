@@ -2,9 +2,11 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
+#include "quant/quantize.h"
 
 namespace shardlora {
 namespace {
@@ -96,7 +98,8 @@ void check_saved_modules(const ModelConfig& c, const LoraConfig& adapter) {
 
 std::span<const Architecture> architectures() { return kArchitectures; }
 
-ModelSpec::ModelSpec(const ModelConfig& config, const FormatOf& format_of, const LoraConfig* adapter)
+ModelSpec::ModelSpec(const ModelConfig& config, const FormatOf& format_of, const LoraConfig* adapter,
+                     const TableCut& cut)
     : config_(config), traits_(traits_of(config.architecture)) {
   config_.qkv_bias = config_.qkv_bias || traits_.qkv_bias;
   const ModelConfig& c = config_;
@@ -110,15 +113,38 @@ ModelSpec::ModelSpec(const ModelConfig& config, const FormatOf& format_of, const
     dropout_ = static_cast<float>(adapter->dropout);
   }
   const auto saved = [&](const char* module) { return adapter != nullptr && adapter->saves(module); };
-  const auto table = [&](const char* module) {
-    const std::string unit(module), name = unit + ".weight";
-    return ParamSpec{name, {c.vocab, c.hidden}, format_of(name), saved(last_part(unit).c_str())};
+  const auto units_of = [&](const std::string& module) {
+    return table(module, format_of(module + ".weight"), saved(last_part(module).c_str()), cut);
   };
   const ParamSpec norm{"model.norm.weight", {c.hidden}, kFormatF32};
-  units_.push_back({"model.embed_tokens", {table("model.embed_tokens")}});
-  if (c.tied_embeddings) units_.back().params.push_back(norm);
+  std::vector<UnitSpec> embedding = units_of("model.embed_tokens"),
+                        head = c.tied_embeddings ? std::vector<UnitSpec>{} : units_of("lm_head");
+  (c.tied_embeddings ? embedding : head)[0].params.push_back(norm);
+  slices_ = embedding.size();
+  units_.push_back(embedding[0]);
   for (std::int64_t i = 0; i < c.layers; ++i) units_.push_back(layer(i, format_of));
-  if (!c.tied_embeddings) units_.push_back({"lm_head", {table("lm_head"), norm}});
+  units_.insert(units_.end(), head.begin(), head.end());
+  units_.insert(units_.end(), embedding.begin() + 1, embedding.end());
+}
+
+std::vector<UnitSpec> ModelSpec::table(const std::string& name, const Format& format, bool trainable,
+                                       const TableCut& cut) const {
+  const std::int64_t vocab = config_.vocab, width = config_.hidden;
+  const std::int64_t most_rows =
+      std::max(cut.most_elements / std::max<std::int64_t>(width, 1) / cut.grain, std::int64_t{1}) * cut.grain;
+  if (vocab <= most_rows) return {{name, {{name + ".weight", {vocab, width}, format, trainable}}}};
+  const std::int64_t slices = (vocab + most_rows - 1) / most_rows,
+                     rows = ((vocab + slices - 1) / slices + cut.grain - 1) / cut.grain * cut.grain;
+  if (!trainable && rows * width % run_of(format) != 0)
+    fail(
+        "{}.weight cannot rest in {}: it is cut every {} rows of {} values, which are no whole blocks; choose smaller "
+        "blocks (quantization.group_size), or leave it out of quantization.overrides",
+        name, name_of(format), rows, width);
+  std::vector<UnitSpec> units;
+  for (std::int64_t first = 0; first < vocab; first += rows)
+    units.push_back({fmt::format("{}.{}", name, units.size()),
+                     {{name + ".weight", {std::min(rows, vocab - first), width}, format, trainable, first, vocab}}});
+  return units;
 }
 
 void ModelSpec::choose_adapted(const LoraConfig& adapter) {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -60,18 +61,32 @@ struct Architecture {
 };
 std::span<const Architecture> architectures();
 
+// How embedding and head are cut by rows of the vocabulary, each slice a unit: into the fewest of equal length that
+// have no more elements than this, in whole grains of rows. It follows from the model alone, since products of another
+// shape have other bits. 256 rows are whole blocks of every format: of 64 values, and of 256 such blocks.
+struct TableCut {
+  std::int64_t most_elements = std::int64_t{1} << 27, grain = 256;
+};
+inline constexpr TableCut kUncut{.most_elements = std::numeric_limits<std::int64_t>::max()};
+
 class ModelSpec {
  public:
   // `adapter`: what trains beside the frozen base; null: nothing does. An architecture that is not known is an Error,
-  // and so is an adapter that targets what is no linear of this model, or nothing.
-  ModelSpec(const ModelConfig& config, const FormatOf& format_of, const LoraConfig* adapter);
+  // and so is an adapter that targets what is no linear of this model, or nothing, and a format of a table whose blocks
+  // the cut does not keep whole.
+  ModelSpec(const ModelConfig& config, const FormatOf& format_of, const LoraConfig* adapter, const TableCut& cut = {});
 
   const ModelConfig& config() const { return config_; }
   const std::vector<UnitSpec>& units() const { return units_; }
-  // Which unit serves what. With tied embeddings the head is the embedding's unit, visited twice.
-  static constexpr std::size_t embedding_unit() { return 0; }
+  // Which unit serves what. With tied embeddings the head is the embedding's units, visited twice. Slices of the
+  // embedding behind the first come last, so that a layer's place, and all that is drawn by it, is not changed by a
+  // cut.
+  std::size_t slices() const { return slices_; }  // of the embedding, and of the head
+  std::size_t embedding_unit(std::size_t slice = 0) const { return slice == 0 ? 0 : units_.size() - slices_ + slice; }
   static constexpr std::size_t layer_unit(std::int64_t layer) { return 1 + static_cast<std::size_t>(layer); }
-  std::size_t head_unit() const { return config_.tied_embeddings ? 0 : units_.size() - 1; }
+  std::size_t head_unit(std::size_t slice = 0) const {
+    return config_.tied_embeddings ? embedding_unit(slice) : layer_unit(config_.layers) + slice;
+  }
   // Whether the embedding trains; the head does where its unit has something that trains.
   bool embedding_trains() const { return units_[embedding_unit()].params[0].trainable; }
   bool head_trains() const { return units_[head_unit()].params[0].trainable; }
@@ -87,6 +102,8 @@ class ModelSpec {
 
  private:
   void choose_adapted(const LoraConfig& adapter);
+  // The units of embedding or head.
+  std::vector<UnitSpec> table(const std::string& name, const Format& format, bool trainable, const TableCut& cut) const;
   UnitSpec layer(std::int64_t index, const FormatOf& format_of) const;
 
   ModelConfig config_;
@@ -95,6 +112,7 @@ class ModelSpec {
   std::vector<LayerAdapters> adapters_;
   std::size_t first_adapter_ = 0;
   float dropout_ = 0;
+  std::size_t slices_ = 1;
   std::vector<UnitSpec> units_;
 };
 

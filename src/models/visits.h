@@ -7,9 +7,10 @@
 
 namespace shardlora {
 
-// Evaluation and generation: embedding, layers, head.
+// Evaluation and generation: embedding, layers, head; tables slice by slice, where they are cut.
 std::vector<std::size_t> forward_visits(const ModelSpec& model);
-// Training: the same, then the layers backwards, then the embedding where it trains.
+// Training: the same, then all of it backwards, the embedding only where it trains. The last slice of the head, at the
+// turn, is visited once.
 std::vector<std::size_t> training_visits(const ModelSpec& model);
 
 }  // namespace shardlora

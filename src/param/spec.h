@@ -15,6 +15,12 @@ struct ParamSpec {
   Shape shape;
   Format format;  // of a frozen parameter at rest; trainable ones rest as f32 masters and travel in the compute dtype
   bool trainable = false;
+  // Of a slice of a table: the row of the stored tensor that it begins with, and how many rows that has; 0: all is
+  // here.
+  std::int64_t first_row = 0, stored_rows = 0;
+
+  bool sliced() const { return stored_rows != 0; }
+  Shape stored_shape() const { return sliced() ? Shape{stored_rows, shape[1]} : shape; }
 };
 
 // A parameter of the base that trains, not one that an adapter adds: it starts as the base has it.

@@ -8,6 +8,21 @@ namespace shardlora {
 
 std::int64_t grain_of(const Format& format) { return row_of(format.codec).grain(format); }
 
+std::int64_t run_of(const Format& format) {
+  const CodecRow& row = row_of(format.codec);
+  return row.run == nullptr ? row.grain(format) : row.run(format);
+}
+
+SectionBytes section_starts(const Format& format, std::int64_t begin) {
+  const std::int64_t run = run_of(format);
+  CHECK(begin % run == 0, "values from {} on are no run of {}", begin, name_of(format));
+  SectionBytes starts = section_bytes(format, {begin});
+  const SectionBytes one = section_bytes(format, {run}), two = section_bytes(format, {2 * run});
+  for (std::size_t s = 0; s < starts.size(); ++s)
+    if (one[s] == two[s]) starts[s] = 0;
+  return starts;
+}
+
 std::int64_t scales_of(const Format& format, std::int64_t numel) {
   if (row_of(format.codec).finish == nullptr) return 0;
   const std::int64_t grain = grain_of(format);
@@ -44,18 +59,17 @@ void dequantize(const PackedTensor& tensor, std::int64_t begin, std::span<float>
 
 void dequantize(const Format& format, const Shape& shape, const ReadSection& read, std::int64_t begin,
                 std::span<float> out) {
-  const CodecRow& row = row_of(format.codec);
-  const std::int64_t run = row.run == nullptr ? row.grain(format) : row.run(format), from = begin / run * run;
+  CHECK(begin + std::ssize(out) <= shape.numel(), "values [{}, {}) of {}", begin, begin + std::ssize(out),
+        shape.text());
+  const std::int64_t run = run_of(format), from = begin / run * run;
   PackedTensor part{format, {begin + std::ssize(out) - from}, {}};
-  const SectionBytes all = section_bytes(format, shape), before = section_bytes(format, {from}),
-                     bytes = section_bytes(format, part.shape);
+  const SectionBytes starts = section_starts(format, from), bytes = section_bytes(format, part.shape);
   std::array<std::vector<float>, kSections> memory;  // floats: aligned for whatever lies in them
   for (std::size_t s = 0; s < memory.size(); ++s) {
     if (bytes[s] == 0) continue;
-    const bool shared = bytes[s] == all[s];
     memory[s].resize((bytes[s] + sizeof(float) - 1) / sizeof(float));
     auto* const to = reinterpret_cast<std::byte*>(memory[s].data());
-    read(static_cast<int>(s), {to, bytes[s]}, shared ? 0 : before[s]);
+    read(static_cast<int>(s), {to, bytes[s]}, starts[s]);
     part.sections[s] = to;
   }
   dequantize(part, begin - from, out);

@@ -21,6 +21,10 @@ void quantize(const Format& format, std::span<const float> values, const Section
 // scales_of says. encode_values works on the values from `begin` on, which is a multiple of grain_of(format) (or, for
 // the last piece, up to the tensor's end); finish_sections comes after all of them.
 std::int64_t grain_of(const Format& format);
+// The sections of the values from a multiple of this on are runs of the whole's sections, from section_starts on, or
+// one that all values share, which starts at 0.
+std::int64_t run_of(const Format& format);
+SectionBytes section_starts(const Format& format, std::int64_t begin);
 void encode_values(const Format& format, std::span<const float> values, std::int64_t begin, const Sections& sections,
                    std::span<float> scales);
 void finish_sections(const Format& format, const Sections& sections, std::span<const float> scales);

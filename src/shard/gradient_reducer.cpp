@@ -45,30 +45,32 @@ bool rests_on_host(const ParamStore& store, std::size_t unit) {
 }  // namespace
 
 GradientReducer::GradientReducer(Device& device, ParamStore& store, Communicator& comm, std::int64_t most_leaves,
-                                 std::int64_t wave, std::optional<std::size_t> two_parts)
-    : device_(device), store_(store), comm_(comm) {
+                                 std::int64_t wave, std::vector<std::size_t> two_parts)
+    : device_(device), store_(store), comm_(comm), two_parts_(std::move(two_parts)) {
   const MostNodes most = most_nodes(most_leaves, wave, comm.size());
-  std::size_t largest = 0, largest_share = 0, to_host = 0;
+  std::size_t largest = 0, largest_share = 0, to_host = 0, second_part = 0;
   for (std::size_t u = 0; u < store.units(); ++u) {
     largest = std::max(largest, static_cast<std::size_t>(elements(u)) * sizeof(float));
     largest_share = std::max(largest_share, store.trainable(u).gradient.bytes());
     if (rests_on_host(store, u)) to_host = std::max(to_host, store.trainable(u).gradient.bytes());
   }
+  for (const std::size_t u : two_parts_)
+    if (rests_on_host(store, u)) second_part = std::max(second_part, store.trainable(u).gradient.bytes());
   leaving_ = device.allocate(to_host, Tier::kDevice, Purpose::kGradients);
-  if (two_parts && rests_on_host(store, *two_parts))
-    second_part_ = device.allocate(store.trainable(*two_parts).gradient.bytes(), Tier::kPinned, Purpose::kGradients);
+  second_part_ = device.allocate(second_part, Tier::kPinned, Purpose::kGradients);
   sums_ = device.allocate(most.slots * largest, Tier::kDevice, Purpose::kGradients);
-  allocate_rest(most.kept, two_parts);
+  allocate_rest(most.kept);
   if (comm.size() == 1) return;
   send_ = device.allocate(most.own * largest, Tier::kDevice, Purpose::kCommunication);
   receive_ = device.allocate(most.all * largest_share, Tier::kDevice, Purpose::kCommunication);
 }
 
 // A unit's first sum rests where its gradient will be, if that is on the device; a second part has no such place.
-void GradientReducer::allocate_rest(std::size_t slots, std::optional<std::size_t> two_parts) {
+void GradientReducer::allocate_rest(std::size_t slots) {
   const auto share = [&](std::size_t u) { return store_.trainable(u).gradient.bytes(); };
   const auto more = [&](std::size_t u) { return slots == 0 || rests_on_host(store_, u) ? slots : slots - 1; };
-  std::size_t bytes = two_parts ? slots * share(*two_parts) : 0;
+  std::size_t bytes = 0;
+  for (const std::size_t u : two_parts_) bytes += slots * share(u);
   for (std::size_t u = 0; u < store_.units(); ++u) bytes += more(u) * share(u);
   rest_ = device_.allocate(bytes, Tier::kDevice, Purpose::kGradients);
   std::byte* free = rest_.data();
@@ -80,7 +82,13 @@ void GradientReducer::allocate_rest(std::size_t slots, std::optional<std::size_t
     if (more(u) < slots) owned_[u].slots.push_back(store_.trainable(u).gradient.data);
     take_slots(owned_[u], u, more(u));
   }
-  if (two_parts) take_slots(owned_.emplace_back(), *two_parts, slots);
+  for (const std::size_t u : two_parts_) take_slots(owned_.emplace_back(), u, slots);
+}
+
+GradientReducer::Owned& GradientReducer::owned(std::size_t unit, GradientPart part) {
+  if (part == GradientPart::kFirst) return owned_[unit];
+  const auto place = std::find(two_parts_.begin(), two_parts_.end(), unit) - two_parts_.begin();
+  return owned_[store_.units() + static_cast<std::size_t>(place)];
 }
 
 std::size_t GradientReducer::largest_message(const ParamStore& store, std::int64_t most_leaves, std::int64_t wave,

@@ -21,10 +21,10 @@ enum class GradientPart : std::uint8_t { kFirst, kSecond };
 
 class GradientReducer {
  public:
-  // `most_leaves`: micro-batches of the largest step; `wave`: those of a rank that share a visit. `two_parts`: the unit
-  // whose gradient has two.
+  // `most_leaves`: micro-batches of the largest step; `wave`: those of a rank that share a visit. `two_parts`: the
+  // units whose gradients have two.
   GradientReducer(Device& device, ParamStore& store, Communicator& comm, std::int64_t most_leaves, std::int64_t wave,
-                  std::optional<std::size_t> two_parts = {});
+                  std::vector<std::size_t> two_parts = {});
   // Waits for what is still on its way; where an exception unwinds, ends it with `abort` first.
   ~GradientReducer();
 
@@ -49,14 +49,12 @@ class GradientReducer {
     std::int64_t wave = 0;          // that comes next
     GradientTree tree;              // slots behind those above: as the wave's subtrees arrived
   };
-  Owned& owned(std::size_t unit, GradientPart part) {
-    return part == GradientPart::kFirst ? owned_[unit] : owned_.back();
-  }
+  Owned& owned(std::size_t unit, GradientPart part);
   std::int64_t elements(std::size_t unit) const { return store_.layout(unit).trainable_elements(); }
   // Adds in slots of as many elements; `at`: where a slot is.
   template <typename At>
   GradientTree::Add adder(std::int64_t elements, At at);
-  void allocate_rest(std::size_t slots, std::optional<std::size_t> two_parts);
+  void allocate_rest(std::size_t slots);
   void take(std::size_t unit, GradientPart part, std::byte* arrived);
   template <typename At>
   void keep(Owned& owned, std::size_t bytes, At at);
@@ -68,10 +66,11 @@ class GradientReducer {
   ParamStore& store_;
   Communicator& comm_;
   Waves waves_;
+  std::vector<std::size_t> two_parts_;
   Buffer sums_;  // of the unit that is visited, unsharded
   GradientTree tree_;
   Buffer rest_;
-  std::vector<Owned> owned_;  // by unit; then a second part
+  std::vector<Owned> owned_;  // by unit; then the second parts
   Buffer send_, receive_;
   // Of gradients that rest on the host: one on its way there, from where the next leaves may come; and there the second
   // part of one.

@@ -28,9 +28,11 @@ std::vector<std::size_t> blocks_of(const ParamStore& store, int ranks) {
   return counts;
 }
 
-std::optional<std::size_t> unit_with_two_parts(const Model& model) {
-  if (!model.config().tied_embeddings || !model.spec().embedding_trains()) return std::nullopt;
-  return model.spec().embedding_unit();
+std::vector<std::size_t> units_with_two_parts(const ModelSpec& model) {
+  std::vector<std::size_t> units;
+  if (model.config().tied_embeddings && model.embedding_trains())
+    for (std::size_t s = 0; s < model.slices(); ++s) units.push_back(model.embedding_unit(s));
+  return units;
 }
 
 }  // namespace
@@ -82,18 +84,21 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
       own_(most_owned(limits.micro_batches, reductions.size())),
       wave_(options.wave == 0 ? own_ : std::min(options.wave, own_)),
       optimizer_(device, store),
-      reducer_(device, store, reductions, limits.micro_batches, wave_, unit_with_two_parts(model)),
+      reducer_(device, store, reductions, limits.micro_batches, wave_, units_with_two_parts(model.spec())),
       streamer_(device, store, gathers, &reducer_, {training_visits(model.spec()), forward_visits(model.spec())},
                 options.streamer),
       batches_(device, own_, limits.rows, limits.samples),
       inputs_(device, options.layer_inputs, model.config().layers, wave_, limits.rows, model.config().hidden,
               model.dtype()),
       saved_bytes_(model.saved_bytes(limits.rows)),
+      head_kept_bytes_{model.head_kept_bytes(limits.rows, InputGradient::kYes),
+                       model.head_kept_bytes(limits.rows, InputGradient::kNo)},
       report_(device, reductions, limits.micro_batches, limits.rows, blocks_of(store, reductions.size())) {
   const std::size_t row = static_cast<std::size_t>(model.config().hidden) * size_of(model.dtype());
   const auto wave = static_cast<std::size_t>(wave_), rows = static_cast<std::size_t>(limits.rows);
   gradients_ = device.allocate(wave * rows * row, Tier::kDevice, Purpose::kLayerInputs);
   saved_ = device.allocate(place_saved(wave), Tier::kDevice, Purpose::kLive);
+  head_kept_ = device.allocate(wave * head_kept_bytes_[kTrain], Tier::kDevice, Purpose::kHead);
   scratch_ = device.allocate(std::max(model.scratch_bytes(limits.rows), model.head_bytes(limits.rows)), Tier::kDevice,
                              Purpose::kLive);
 
@@ -121,8 +126,9 @@ void TrainStep::rehearse() {
       model_.forward(unit, m.batch, input(l, m), input(l + 1, m), saved(l, m), scratch());
       model_.backward(unit, m.batch, input(l, m), gradient(m), InputGradient::kYes, saved(l, m), scratch());
     }
-    model_.loss(streamer_.shape_of(model_.spec().head_unit()), m.batch, input(model_.config().layers, m), m.losses,
-                gradient(m), 1.0F, scratch());
+    for (std::size_t s = 0; s < model_.spec().slices(); ++s)
+      model_.loss(streamer_.shape_of(model_.spec().head_unit(s)), m.batch, input(model_.config().layers, m), m.losses,
+                  gradient(m), 1.0F, head_kept(m), scratch());
   }
 }
 
@@ -196,8 +202,7 @@ StepResult TrainStep::evaluate(const std::vector<SampleRefs>& micro_batches, con
 
 TrainStep::Share TrainStep::load(const std::vector<SampleRefs>& micro_batches, std::optional<PhiloxKey> noise) {
   Share share;
-  share.cut = {deal_micro_batches(std::ssize(micro_batches), reductions_.size()),
-               std::min(own_, running_ == kTrain ? wave_ : inputs_.micro_batches())};
+  share.cut = {deal_micro_batches(std::ssize(micro_batches), reductions_.size()), wave()};
   report_.begin(share.cut.cuts);
   const auto rank = static_cast<std::size_t>(reductions_.rank());
   const std::int64_t begin = share.cut.cuts[rank], end = share.cut.cuts[rank + 1];
@@ -214,6 +219,14 @@ TrainStep::Share TrainStep::load(const std::vector<SampleRefs>& micro_batches, s
   return share;
 }
 
+std::int64_t TrainStep::wave() const {
+  if (running_ == kTrain) return wave_;
+  std::int64_t most = std::min(own_, inputs_.micro_batches());
+  if (const std::size_t kept = head_kept_bytes_[kEvaluate]; kept > 0)
+    most = std::min(most, static_cast<std::int64_t>(head_kept_.bytes() / kept));
+  return most;
+}
+
 void TrainStep::start(Schedule schedule) {
   if (running_ == schedule) return;
   streamer_.run(running_ = schedule);
@@ -222,14 +235,14 @@ void TrainStep::start(Schedule schedule) {
 
 void TrainStep::forward(std::span<const Member> wave) {
   inputs_.open(0);
-  {
-    const Lease unit = streamer_.borrow(model_.spec().embedding_unit());
-    for (const Member& m : wave) {
-      model_.embed(unit.view(), m.batch, input(0, m));
-      if (neftune_alpha_ == 0 || !m.batch.noise) continue;
-      const Noise noise{*m.batch.noise, m.batch.sample_ids, m.batch.positions, 0};
-      device_.ops().add_noise(input(0, m), noise, m.batch.bounds, neftune_alpha_);
-    }
+  for (std::size_t s = 0; s < model_.spec().slices(); ++s) {
+    const Lease unit = streamer_.borrow(model_.spec().embedding_unit(s));
+    for (const Member& m : wave) model_.embed(unit.view(), m.batch, input(0, m));
+  }
+  for (const Member& m : wave) {
+    if (neftune_alpha_ == 0 || !m.batch.noise) continue;
+    const Noise noise{*m.batch.noise, m.batch.sample_ids, m.batch.positions, 0};
+    device_.ops().add_noise(input(0, m), noise, m.batch.bounds, neftune_alpha_);
   }
   for (std::int64_t l = 0; l < model_.config().layers; ++l) {
     inputs_.keep(l, std::ssize(wave));
@@ -240,16 +253,24 @@ void TrainStep::forward(std::span<const Member> wave) {
   }
 }
 
+// Slice by slice, forth for losses and back for gradients; at the turn, the only visit of a head that is not cut, both.
 void TrainStep::head(std::span<const Member> wave, float gradient_scale) {
-  Lease unit = streamer_.borrow(model_.spec().head_unit());
-  const bool trains = model_.spec().head_trains() && gradient_scale != kNoGradient;
-  for (const Member& m : wave) {
-    const Tensor dx = gradient_scale == kNoGradient ? Tensor{} : gradient(m);
-    model_.loss(trains ? unit.training_view() : unit.view(), m.batch, input(model_.config().layers, m), m.losses, dx,
-                gradient_scale, scratch());
-    if (trains) unit.add_leaf(m.batch.index);
-  }
-  if (trains) streamer_.reduce(std::move(unit));
+  const bool gradients = gradient_scale != kNoGradient;
+  const auto visit = [&](std::size_t slice, bool forth, bool back) {
+    Lease unit = streamer_.borrow(model_.spec().head_unit(slice));
+    const bool trains = back && model_.spec().head_trains();
+    for (const Member& m : wave) {
+      model_.loss(trains ? unit.training_view() : unit.view(), m.batch, input(model_.config().layers, m),
+                  forth ? m.losses : Tensor{}, back ? gradient(m) : Tensor{}, gradient_scale, head_kept(m), scratch());
+      if (trains) unit.add_leaf(m.batch.index);
+    }
+    if (trains) streamer_.reduce(std::move(unit));
+  };
+  const std::size_t turn = model_.spec().slices() - 1;
+  for (std::size_t s = 0; s < turn; ++s) visit(s, true, false);
+  visit(turn, true, gradients);
+  if (!gradients) return;
+  for (std::size_t s = turn; s-- > 0;) visit(s, false, true);
 }
 
 void TrainStep::backward(std::span<const Member> wave) {
@@ -271,12 +292,14 @@ void TrainStep::backward(std::span<const Member> wave) {
 // A tied embedding has been visited as the head already: this is the other part of its gradient.
 void TrainStep::embed_backward(std::span<const Member> wave) {
   const GradientPart part = model_.config().tied_embeddings ? GradientPart::kSecond : GradientPart::kFirst;
-  Lease unit = streamer_.borrow(model_.spec().embedding_unit());
-  for (const Member& m : wave) {
-    model_.embed_backward(unit.training_view(), m.batch, gradient(m));
-    unit.add_leaf(m.batch.index);
+  for (std::size_t s = model_.spec().slices(); s-- > 0;) {
+    Lease unit = streamer_.borrow(model_.spec().embedding_unit(s));
+    for (const Member& m : wave) {
+      model_.embed_backward(unit.training_view(), m.batch, gradient(m));
+      unit.add_leaf(m.batch.index);
+    }
+    streamer_.reduce(std::move(unit), part);
   }
-  streamer_.reduce(std::move(unit), part);
 }
 
 Tensor TrainStep::input(std::int64_t layer, const Member& member) const {
@@ -298,6 +321,11 @@ Saved TrainStep::saved(std::int64_t layer, const Member& member) const {
   if (what == Recompute::kNo) return saved_at(at, saved_bytes_);
   if (what == Recompute::kCheap) saved.costly = {at, kept};
   return saved;
+}
+
+Workspace TrainStep::head_kept(const Member& member) const {
+  const std::size_t bytes = head_kept_bytes_[running_];
+  return {head_kept_.data() + static_cast<std::size_t>(member.slot) * bytes, bytes};
 }
 
 void TrainStep::exchange(const HostStatus& mine) {
@@ -355,12 +383,17 @@ void TrainStep::check_losses(const std::vector<SampleRefs>& micro_batches, const
 
 void TrainStep::check_gradients(const std::vector<double>& squares, const LossScale& loss_scale) const {
   if (loss_scale.can_shrink()) return;
-  // Backward runs from the last layer to the first, so the last bad unit is where it began.
-  for (std::size_t u = squares.size(); u-- > 0;)
-    if (not_finite(squares[u]))
-      throw Diverged(fmt::format("the gradient of {} is not finite{}, though the loss is. {}",
-                                 store_.layout(u).spec().name,
-                                 loss_scale.is_dynamic() ? ", even at a loss scale of 1" : "", advice(model_.dtype())));
+  // Backward runs from the last layer to the first, so the last bad unit is where it began, the embedding's slices
+  // being the first.
+  std::vector<std::size_t> backward;
+  for (std::size_t s = model_.spec().slices(); s-- > 0;) backward.push_back(model_.spec().embedding_unit(s));
+  for (std::size_t u = 1; u + model_.spec().slices() <= squares.size(); ++u) backward.push_back(u);
+  const auto began =
+      std::find_if(backward.rbegin(), backward.rend(), [&](std::size_t u) { return not_finite(squares[u]); });
+  if (began == backward.rend()) return;
+  throw Diverged(fmt::format("the gradient of {} is not finite{}, though the loss is. {}",
+                             store_.layout(*began).spec().name,
+                             loss_scale.is_dynamic() ? ", even at a loss scale of 1" : "", advice(model_.dtype())));
 }
 
 }  // namespace shardlora

@@ -101,6 +101,9 @@ class TrainStep {
     return recompute_[static_cast<std::size_t>(layer) % recompute_.size()];
   }
   Saved saved(std::int64_t layer, const Member& member) const;
+  Workspace head_kept(const Member& member) const;
+  // Micro-batches of a rank that share a visit in the schedule that runs.
+  std::int64_t wave() const;
   Workspace scratch() const { return {scratch_.data(), scratch_.bytes()}; }
 
   void exchange(const HostStatus& mine);
@@ -126,9 +129,10 @@ class TrainStep {
   Schedule running_ = kTrain;
   BatchBuffers batches_;
   ActivationStore inputs_;
-  Buffer gradients_, saved_, scratch_;
+  Buffer gradients_, saved_, head_kept_, scratch_;
   SavedBytes saved_bytes_;            // of a layer and micro-batch
   std::vector<std::size_t> kept_at_;  // by layer, in saved_: what is kept of it; what is not all share its beginning
+  std::size_t head_kept_bytes_[2];    // of a micro-batch, by schedule
   StepReport report_;
 };
 

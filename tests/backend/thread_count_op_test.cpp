@@ -127,6 +127,12 @@ TEST_P(ThreadCount, DoesNotChangeLossesAndUpdates) {
       ids(DType::kI32, {9});
   const Held targets = ints({0, 1, 2, 3, 4, 5, 6, 7, 5000});
   expect_same_bits([&](Ops& ops) { ops.cross_entropy(losses, dlogits, logits, targets, 0.1F); }, {&losses, &dlogits});
+  const Held state(DType::kF32, {9, 3});
+  expect_same_bits([&](Ops& ops) { ops.cross_entropy_slice(losses, state, logits, targets, {0, 5001}); },
+                   {&losses, &state});
+  expect_same_bits(
+      [&](Ops& ops) { ops.cross_entropy_slice_backward(dlogits, state, logits, targets, {0, 5001}, 0.1F); },
+      {&dlogits});
   expect_same_bits([&](Ops& ops) { ops.argmax(ids, logits); }, {&ids});
   const Held x(DType::kF32, {50000}, 2), sums(DType::kF32, {13});
   expect_same_bits([&](Ops& ops) { ops.sums_of_squares(sums, x); }, {&sums});

@@ -77,16 +77,11 @@ Measurement measure_step(Device& device, DType dtype, const StepSettings& s, std
   for (std::size_t u = 0; u < store.units(); ++u) largest = std::max(largest, store.layout(u).frozen_bytes());
   {
     const Buffer flat = device.allocate(largest, Tier::kPinned, Purpose::kCommunication);
-    std::string filled;
     for (std::size_t u = 0; u < store.units(); ++u) {
       const UnitLayout& layout = store.layout(u);
       // Layers are alike: one is made and used for all.
-      if (u != model->spec().layer_unit(0) && u != model->spec().embedding_unit() && filled == "layer" &&
-          u != model->spec().head_unit()) {
-      } else {
-        fill(layout, flat.data());
-        filled = u == model->spec().layer_unit(0) ? "layer" : "";
-      }
+      const bool as_before = ModelSpec::layer_unit(0) < u && u < ModelSpec::layer_unit(model->config().layers);
+      if (!as_before) fill(layout, flat.data());
       store.scatter_frozen(u, 0, flat.data(), *reductions);
       const std::vector<float> adapter(static_cast<std::size_t>(layout.trainable_elements()), 0.01F);
       store.set_trainable(u, adapter.data());

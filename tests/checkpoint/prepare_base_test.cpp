@@ -14,6 +14,7 @@
 #include "checkpoint/tiny_llama.h"
 #include "comm/single_rendezvous.h"
 #include "comm/thread_rendezvous.h"
+#include "quant/quantize.h"
 #include "tensor/pages.h"
 
 namespace shardlora {
@@ -93,6 +94,54 @@ TEST_F(PreparedBase, GivesEveryRankItsShareAlone) {
     }
   }
   EXPECT_FALSE(can_pack_share(source_.base, UnitLayout(spec.units()[1])));
+}
+
+std::vector<float> values_of(const UnitLayout& layout, const std::vector<std::byte>& flat) {
+  const PackedTensor table = layout.views(flat.data(), nullptr, DType::kF32)[0];
+  std::vector<float> values(static_cast<std::size_t>(table.shape.numel()));
+  dequantize(table, 0, values);
+  return values;
+}
+
+// A table lies in it whole, wherever a model is cut; packed at once, packed from it or read by shares, a slice has the
+// bytes and the values of the whole.
+TEST(PreparedBaseOfALargeVocabulary, GivesEverySliceWhatTheWholeHas) {
+  TinyGguf gguf = tiny_llama();
+  TinyGguf::Entry& embedding = gguf.tensor("token_embd.weight");
+  embedding.shape = {600, kHidden};
+  embedding.values = normal_values(embedding.shape.numel(), 77);
+  const Opened source(gguf);
+  for (const Format& format : {kNf4, Format{.codec = Codec::kNF4, .block = 64}, Format{.codec = Codec::kBF16}}) {
+    const fs::path folder = source.directory.path() / name_of(format);
+    SingleRendezvous rendezvous;
+    prepare_base(source.base, rest_as(kNf4, format), folder, rendezvous);
+    const BaseModel base = BaseModel::open(folder);
+    const ModelSpec uncut(base.config(), rest_as(kNf4, format), nullptr),
+        cut(base.config(), rest_as(kNf4, format), nullptr, {.most_elements = 256 * kHidden});
+    base.check(cut);
+    const UnitLayout whole(uncut.units()[0]);
+    std::vector<std::byte> flat(whole.frozen_bytes());
+    pack_unit(source.base, whole, flat);
+    const std::vector<float> all = values_of(whole, flat);
+    ASSERT_EQ(cut.slices(), 3U);
+    for (std::size_t s = 0; s < cut.slices(); ++s) {
+      const UnitLayout layout(cut.units()[cut.embedding_unit(s)]);
+      std::vector<std::byte> from_source(layout.frozen_bytes()), from_base(from_source.size());
+      pack_unit(source.base, layout, from_source);
+      pack_unit(base, layout, from_base);
+      EXPECT_EQ(from_base, from_source) << "slice " << s << " of " << name_of(format);
+      const std::vector<float> values = values_of(layout, from_source);
+      EXPECT_TRUE(
+          std::equal(values.begin(), values.end(), all.begin() + static_cast<std::ptrdiff_t>(s) * 256 * kHidden));
+      ASSERT_TRUE(can_pack_share(base, layout));
+      for (const std::size_t pages : {1U, 3U}) {
+        std::vector<std::byte> shares(from_source.size(), std::byte{0xAB});
+        for (std::size_t at = 0; at < shares.size(); at += pages * kPage)
+          pack_share(base, layout, at, std::span(shares).subspan(at, std::min(pages * kPage, shares.size() - at)));
+        EXPECT_EQ(shares, from_source) << "slice " << s << " of " << name_of(format) << ", " << pages << " pages";
+      }
+    }
+  }
 }
 
 TEST_F(PreparedBase, IsTheSameFromAnyNumberOfRanks) {

@@ -210,7 +210,7 @@ std::uint64_t make_random_base(const fs::path& model, const fs::path& out, const
   check(config, file);
   if (fs::exists(out) && !fs::is_empty(out)) fail("{}: there is something already; name a new folder", out.string());
   fs::create_directories(out);
-  PreparedPlan plan = plan_prepared(config, {config, rest_as(kLinearFormat, kTableFormat), nullptr},
+  PreparedPlan plan = plan_prepared(config, {config, rest_as(kLinearFormat, kTableFormat), nullptr, kUncut},
                                     [](const std::string&) { return kTableFormat; });
   check_room(out, plan.manifest.bytes());
   plan.manifest.set_source(fmt::format("random weights, seed {}", options.seed));

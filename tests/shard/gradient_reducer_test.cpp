@@ -36,7 +36,7 @@ std::vector<float> gradients(int ranks, std::int64_t leaves, std::int64_t wave, 
     const auto rank = static_cast<std::size_t>(rendezvous.rank());
     ParamStore store(*device, rendezvous.rank(), ranks, units);
     GradientReducer reducer(*device, store, *communicator, leaves, wave,
-                            two_parts ? std::optional<std::size_t>(0) : std::nullopt);
+                            two_parts ? std::vector<std::size_t>{0} : std::vector<std::size_t>{});
     const Waves waves{deal_micro_batches(leaves, ranks), wave};
     std::vector<std::vector<float>> own;
     for (int step = 0; step < 2; ++step) {  // the second one finds nothing of the first

@@ -27,9 +27,11 @@ class OpsDecorator : public Ops {
   void zero(Tensor y) override { inner_.zero(y); }
   void add(Tensor y, ConstTensor a, ConstTensor b) override { inner_.add(y, a, b); }
   void add_bias(Tensor y, ConstTensor bias) override { inner_.add_bias(y, bias); }
-  void embed(Tensor y, ConstTensor tokens, ConstTensor table) override { inner_.embed(y, tokens, table); }
-  void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) override {
-    inner_.embed_backward(dtable, tokens, dy);
+  void embed(Tensor y, ConstTensor tokens, ConstTensor table, TableSlice slice) override {
+    inner_.embed(y, tokens, table, slice);
+  }
+  void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy, TableSlice slice) override {
+    inner_.embed_backward(dtable, tokens, dy, slice);
   }
   void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) override { inner_.gather_rows(y, x, rows); }
   void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows) override { inner_.scatter_rows(y, x, rows); }
@@ -72,6 +74,14 @@ class OpsDecorator : public Ops {
   void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets,
                      float gradient_scale) override {
     inner_.cross_entropy(losses, dlogits, logits, targets, gradient_scale);
+  }
+  void cross_entropy_slice(Tensor losses, Tensor state, ConstTensor logits, ConstTensor targets,
+                           TableSlice slice) override {
+    inner_.cross_entropy_slice(losses, state, logits, targets, slice);
+  }
+  void cross_entropy_slice_backward(Tensor dlogits, ConstTensor state, ConstTensor logits, ConstTensor targets,
+                                    TableSlice slice, float gradient_scale) override {
+    inner_.cross_entropy_slice_backward(dlogits, state, logits, targets, slice, gradient_scale);
   }
   void argmax(Tensor ids, ConstTensor logits) override { inner_.argmax(ids, logits); }
   void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step,

@@ -1,6 +1,7 @@
 // One pass over the units without training: what the model says, where TrainStep only gives a mean.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 
 #include "batch/batch_buffers.h"
@@ -50,8 +51,8 @@ inline ForwardPass forward_pass(Device& device, Model& model, ParamStore& store,
 
   LayerStreamer streamer(device, store, gathers, nullptr, {forward_visits(model.spec())}, options);
   streamer.run(0);
-  {
-    const Lease unit = streamer.borrow(model.spec().embedding_unit());
+  for (std::size_t s = 0; s < model.spec().slices(); ++s) {
+    const Lease unit = streamer.borrow(model.spec().embedding_unit(s));
     for (const MicroBatch& b : batches) model.embed(unit.view(), b, x.at(0, b.index, b.rows()));
   }
   for (std::int64_t l = 0; l < layers; ++l) {
@@ -60,25 +61,42 @@ inline ForwardPass forward_pass(Device& device, Model& model, ParamStore& store,
       model.forward(unit.view(), b, x.at(l, b.index, b.rows()), x.at(l + 1, b.index, b.rows()), saved, scratch);
   }
   ForwardPass pass;
-  const Lease unit = streamer.borrow(model.spec().head_unit());
-  for (const MicroBatch& b : batches) {
-    const Buffer losses = device.allocate(b.labelled.bytes(), Tier::kDevice, Purpose::kHead);
-    const Tensor view = losses.tensor(DType::kF32, b.labelled.shape);
-    model.loss(unit.view(), b, x.at(layers, b.index, b.rows()), view, {}, 0, scratch);
-    const std::vector<float> values = downloaded(device, view);
-    pass.token_losses.insert(pass.token_losses.end(), values.begin(), values.end());
+  const std::size_t slices = model.spec().slices(), kept_bytes = model.head_kept_bytes(rows, InputGradient::kNo);
+  const std::int64_t vocab = model.config().vocab,
+                     logit_rows = wanted == Logits::kYes ? total_tokens(micro_batches[0]) : 0;
+  const Buffer losses = device.allocate(static_cast<std::size_t>(count * rows) * sizeof(float), Tier::kDevice,
+                                        Purpose::kHead),
+               kept = device.allocate(static_cast<std::size_t>(count) * kept_bytes, Tier::kDevice, Purpose::kHead),
+               normed_memory = device.allocate(static_cast<std::size_t>(rows * model.config().hidden) * sizeof(float),
+                                               Tier::kDevice, Purpose::kHead),
+               logits = device.allocate(static_cast<std::size_t>(logit_rows * vocab) * sizeof(float), Tier::kDevice,
+                                        Purpose::kHead),
+               ids = device.allocate(static_cast<std::size_t>(rows) * sizeof(std::int32_t), Tier::kPinned,
+                                     Purpose::kHead);
+  for (std::int32_t i = 0; i < logit_rows; ++i) reinterpret_cast<std::int32_t*>(ids.data())[i] = i;
+  pass.logits.resize(static_cast<std::size_t>(logit_rows * vocab));
+  const auto losses_of = [&](const MicroBatch& b) {
+    return losses.tensor(DType::kF32, b.labelled.shape, static_cast<std::size_t>(b.index * rows) * sizeof(float));
+  };
+  for (std::size_t s = 0; s < slices; ++s) {
+    const Lease unit = streamer.borrow(model.spec().head_unit(s));
+    for (const MicroBatch& b : batches) {
+      const Workspace own(kept.data() + static_cast<std::size_t>(b.index) * kept_bytes, kept_bytes);
+      model.loss(unit.view(), b, x.at(layers, b.index, b.rows()), losses_of(b), {}, 0, own, scratch);
+    }
+    if (logit_rows == 0) continue;
+    const ParamSpec& table = model.spec().units()[unit.unit()].params[0];
+    const Tensor part = logits.tensor(DType::kF32, {logit_rows, table.shape[0]});
+    model.logits(unit.view(), x.at(layers, 0, batches[0].rows()), ids.tensor(DType::kI32, {logit_rows}),
+                 normed_memory.tensor(model.dtype(), {logit_rows, model.config().hidden}), part, scratch);
+    const std::vector<float> values = downloaded(device, part);
+    for (std::int64_t row = 0; row < logit_rows; ++row)
+      std::copy_n(values.begin() + row * table.shape[0], table.shape[0],
+                  pass.logits.begin() + row * vocab + table.first_row);
   }
-  if (wanted == Logits::kYes) {
-    const MicroBatch& first = batches[0];
-    const Shape shape{total_tokens(micro_batches[0]), model.config().vocab};
-    const Buffer memory =
-        device.allocate(static_cast<std::size_t>(shape.numel()) * sizeof(float), Tier::kDevice, Purpose::kHead);
-    const Buffer ids =
-        device.allocate(static_cast<std::size_t>(shape[0]) * sizeof(std::int32_t), Tier::kPinned, Purpose::kHead);
-    for (std::int32_t i = 0; i < shape[0]; ++i) reinterpret_cast<std::int32_t*>(ids.data())[i] = i;
-    model.logits(unit.view(), x.at(layers, 0, first.rows()), ids.tensor(DType::kI32, {shape[0]}),
-                 memory.tensor(DType::kF32, shape), scratch);
-    pass.logits = downloaded(device, memory.tensor(DType::kF32, shape));
+  for (const MicroBatch& b : batches) {
+    const std::vector<float> values = downloaded(device, losses_of(b));
+    pass.token_losses.insert(pass.token_losses.end(), values.begin(), values.end());
   }
   return pass;
 }

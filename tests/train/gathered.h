@@ -39,7 +39,8 @@ inline std::map<std::string, std::vector<float>> gathered_by_param(Device& devic
       const ParamSpec& param = layout.spec().params[p];
       if (!param.trainable) continue;
       const auto begin = elements.begin() + layout.element_offset(p);
-      all[param.name] = {begin, begin + param.shape.numel()};
+      std::vector<float>& whole = all[param.name];  // of slices the later ones come behind the earlier ones
+      whole.insert(whole.end(), begin, begin + param.shape.numel());
     }
   }
   return all;

@@ -31,6 +31,7 @@ struct GoldenJob {
   DType dtype = DType::kF32;                               // of the base and of computing
   LossScale loss_scale = {};                               // gradients are given without it
   std::function<FormatOf(const BaseModel&)> rest_as = {};  // what the base rests as; empty: `dtype`
+  TableCut cut = {};
   double peak_rate = 1e-2;
   int ranks = 1;
   int steps = 20;
@@ -73,7 +74,7 @@ inline GoldenResult run_rank(const GoldenJob& job, Rendezvous& rendezvous) {
   if (base.config().tied_embeddings) tie_saved_modules(start);
   const Format dense = dense_format(job.dtype);
   const FormatOf format = job.rest_as ? job.rest_as(base) : rest_as(dense, dense);
-  const auto model = make_model(device, {base.config(), format, &start.config}, job.dtype);
+  const auto model = make_model(device, {base.config(), format, &start.config, job.cut}, job.dtype);
   base.check(model->spec());
   check_adapter(start, model->spec().units());
   ParamStore store(device, rendezvous.rank(), rendezvous.size(), model->spec().units());

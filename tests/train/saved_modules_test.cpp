@@ -60,7 +60,7 @@ struct WithoutHeadGradient final : OpsDecorator {
 
 struct WithoutEmbeddingGradient final : OpsDecorator {
   using OpsDecorator::OpsDecorator;
-  void embed_backward(Tensor dtable, ConstTensor, ConstTensor) override { OpsDecorator::zero(dtable); }
+  void embed_backward(Tensor dtable, ConstTensor, ConstTensor, TableSlice) override { OpsDecorator::zero(dtable); }
 };
 
 template <typename Faulty>

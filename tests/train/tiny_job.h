@@ -27,6 +27,7 @@ struct TinyJob {
   Tier layer_inputs = Tier::kDevice;
   Codec codec = Codec::kNF4;
   bool tied = true;
+  TableCut cut = {};
   std::int64_t lora_rank = 4;  // with 16 the elements of a layer are shares of two ranks
   DType dtype = DType::kF32;
   LossScale loss_scale = {};
@@ -100,12 +101,27 @@ inline std::vector<Sample> tiny_samples(std::size_t count, std::int32_t vocab) {
   return samples;
 }
 
+// Of a slice what it has of the whole's.
+inline std::vector<float> random_slice(const ParamSpec& param, const std::string& name) {
+  const std::vector<float> whole = random_values(param.stored_shape().numel(), name);
+  const auto begin = whole.begin() + (param.sliced() ? param.first_row * param.shape[1] : 0);
+  return {begin, begin + param.shape.numel()};
+}
+
+// Of a unit's trainable elements; those of slices are what they are in the uncut unit.
+inline std::vector<float> random_adapter(const UnitSpec& unit, std::int64_t elements) {
+  const ParamSpec& first = unit.params[0];
+  if (!first.sliced()) return random_values(elements, unit.name + ".adapter");
+  if (!first.trainable) return {};
+  return random_slice(first, unit.name.substr(0, unit.name.rfind('.')) + ".adapter");
+}
+
 inline std::vector<std::byte> tiny_flat(const UnitLayout& layout) {
   std::vector<std::byte> flat(layout.frozen_bytes());
   for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
     const ParamSpec& param = layout.spec().params[p];
     if (param.trainable) continue;
-    std::vector<float> values = random_values(param.shape.numel(), param.name);
+    std::vector<float> values = random_slice(param, param.name);
     for (float& v : values) v = param.shape.rank() == 1 ? 1 + 0.3F * v : 0.3F * v;
     Sections sections{};
     for (int s = 0; s < kSections; ++s)
@@ -133,7 +149,8 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
                         .modules_to_save = job.saved,
                         .dropout = job.dropout};
   const auto model = make_model(
-      *device, {config, rest_as({job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)), &lora}, dtype);
+      *device, {config, rest_as({job.codec, 64, job.codec == Codec::kNF4}, dense_format(dtype)), &lora, job.cut},
+      dtype);
   std::vector<UnitResidence> residences;
   for (std::size_t u = 0; u < model->spec().units().size(); ++u) {
     const Tier optimizer = job.optimizer[u % job.optimizer.size()];
@@ -155,8 +172,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
       const Buffer flat = pinned_copy(*device, tiny_flat(store.layout(u)));
       store.scatter_frozen(u, root, rendezvous.rank() == root ? flat.data() : nullptr, *reductions);
     }
-    std::vector<float> adapter =
-        random_values(store.layout(u).trainable_elements(), model->spec().units()[u].name + ".adapter");
+    std::vector<float> adapter = random_adapter(model->spec().units()[u], store.layout(u).trainable_elements());
     for (float& v : adapter) v *= 0.2F;
     if (!job.start.empty()) adapter = job.start[u];
     result.start.push_back(adapter);

@@ -82,14 +82,14 @@ void CpuOps::add_bias(Tensor y, ConstTensor bias) {
   submit([=] { cpu::add_bias(y, bias); });
 }
 
-void CpuOps::embed(Tensor y, ConstTensor tokens, ConstTensor table) {
-  checks::embed(y, tokens, table);
-  submit([=] { cpu::embed(y, tokens, table); });
+void CpuOps::embed(Tensor y, ConstTensor tokens, ConstTensor table, TableSlice slice) {
+  checks::embed(y, tokens, table, slice);
+  submit([=] { cpu::embed(y, tokens, table, slice); });
 }
 
-void CpuOps::embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) {
-  checks::embed_backward(dtable, tokens, dy);
-  submit([=] { cpu::embed_backward(dtable, tokens, dy); });
+void CpuOps::embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy, TableSlice slice) {
+  checks::embed_backward(dtable, tokens, dy, slice);
+  submit([=] { cpu::embed_backward(dtable, tokens, dy, slice); });
 }
 
 void CpuOps::gather_rows(Tensor y, ConstTensor x, ConstTensor rows) {
@@ -167,6 +167,18 @@ void CpuOps::cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, Co
                            float gradient_scale) {
   checks::cross_entropy(losses, dlogits, logits, targets);
   submit([=] { cpu::cross_entropy(losses, dlogits, logits, targets, gradient_scale); });
+}
+
+void CpuOps::cross_entropy_slice(Tensor losses, Tensor state, ConstTensor logits, ConstTensor targets,
+                                 TableSlice slice) {
+  checks::cross_entropy_slice(losses, state, logits, targets, slice);
+  submit([=] { cpu::cross_entropy_slice(losses, state, logits, targets, slice); });
+}
+
+void CpuOps::cross_entropy_slice_backward(Tensor dlogits, ConstTensor state, ConstTensor logits, ConstTensor targets,
+                                          TableSlice slice, float gradient_scale) {
+  checks::cross_entropy_slice_backward(dlogits, state, logits, targets, slice);
+  submit([=] { cpu::cross_entropy_slice_backward(dlogits, state, logits, targets, slice, gradient_scale); });
 }
 
 void CpuOps::argmax(Tensor ids, ConstTensor logits) {

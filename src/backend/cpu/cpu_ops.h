@@ -25,8 +25,8 @@ class CpuOps final : public Ops {
   void zero(Tensor y) override;
   void add(Tensor y, ConstTensor a, ConstTensor b) override;
   void add_bias(Tensor y, ConstTensor bias) override;
-  void embed(Tensor y, ConstTensor tokens, ConstTensor table) override;
-  void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) override;
+  void embed(Tensor y, ConstTensor tokens, ConstTensor table, TableSlice slice) override;
+  void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy, TableSlice slice) override;
   void gather_rows(Tensor y, ConstTensor x, ConstTensor rows) override;
   void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows) override;
   void dropout(Tensor y, ConstTensor x, const Noise& noise, float p, Accumulate accumulate) override;
@@ -47,6 +47,10 @@ class CpuOps final : public Ops {
   void swiglu_backward(Tensor dgate, Tensor dup, ConstTensor dy, ConstTensor gate, ConstTensor up) override;
   void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets,
                      float gradient_scale) override;
+  void cross_entropy_slice(Tensor losses, Tensor state, ConstTensor logits, ConstTensor targets,
+                           TableSlice slice) override;
+  void cross_entropy_slice_backward(Tensor dlogits, ConstTensor state, ConstTensor logits, ConstTensor targets,
+                                    TableSlice slice, float gradient_scale) override;
   void argmax(Tensor ids, ConstTensor logits) override;
   void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step,
              float gradient_scale) override;

@@ -1,5 +1,6 @@
 // Softmax cross-entropy of a chunk of logits, and the greedy choice. Per row, with m the largest logit and
-// z = sum e^(x - m): loss = m + log z - x[target], dlogits = (e^(x - m) / z - [target]) * gradient_scale.
+// z = sum e^(x - m): loss = m + log z - x[target], dlogits = (e^(x - m) / z - [target]) * gradient_scale. Over slices
+// of the vocabulary, z counts from the largest logit so far and shrinks when that grows.
 #include <cmath>
 #include <limits>
 
@@ -41,16 +42,76 @@ void write_gradient(T* d, const float* row, std::int64_t n, float most, float fa
   for (std::int64_t i = 0; i < n; ++i) d[i] = from_float<T>(fast_exp(row[i] - most) * factor);
 }
 
+void check_targets(ConstTensor targets, std::int64_t vocabulary) {
+  const auto* target = targets.as<std::int32_t>();
+  bool inside = true;
+  for (std::int64_t i = 0; i < targets.numel(); ++i) inside = inside && 0 <= target[i] && target[i] < vocabulary;
+  CHECK(inside, "cross_entropy: a target is outside [0, {})", vocabulary);
+}
+
+float target_gradient(float at_target, float most, float total, float gradient_scale) {
+  return (fast_exp(at_target - most) * (1.0F / total) - 1.0F) * gradient_scale;
+}
+
+// What the slices of a vocabulary know of a row of logits.
+struct RowState {
+  float most = -std::numeric_limits<float>::infinity(), sum = 0.0F, at_target = 0.0F;
+
+  void add(const float* row, std::int64_t n) {
+    const float here = largest(row, n), larger = here > most ? here : most;
+    const float from = std::isinf(larger) && larger < 0 ? 0.0F : larger;  // nothing but -inf so far
+    sum = sum * fast_exp(most - from) + static_cast<float>(sum_of_exp(row, n, from));
+    most = larger;
+  }
+};
+
 }  // namespace
+
+void cross_entropy_slice(Tensor losses, Tensor state, ConstTensor logits, ConstTensor targets, TableSlice slice) {
+  const std::int64_t rows = logits.dim(0), width = logits.dim(1), end = slice.first + width;
+  check_targets(targets, slice.vocab);
+  const auto* target = targets.as<std::int32_t>();
+  const float* x = logits.as<float>();
+  float *loss = losses.as<float>(), *kept = state.as<float>();
+#pragma omp parallel for schedule(static) if (rows * width > kParallelValues)
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const float* row = x + i * width;
+    float* own = kept + i * 3;
+    RowState s;
+    if (slice.first > 0) s = {own[0], own[1], own[2]};
+    s.add(row, width);
+    if (slice.first <= target[i] && target[i] < end) s.at_target = row[target[i] - slice.first];
+    own[0] = s.most, own[1] = s.sum, own[2] = s.at_target;
+    if (end == slice.vocab)
+      loss[i] = static_cast<float>(static_cast<double>(s.most) - static_cast<double>(s.at_target) +
+                                   std::log(static_cast<double>(s.sum)));
+  }
+}
+
+void cross_entropy_slice_backward(Tensor dlogits, ConstTensor state, ConstTensor logits, ConstTensor targets,
+                                  TableSlice slice, float gradient_scale) {
+  const std::int64_t rows = logits.dim(0), width = logits.dim(1);
+  const auto* target = targets.as<std::int32_t>();
+  const float *x = logits.as<float>(), *kept = state.as<float>();
+  with_float_type(dlogits.dtype, [&]<typename T>(std::type_identity<T>) {
+    T* gradient = dlogits.as<T>();
+#pragma omp parallel for schedule(static) if (rows * width > kParallelValues)
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const RowState s{kept[i * 3], kept[i * 3 + 1], kept[i * 3 + 2]};
+      T* d = gradient + i * width;
+      write_gradient(d, x + i * width, width, s.most, gradient_scale / s.sum);
+      if (const std::int64_t t = target[i] - slice.first; 0 <= t && t < width)
+        d[t] = from_float<T>(target_gradient(s.at_target, s.most, s.sum, gradient_scale));
+    }
+  });
+}
 
 void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets, float gradient_scale) {
   const std::int64_t rows = logits.dim(0), vocabulary = logits.dim(1);
+  check_targets(targets, vocabulary);
   const float* x = logits.as<float>();
   const auto* target = targets.as<std::int32_t>();
   float* loss = losses.as<float>();
-  bool inside = true;
-  for (std::int64_t i = 0; i < rows; ++i) inside = inside && 0 <= target[i] && target[i] < vocabulary;
-  CHECK(inside, "cross_entropy: a target is outside [0, {})", vocabulary);
   with_float_type(dlogits ? dlogits.dtype : DType::kF32, [&]<typename T>(std::type_identity<T>) {
     T* gradient = dlogits ? dlogits.as<T>() : nullptr;
 #pragma omp parallel for schedule(static) if (rows * vocabulary > kParallelValues)
@@ -64,8 +125,7 @@ void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTenso
       T* d = gradient + i * vocabulary;
       const auto factor = static_cast<float>(static_cast<double>(gradient_scale) / total);
       write_gradient(d, row, vocabulary, most, factor);
-      d[target[i]] =
-          from_float<T>((fast_exp(at_target - most) * (1.0F / static_cast<float>(total)) - 1.0F) * gradient_scale);
+      d[target[i]] = from_float<T>(target_gradient(at_target, most, static_cast<float>(total), gradient_scale));
     }
   });
 }

@@ -19,8 +19,8 @@ void zero(Tensor y);
 void add(Tensor y, ConstTensor a, ConstTensor b);
 void add_bias(Tensor y, ConstTensor bias);
 
-void embed(Tensor y, ConstTensor tokens, ConstTensor table);
-void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy);
+void embed(Tensor y, ConstTensor tokens, ConstTensor table, TableSlice slice = {});
+void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy, TableSlice slice = {});
 void gather_rows(Tensor y, ConstTensor x, ConstTensor rows);
 void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows);
 
@@ -47,6 +47,9 @@ void swiglu(Tensor y, ConstTensor gate, ConstTensor up);
 void swiglu_backward(Tensor dgate, Tensor dup, ConstTensor dy, ConstTensor gate, ConstTensor up);
 
 void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets, float gradient_scale);
+void cross_entropy_slice(Tensor losses, Tensor state, ConstTensor logits, ConstTensor targets, TableSlice slice);
+void cross_entropy_slice_backward(Tensor dlogits, ConstTensor state, ConstTensor logits, ConstTensor targets,
+                                  TableSlice slice, float gradient_scale);
 void argmax(Tensor ids, ConstTensor logits);
 
 void adamw(Tensor master, Tensor m, Tensor v, ConstTensor gradient, const AdamWStep& step, float gradient_scale);

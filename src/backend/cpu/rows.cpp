@@ -17,10 +17,15 @@ void check_indices(ConstTensor indices, std::int64_t limit, const char* what) {
   CHECK(inside, "{}: an index is outside [0, {})", what, limit);
 }
 
+// Of tokens of the whole vocabulary.
+void check_tokens(ConstTensor tokens, ConstTensor table, TableSlice slice, const char* what) {
+  check_indices(tokens, slice.vocab > 0 ? slice.vocab : table.dim(0), what);
+}
+
 }  // namespace
 
-void embed(Tensor y, ConstTensor tokens, ConstTensor table) {
-  check_indices(tokens, table.dim(0), "embed");
+void embed(Tensor y, ConstTensor tokens, ConstTensor table, TableSlice slice) {
+  check_tokens(tokens, table, slice, "embed");
   const std::int64_t n = y.dim(0), d = y.dim(1);
   const auto* token = tokens.as<std::int32_t>();
   with_float_type(y.dtype, [&]<typename To>(std::type_identity<To>) {
@@ -29,8 +34,10 @@ void embed(Tensor y, ConstTensor tokens, ConstTensor table) {
       const From* values = table.as<From>();
 #pragma omp parallel for schedule(static) if (n * d > kParallelValues)
       for (std::int64_t i = 0; i < n; ++i) {
+        const std::int64_t row = token[i] - slice.first;
+        if (row < 0 || row >= table.dim(0)) continue;
         To* to = out + i * d;
-        const From* from = values + token[i] * d;
+        const From* from = values + row * d;
 #pragma omp simd
         for (std::int64_t k = 0; k < d; ++k) to[k] = from_float<To>(to_float(from[k]));
       }
@@ -38,8 +45,8 @@ void embed(Tensor y, ConstTensor tokens, ConstTensor table) {
   });
 }
 
-void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) {
-  check_indices(tokens, dtable.dim(0), "embed_backward");
+void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy, TableSlice slice) {
+  check_tokens(tokens, dtable, slice, "embed_backward");
   zero(dtable);
   const std::int64_t n = dy.dim(0), d = dy.dim(1);
   constexpr std::int64_t kColumns = 64;  // a thread's: every sum is one thread's, in the order of the rows
@@ -51,7 +58,9 @@ void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) {
     for (std::int64_t begin = 0; begin < d; begin += kColumns) {
       const std::int64_t end = std::min(begin + kColumns, d);
       for (std::int64_t i = 0; i < n; ++i) {
-        float* to = out + token[i] * d;
+        const std::int64_t row = token[i] - slice.first;
+        if (row < 0 || row >= dtable.dim(0)) continue;
+        float* to = out + row * d;
         const T* from = values + i * d;
 #pragma omp simd
         for (std::int64_t k = begin; k < end; ++k) to[k] += to_float(from[k]);

@@ -39,14 +39,14 @@ void CudaOps::add_bias(Tensor y, ConstTensor bias) {
   cuda::add_bias(y, bias, stream_);
 }
 
-void CudaOps::embed(Tensor y, ConstTensor tokens, ConstTensor table) {
-  checks::embed(y, tokens, table);
-  cuda::embed(y, tokens, table, stream_);
+void CudaOps::embed(Tensor y, ConstTensor tokens, ConstTensor table, TableSlice slice) {
+  checks::embed(y, tokens, table, slice);
+  cuda::embed(y, tokens, table, slice, stream_);
 }
 
-void CudaOps::embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) {
-  checks::embed_backward(dtable, tokens, dy);
-  cuda::embed_backward(dtable, tokens, dy, stream_);
+void CudaOps::embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy, TableSlice slice) {
+  checks::embed_backward(dtable, tokens, dy, slice);
+  cuda::embed_backward(dtable, tokens, dy, slice, stream_);
 }
 
 void CudaOps::gather_rows(Tensor y, ConstTensor x, ConstTensor rows) {
@@ -123,6 +123,18 @@ void CudaOps::cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, C
                             float gradient_scale) {
   checks::cross_entropy(losses, dlogits, logits, targets);
   cuda::cross_entropy(losses, dlogits, logits, targets, gradient_scale, stream_);
+}
+
+void CudaOps::cross_entropy_slice(Tensor losses, Tensor state, ConstTensor logits, ConstTensor targets,
+                                  TableSlice slice) {
+  checks::cross_entropy_slice(losses, state, logits, targets, slice);
+  cuda::cross_entropy_slice(losses, state, logits, targets, slice, stream_);
+}
+
+void CudaOps::cross_entropy_slice_backward(Tensor dlogits, ConstTensor state, ConstTensor logits, ConstTensor targets,
+                                           TableSlice slice, float gradient_scale) {
+  checks::cross_entropy_slice_backward(dlogits, state, logits, targets, slice);
+  cuda::cross_entropy_slice_backward(dlogits, state, logits, targets, slice, gradient_scale, stream_);
 }
 
 void CudaOps::argmax(Tensor ids, ConstTensor logits) {

@@ -22,14 +22,15 @@ __device__ bool came_before(const std::int32_t* tokens, std::int32_t token, std:
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
-    embed_backward_kernel(float* dtable, const std::int32_t* tokens, const T* dy, std::int64_t vocabulary,
+    embed_backward_kernel(float* dtable, const std::int32_t* tokens, const T* dy, TableSlice slice, std::int64_t rows,
                           std::int64_t n, std::int64_t d, bool vectors) {
   __shared__ unsigned same[kThreads / 32];  // a bit a row: its token is ours
   constexpr int kRun = kWidth<T, float>;
   const std::int64_t i = blockIdx.x, column = (static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x) * kRun;
   const std::int32_t token = tokens[i];
-  device_check(0 <= token && token < vocabulary);
-  if (came_before(tokens, token, i)) return;  // the whole block leaves
+  device_check(0 <= token && token < slice.vocab);
+  const std::int64_t row_of_table = token - slice.first;
+  if (row_of_table < 0 || row_of_table >= rows || came_before(tokens, token, i)) return;  // the whole block leaves
   float sum[kRun] = {};
   for (std::int64_t begin = i; begin < n; begin += kThreads) {
     const std::int64_t j = begin + threadIdx.x;
@@ -45,17 +46,18 @@ __global__ void __launch_bounds__(kThreads)
       }
     __syncthreads();
   }
-  store(dtable + token * d + column, sum, d - column, vectors);
+  store(dtable + row_of_table * d + column, sum, d - column, vectors);
 }
 
 }  // namespace
 
-void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy, cudaStream_t stream) {
+void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy, TableSlice slice, cudaStream_t stream) {
+  if (slice.vocab == 0) slice.vocab = dtable.dim(0);
   zero(dtable, stream);
   with_float_type(dy.dtype, [&]<typename T>(std::type_identity<T>) {
     const std::int64_t n = dy.dim(0), d = dy.dim(1);
     launch(embed_backward_kernel<T>, {static_cast<unsigned>(n), blocks_for(d, kThreads * kWidth<T, float>)}, kThreads,
-           0, stream, dtable.as<float>(), tokens.as<std::int32_t>(), dy.as<T>(), dtable.dim(0), n, d,
+           0, stream, dtable.as<float>(), tokens.as<std::int32_t>(), dy.as<T>(), slice, dtable.dim(0), n, d,
            aligned(dtable.data, dy.data) && d % kWidth<T, float> == 0);
   });
 }

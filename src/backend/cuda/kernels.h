@@ -21,8 +21,8 @@ void zero(Tensor y, cudaStream_t stream);
 void add(Tensor y, ConstTensor a, ConstTensor b, cudaStream_t stream);
 void add_bias(Tensor y, ConstTensor bias, cudaStream_t stream);
 
-void embed(Tensor y, ConstTensor tokens, ConstTensor table, cudaStream_t stream);
-void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy, cudaStream_t stream);
+void embed(Tensor y, ConstTensor tokens, ConstTensor table, TableSlice slice, cudaStream_t stream);
+void embed_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy, TableSlice slice, cudaStream_t stream);
 void gather_rows(Tensor y, ConstTensor x, ConstTensor rows, cudaStream_t stream);
 void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows, cudaStream_t stream);
 
@@ -47,6 +47,10 @@ void fill_cache(KvCache cache, ConstTensor k, ConstTensor v, ConstTensor bounds,
 void swiglu(Tensor y, ConstTensor gate, ConstTensor up, cudaStream_t stream);
 void swiglu_backward(Tensor dgate, Tensor dup, ConstTensor dy, ConstTensor gate, ConstTensor up, cudaStream_t stream);
 
+void cross_entropy_slice(Tensor losses, Tensor state, ConstTensor logits, ConstTensor targets, TableSlice slice,
+                         cudaStream_t stream);
+void cross_entropy_slice_backward(Tensor dlogits, ConstTensor state, ConstTensor logits, ConstTensor targets,
+                                  TableSlice slice, float gradient_scale, cudaStream_t stream);
 void cross_entropy(Tensor losses, Tensor dlogits, ConstTensor logits, ConstTensor targets, float gradient_scale,
                    cudaStream_t stream);
 void argmax(Tensor ids, ConstTensor logits, cudaStream_t stream);

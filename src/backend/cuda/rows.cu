@@ -8,15 +8,15 @@ namespace shardlora::cuda {
 namespace {
 
 template <typename To, typename From>
-__global__ void embed_kernel(To* y, const std::int32_t* tokens, const From* table, std::int64_t vocabulary,
+__global__ void embed_kernel(To* y, const std::int32_t* tokens, const From* table, TableSlice slice, std::int64_t rows,
                              std::int64_t d, unsigned parts, bool vectors) {
   constexpr int kRun = kWidth<To, From>;
   const RowPlace place(parts, kRun);
-  const std::int64_t token = tokens[place.row], k = place.column;
-  device_check(0 <= token && token < vocabulary);
-  if (k >= d) return;
+  const std::int64_t token = tokens[place.row], row = token - slice.first, k = place.column;
+  device_check(0 <= token && token < slice.vocab);
+  if (k >= d || row < 0 || row >= rows) return;
   float values[kRun];
-  load(values, table + token * d + k, d - k, vectors);
+  load(values, table + row * d + k, d - k, vectors);
   store(y + place.row * d + k, values, d - k, vectors);
 }
 
@@ -57,13 +57,15 @@ void move_rows(Tensor to, ConstTensor from, ConstTensor rows, cudaStream_t strea
 
 }  // namespace
 
-void embed(Tensor y, ConstTensor tokens, ConstTensor table, cudaStream_t stream) {
+void embed(Tensor y, ConstTensor tokens, ConstTensor table, TableSlice slice, cudaStream_t stream) {
+  if (slice.vocab == 0) slice.vocab = table.dim(0);
   with_float_type(y.dtype, [&]<typename To>(std::type_identity<To>) {
     with_float_type(table.dtype, [&]<typename From>(std::type_identity<From>) {
       const std::int64_t d = y.dim(1);
       const RowGrid grid(y.dim(0), d, kWidth<To, From>);
       launch(embed_kernel<To, From>, grid.blocks, grid.threads, 0, stream, y.as<To>(), tokens.as<std::int32_t>(),
-             table.as<From>(), table.dim(0), d, grid.parts, aligned(y.data, table.data) && d % kWidth<To, From> == 0);
+             table.as<From>(), slice, table.dim(0), d, grid.parts,
+             aligned(y.data, table.data) && d % kWidth<To, From> == 0);
     });
   });
 }

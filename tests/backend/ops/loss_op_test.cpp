@@ -31,6 +31,71 @@ TEST(CrossEntropy, IsTheLogOfTheSoftmaxAndItsDerivative) {
   }
 }
 
+// A vocabulary of 5000 in slices of 2000, the logits of each behind each other.
+struct SlicedLogits {
+  explicit SlicedLogits(const Doubles& x) : all(x) {
+    for (std::int64_t first = 0; first < 5000; first += 2000) {
+      Doubles part;
+      const std::int64_t end = std::min<std::int64_t>(first + 2000, 5000);
+      for (std::int64_t row = 0; row < 3; ++row)
+        part.insert(part.end(), x.begin() + row * 5000 + first, x.begin() + row * 5000 + end);
+      slices.push_back({first, 5000});
+      logits.emplace_back(DType::kF32, Shape{3, end - first}, part);
+    }
+  }
+  Doubles all;
+  std::vector<TableSlice> slices;
+  std::vector<Held> logits;
+};
+
+TEST(CrossEntropySlice, IsTheWholeLossAndGradientSliceBySlice) {
+  Device& device = device_under_test();
+  Doubles x = Held(DType::kF32, {3, 5000}, 1, 12.0).values();
+  for (std::size_t i = 5000; i < 7000; ++i) x[i] = -INFINITY;  // a slice in which nothing can be
+  x[7000] = 80;                                                // and the largest one behind it
+  const SlicedLogits sliced(x);
+  const Held losses(DType::kF32, {3}), state(DType::kF32, {3, 3}), targets = ints(kTargets);
+  const Doubles want = naive::cross_entropy(x, kTargets, 5000);
+  for (std::size_t s = 0; s < sliced.slices.size(); ++s)
+    device.ops().cross_entropy_slice(losses, state, sliced.logits[s], targets, sliced.slices[s]);
+  EXPECT_LE(worst(losses.values(), want, [&](std::size_t i) { return 4 * 0x1p-24 * (80 + want[i]); }), 1.0);
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    for (std::size_t s = 0; s < sliced.slices.size(); ++s) {
+      const std::int64_t width = sliced.logits[s].tensor.dim(1);
+      const Held dlogits(dtype, {3, width});
+      device.ops().cross_entropy_slice_backward(dlogits, state, sliced.logits[s], targets, sliced.slices[s], 0.25F);
+      Doubles gradient;
+      for (std::int64_t row = 0; row < 3; ++row)
+        for (std::int64_t k = sliced.slices[s].first; k < sliced.slices[s].first + width; ++k) {
+          const auto r = static_cast<std::size_t>(row), at = r * 5000 + static_cast<std::size_t>(k);
+          const double log_z = want[r] + x[r * 5000 + static_cast<std::size_t>(kTargets[r])];
+          gradient.push_back(0.25 * (std::exp(x[at] - log_z) - (k == kTargets[r] ? 1.0 : 0.0)));
+        }
+      // Relative: the exponent's argument is off by up to 100 * 2^-24.
+      EXPECT_LE(worst(dlogits.values(), gradient,
+                      [&](std::size_t i) {
+                        return rounding(dtype, gradient[i]) + 128 * 0x1p-24 * std::abs(gradient[i]) + 1e-30;
+                      }),
+                1.0)
+          << "slice " << s << " in " << name_of(dtype);
+    }
+  }
+}
+
+TEST(CrossEntropySlice, TellsWhatIsNotANumber) {
+  Device& device = device_under_test();
+  for (const std::size_t bad : {7U, 4321U}) {
+    Doubles x = random_values(3 * 5000, 1);
+    x[bad] = NAN;
+    const SlicedLogits sliced(x);
+    const Held losses(DType::kF32, {3}), state(DType::kF32, {3, 3});
+    for (std::size_t s = 0; s < sliced.slices.size(); ++s)
+      device.ops().cross_entropy_slice(losses, state, sliced.logits[s], ints(kTargets), sliced.slices[s]);
+    EXPECT_TRUE(std::isnan(losses.values()[0]));
+    EXPECT_TRUE(std::isfinite(losses.values()[1]));
+  }
+}
+
 // What the loss scale is told by.
 TEST(CrossEntropy, GivesInfinityWhereAGradientPassesF16) {
   Device& device = device_under_test();

@@ -137,6 +137,28 @@ TEST(EmbedBackward, AddsTheRowsOfEveryTokenAndLeavesTheOthersZero) {
   EXPECT_EQ(dtable.values(), (Doubles{3, 4, 0, 0, 6, 8, 0, 0}));
 }
 
+TEST(Embed, OfASliceTouchesWhatTheSliceHas) {
+  Device& device = device_under_test();
+  const Held whole(DType::kF32, {6, 20}, 1), y(DType::kF32, {5, 20}, 2), want(DType::kF32, {5, 20});
+  const Held tokens = ints({5, 0, 5, 2, 3}), dy(DType::kF32, {5, 20}, 3), dwhole(DType::kF32, {6, 20});
+  device.ops().embed(want, tokens, whole);
+  device.ops().embed_backward(dwhole, tokens, dy);
+  const Doubles before = y.values(), table = whole.values(), gradient = dwhole.values();
+  for (const std::int64_t first : {2, 0, 5}) {
+    const std::int64_t end = first == 0 ? 2 : first == 2 ? 5 : 6;
+    const Held slice(DType::kF32, {end - first, 20}, Doubles(table.begin() + first * 20, table.begin() + end * 20)),
+        dslice(DType::kF32, {end - first, 20});
+    device.ops().embed(y, tokens, slice, {first, 6});
+    if (first == 2) {
+      const Doubles now = y.values();
+      EXPECT_TRUE(std::equal(now.begin(), now.begin() + 60, before.begin())) << "tokens 5, 0 and 5";
+    }
+    device.ops().embed_backward(dslice, tokens, dy, {first, 6});
+    EXPECT_EQ(dslice.values(), Doubles(gradient.begin() + first * 20, gradient.begin() + end * 20));
+  }
+  EXPECT_EQ(y.values(), want.values());
+}
+
 TEST(Embed, DecodesATableOfAnotherType) {
   Device& device = device_under_test();
   const Held table(DType::kF32, {3, 20}, 1);

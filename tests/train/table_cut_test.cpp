@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "comm/single_rendezvous.h"
 #include "golden_comparison.h"
 #include "io/temporary_directory.h"
@@ -87,16 +89,15 @@ TEST(TableCut, GivesTheSameBitsHoweverTheWorkIsLaidOut) {
   for (const Tables& t : {Tables{true, {}}, Tables{false, {}}, Tables{true, {"embed_tokens", "lm_head"}},
                           Tables{false, {"embed_tokens", "lm_head"}}, Tables{false, {"lm_head"}}}) {
     const TinyResult one = run(cut({}, t));
-    for (const int ranks : {2, 3, 4}) EXPECT_EQ(run(cut({.ranks = ranks}, t)), one) << ranks << " ranks";
-    EXPECT_EQ(run(cut({.wave = 1, .recompute = Recompute::kNo}, t)), one);
     EXPECT_EQ(run(cut({.ranks = 2, .wave = 2, .layer_inputs = Tier::kPinned}, t)), one);
-    EXPECT_EQ(run(cut({.ranks = 2,
+    EXPECT_EQ(run(cut({.ranks = 3, .wave = 1, .recompute = Recompute::kNo, .prefetch = Prefetch::kNo}, t)), one);
+    EXPECT_EQ(run(cut({.ranks = 4,
                        .frozen = {{Tier::kPinned}, {Tier::kDisk}, {Tier::kDevice, Sharding::kReplicated}},
                        .mode = StreamMode::kDelayed},
                       t)),
               one);
-    EXPECT_EQ(run(cut({.threads = 2, .frozen = {{Tier::kDisk}}, .decode = Decode::kMatrix}, t)), one);
-    EXPECT_EQ(run(cut({.ranks = 2, .poison = Poison::kNo, .prefetch = Prefetch::kNo}, t)), one);
+    EXPECT_EQ(run(cut({.threads = 2, .frozen = {{Tier::kDisk}}, .decode = Decode::kMatrix, .poison = Poison::kNo}, t)),
+              one);
   }
 }
 
@@ -104,12 +105,12 @@ TEST(TableCut, GivesTheSameBitsInF16) {
   const auto in_f16 = [](TinyJob job) {
     job.dtype = DType::kF16;
     job.loss_scale = LossScale::dynamic(0x1p26);  // the first steps overflow
-    job.steps = 16;
+    job.steps = 11;
     return cut(job, {true, {"embed_tokens", "lm_head"}});
   };
   const TinyResult one = run(in_f16({}));
   EXPECT_EQ(one.grad_norms.front(), -1);
-  EXPECT_GT(one.grad_norms.back(), 0);
+  EXPECT_GT(*std::max_element(one.grad_norms.begin(), one.grad_norms.end()), 0);
   EXPECT_EQ(run(in_f16({.ranks = 3, .wave = 1})), one);
 }
 

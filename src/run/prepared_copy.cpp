@@ -84,7 +84,7 @@ Decision decide(const Recipe& recipe, const Quantization& settled, const BaseMod
 
 // Why it cannot be made, the same on every rank; empty where it is there. What was begun goes: a full disk is wanted
 // for what is trained.
-std::string make(Ranks& ranks, const BaseModel& source, const FormatOf& formats, const fs::path& folder) {
+std::string make_copy(Ranks& ranks, const BaseModel& source, const FormatOf& formats, const fs::path& folder) {
   std::string trouble;
   try {
     prepare_base(source, formats, folder, ranks.rendezvous, PreparedProgress());
@@ -136,7 +136,7 @@ std::unique_ptr<const BaseModel> prepared_copy(Ranks& ranks, const Recipe& recip
           "preparing once: {} becomes {:.2f} GB in {}, for later runs too; base_prepared_path: none does not keep it",
           source.path().string(), gigabytes(bytes), folder.string());
   }
-  const std::string trouble = make(ranks, source, formats, folder);
+  const std::string trouble = make_copy(ranks, source, formats, folder);
   if (!trouble.empty()) {
     if (needed == Needed::kYes && !ranks.first()) throw PeerFailed(trouble);
     if (needed == Needed::kYes)

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::int64_t kLayers = 12;  // enough that layer 10 comes before layer 2 in a file
 
-LoraConfig config() {
+LoraConfig tied_config() {
   return {.rank = 3, .alpha = 6, .target_modules = {"q_proj"}, .modules_to_save = {"embed_tokens", "lm_head"}};
 }
 
@@ -33,7 +33,7 @@ std::vector<UnitSpec> units() {
   return units;
 }
 
-std::vector<float> values_of(const UnitLayout& layout) {
+std::vector<float> trained_values(const UnitLayout& layout) {
   std::vector<float> values(static_cast<std::size_t>(layout.trainable_elements()));
   for (std::size_t i = 0; i < values.size(); ++i)
     values[i] = static_cast<float>(layout.spec().name.size() + i) / static_cast<float>(1 + layout.spec().params.size());
@@ -42,10 +42,10 @@ std::vector<float> values_of(const UnitLayout& layout) {
 
 // The same adapter, put together without a store.
 Adapter expected(const std::vector<UnitSpec>& units) {
-  Adapter adapter{{config(), "a base", true}, {}};
+  Adapter adapter{{tied_config(), "a base", true}, {}};
   for (const UnitSpec& unit : units) {
     const UnitLayout layout(unit);
-    const std::vector<float> values = values_of(layout);
+    const std::vector<float> values = trained_values(layout);
     for (std::size_t p = 0; p < unit.params.size(); ++p) {
       if (!unit.params[p].trainable) continue;
       const auto begin = values.begin() + layout.element_offset(p);
@@ -63,11 +63,11 @@ Peaks save(Rendezvous& rendezvous, const std::vector<UnitSpec>& units, const std
   CpuDevice device({});
   const auto comm = rendezvous.make_communicator(device, "reductions");
   ParamStore store(device, rendezvous.rank(), rendezvous.size(), units);
-  for (std::size_t u = 0; u < store.units(); ++u) store.set_trainable(u, values_of(store.layout(u)).data());
+  for (std::size_t u = 0; u < store.units(); ++u) store.set_trainable(u, trained_values(store.layout(u)).data());
   device.reset_peaks();
   const std::size_t device_before = device.memory(Tier::kDevice).total_now,
                     host_before = device.memory(Tier::kPinned).total_now;
-  save_adapter(directory, store, *comm, config(), "a base");
+  save_adapter(directory, store, *comm, tied_config(), "a base");
   return {device.memory(Tier::kDevice).total_peak - device_before,
           device.memory(Tier::kPinned).total_peak - host_before};
 }

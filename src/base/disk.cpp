@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 
 namespace shardlora {
@@ -21,6 +22,10 @@ ssize_t Disk::pwrite(int descriptor, const void* from, std::size_t bytes, off_t 
   return ::pwrite(descriptor, from, bytes, offset);
 }
 int Disk::ftruncate(int descriptor, off_t bytes) { return ::ftruncate(descriptor, bytes); }
+int Disk::allocate(int descriptor, off_t bytes) {
+  if (bytes > 0) errno = ::posix_fallocate(descriptor, 0, bytes);  // its result is the error
+  return bytes == 0 || errno == 0 ? 0 : -1;
+}
 int Disk::fsync(int descriptor) { return ::fsync(descriptor); }
 int Disk::rename(const char* from, const char* to) { return ::rename(from, to); }
 int Disk::unlink(const char* path) { return ::unlink(path); }

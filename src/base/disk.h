@@ -1,5 +1,5 @@
-// The system's calls by which files are read and written, in one place: all of base/file.h goes through it, and a test
-// can put a disk of its own there, which fails, tears, slows down or writes down what is asked of it.
+// The system's calls by which files are read and written, in one place: base/file.h and its neighbours go through it,
+// and a test can put a disk of its own there, which fails, tears, slows down or writes down what is asked of it.
 #pragma once
 
 #include <sys/types.h>
@@ -17,6 +17,7 @@ class Disk {
   virtual ssize_t pread(int descriptor, void* to, std::size_t bytes, off_t offset);
   virtual ssize_t pwrite(int descriptor, const void* from, std::size_t bytes, off_t offset);
   virtual int ftruncate(int descriptor, off_t bytes);
+  virtual int allocate(int descriptor, off_t bytes);  // posix_fallocate, from the beginning on
   virtual int fsync(int descriptor);
   virtual int rename(const char* from, const char* to);
   virtual int unlink(const char* path);

@@ -29,8 +29,8 @@ void read_checkpointing(RecipeDraft& r, const ConfigValue& v) {
   r.gradient_checkpointing.reset();
   if (word == "auto") return;
   r.gradient_checkpointing = word == "offload" || word == "offload_disk" || to_bool(v);
-  if (word == "offload" || word == "offload_disk") r.offload_layer_inputs = Tier::kPinned;
-  if (word == "offload_disk") r.said.say(fmt::format("{}: {}: {}", v.node.place, v.name, kInputsToHost));
+  if (word == "offload") r.offload_layer_inputs = Tier::kPinned;
+  if (word == "offload_disk") r.offload_layer_inputs = Tier::kDisk;
 }
 
 }  // namespace shardlora

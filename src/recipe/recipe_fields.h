@@ -47,7 +47,6 @@ void check_evaluation(const RecipeDraft& draft, const GivenKeys& keys, ConfigPro
 // Readers whose keys other trainers give further values, in near_words.cpp.
 void read_optimizer(RecipeDraft& draft, const ConfigValue& value);
 void read_checkpointing(RecipeDraft& draft, const ConfigValue& value);
-inline constexpr const char* kInputsToHost = "inputs of layers go to host memory here, not to disk";
 // Says where the trainer that a recipe was written for fills in other values, in foreign_defaults.cpp.
 void say_other_defaults(RecipeDraft& draft, const GivenKeys& keys);
 // Drops what the file says under other names than the command line; in recipe_overrides.cpp.

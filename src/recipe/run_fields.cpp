@@ -91,18 +91,22 @@ std::vector<RecipeField> run_fields() {
                          {"disk", Tier::kDisk}},
                         "where the base rests; auto: layers without room on the device in host memory, else on disk"),
       open_choice<Tier>({"offload.layer_inputs"}, &Recipe::offload_layer_inputs,
-                        {{"none", Tier::kDevice}, {"host", Tier::kPinned}},
-                        "where what backward starts from rests: none: on the device; auto: there, or in host memory"),
+                        {{"none", Tier::kDevice}, {"host", Tier::kPinned}, {"disk", Tier::kDisk}},
+                        "where what backward starts from rests: none: on the device; disk: where output_dir is; auto: "
+                        "on the device, else in host memory, else on disk"),
       open_choice<Tier>({"offload.optimizer", "offload_optimizer_device"}, &Recipe::offload_optimizer,
                         {{"none", Tier::kDevice}, {"host", Tier::kPinned}, {"cpu", Tier::kPinned}},
                         "where what trains rests with its gradients and optimizer state, and is updated; auto: on the "
                         "device, or in host memory before any layer goes there"),
       K::row(
-          {"activation_offloading"}, "true or false", "true is the same as offload.layer_inputs: host",
+          {"activation_offloading"}, "true, false or disk",
+          "true is the same as offload.layer_inputs: host, disk as disk",
           [](RecipeDraft& r, const ConfigValue& v) {
             const std::string word = v.node.kind == ConfigNode::Kind::kScalar ? v.node.text : "";
-            if (word == "legacy" || word == "disk" || to_bool(v)) r.offload_layer_inputs = Tier::kPinned;
-            if (word == "disk") r.said.say(fmt::format("{}: {}: {}", v.node.place, v.name, kInputsToHost));
+            if (word == "disk")
+              r.offload_layer_inputs = Tier::kDisk;
+            else if (word == "legacy" || to_bool(v))
+              r.offload_layer_inputs = Tier::kPinned;
           },
           nullptr),
       K::row(

@@ -351,6 +351,7 @@ std::unique_ptr<TrainStep> make_train_step(Ranks& ranks, const LoadedModel& load
                                      StepOptions{.recompute = loaded.memory.recompute,
                                                  .wave = loaded.memory.wave,
                                                  .layer_inputs = loaded.memory.layer_inputs,
+                                                 .scratch = recipe.output_dir,
                                                  .streamer = loaded.streamer(),
                                                  .neftune_alpha = static_cast<float>(recipe.neftune_noise_alpha)});
 }

@@ -130,15 +130,24 @@ std::string recompute_text(const MemoryPlan& plan) {
                      again < all ? fmt::format(" of {} of {} layers", again, all) : "");
 }
 
-}  // namespace
-
-std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand& demand, const Fits& fits) {
+std::optional<MemoryPlan> choose_for_waves(const Recipe& recipe, const MemoryDemand& demand, const Fits& fits) {
   for (std::int64_t wave = demand.wave;; wave = smaller_wave(wave)) {
     std::optional<MemoryPlan> plan = choose_for_wave(recipe, demand, wave, fits);
     if (plan && !recipe.gradient_checkpointing && plan->recompute.front() == Recompute::kYes)
       return keep_what_fits(*std::move(plan), demand, fits);
     if (plan || wave == 1) return plan;
   }
+}
+
+}  // namespace
+
+// A disk wears out by what is written every step, so inputs go there only where nothing else is left.
+std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand& demand, const Fits& fits) {
+  std::optional<MemoryPlan> plan = choose_for_waves(recipe, demand, fits);
+  if (plan || recipe.offload_layer_inputs) return plan;
+  Recipe to_disk = recipe;
+  to_disk.offload_layer_inputs = Tier::kDisk;
+  return choose_for_waves(to_disk, demand, fits);
 }
 
 std::vector<UnitResidence> residences(const MemoryPlan& plan) {
@@ -170,6 +179,7 @@ std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand) {
                                  tiers_text(plan, demand));
   text += "; " + recompute_text(plan);
   if (plan.layer_inputs == Tier::kPinned) text += "; inputs of layers in host memory";
+  if (plan.layer_inputs == Tier::kDisk) text += "; inputs of layers on disk";
   if (plan.decode == Decode::kMatrix) text += "; weights decoded one by one";
   if (plan.optimizer == Tier::kPinned) text += "; what trains and its optimizer state in host memory";
   if (plan.wave < demand.wave) text += fmt::format("; waves of {} micro-batches", plan.wave);

@@ -38,7 +38,8 @@ using Fits = std::function<bool(const MemoryPlan&)>;
 // the cheap ones, or those of as many layers as there is room for; layer inputs on the device, or in host memory; a
 // unit's weights decoded at once, or one by one; what trains and its optimiser state on the device, or in host memory;
 // then layers, from the last one on, in host memory or on disk, as few as may be; then all of the base; then smaller
-// waves. What the recipe decides stays as it is. Nothing where no plan fits.
+// waves; then all of that with layer inputs on disk. What the recipe decides stays as it is. Nothing where no plan
+// fits.
 std::optional<MemoryPlan> choose_memory(const Recipe& recipe, const MemoryDemand& demand, const Fits& fits);
 
 // Where each unit of a store rests.

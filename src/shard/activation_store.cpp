@@ -1,11 +1,14 @@
 #include "shard/activation_store.h"
 
+#include <span>
+
 #include "shard/finish_quietly.h"
 
 namespace shardlora {
 
 ActivationStore::ActivationStore(Device& device, Tier tier, std::int64_t layers, std::int64_t micro_batches,
-                                 std::int64_t rows, std::int64_t width, DType dtype)
+                                 std::int64_t rows, std::int64_t width, DType dtype,
+                                 const std::filesystem::path& scratch)
     : device_(device),
       rows_(rows),
       width_(width),
@@ -15,15 +18,19 @@ ActivationStore::ActivationStore(Device& device, Tier tier, std::int64_t layers,
       micro_batches_(micro_batches),
       places_(training_places_),
       place_bytes_(static_cast<std::size_t>(micro_batches * rows * width) * size_of(dtype)) {
-  CHECK(tier != Tier::kDisk, "layer inputs rest in memory");
   places_memory_ = device.allocate(places_ * place_bytes_, Tier::kDevice, Purpose::kLayerInputs);
   if (tier == Tier::kDevice) return;
-  host_ = device.allocate(static_cast<std::size_t>(layers) * place_bytes_, Tier::kPinned, Purpose::kLayerInputs);
+  const auto all = static_cast<std::size_t>(layers) * host_bytes();
+  host_ = device.allocate(tier == Tier::kDisk ? places_ * host_bytes() : all, Tier::kPinned, Purpose::kLayerInputs);
   copies_ = device.make_stream("layer inputs");
+  if (tier != Tier::kDisk) return;
+  file_.emplace(scratch, all);
+  files_ = device.make_stream("layer input files");
 }
 
 ActivationStore::~ActivationStore() {
-  if (copies_) finish_quietly(*copies_);
+  for (Stream* const stream : {copies_.get(), files_.get()})
+    if (stream != nullptr) finish_quietly(*stream);
 }
 
 void ActivationStore::begin(Pass pass) {
@@ -51,13 +58,36 @@ void ActivationStore::keep(std::int64_t layer, std::int64_t slots) {
   kept_bytes_ = static_cast<std::size_t>(slots * rows_ * width_) * size_of(dtype_);
   const std::size_t place = place_of(layer);
   copies_->wait(device_.compute().record());
+  copies_->wait(filed_[place]);
   copied_[place] = copy("to the host", host(layer), places_memory_.data() + place * place_bytes_);
+  if (file_) file(layer, [](ScratchFile& to, std::uint64_t at, std::span<std::byte> bytes) { to.write_at(at, bytes); });
+}
+
+std::byte* ActivationStore::host(std::int64_t layer) const {
+  return host_.data() + (file_ ? place_of(layer) : static_cast<std::size_t>(layer)) * host_bytes();
+}
+
+template <typename Work>
+void ActivationStore::file(std::int64_t layer, Work work) {
+  const std::size_t place = place_of(layer);
+  staged_[place] = layer;
+  files_->wait(copied_[place]);
+  files_->submit([&file = *file_, work, at = static_cast<std::size_t>(layer) * host_bytes(),
+                  bytes = std::span(host(layer), whole_pages(kept_bytes_))] { work(file, at, bytes); });
+  filed_[place] = files_->record();
+}
+
+void ActivationStore::read_ahead(std::int64_t layer) {
+  if (!file_ || staged_[place_of(layer)] == layer) return;
+  file(layer, [](ScratchFile& from, std::uint64_t at, std::span<std::byte> bytes) { from.read_at(at, bytes); });
 }
 
 void ActivationStore::load(std::int64_t layer) {
   const std::size_t place = place_of(layer);
   if (held_[place] == layer) return;
   held_[place] = layer;
+  read_ahead(layer);
+  copies_->wait(filed_[place]);
   copies_->wait(device_.compute().record());  // whoever used the place was submitted
   copied_[place] = copy("to the device", places_memory_.data() + place * place_bytes_, host(layer));
 }
@@ -74,6 +104,16 @@ void ActivationStore::bring(std::int64_t layer) {
   load(layer);
   device_.timeline().wait(device_.compute(), copied_[place_of(layer)], Hop::kLayerInputs);
   if (layer > 0) load(layer - 1);
+  if (layer > 1) read_ahead(layer - 2);
+}
+
+void ActivationStore::finish_files() {
+  if (files_) files_->synchronize();
+}
+
+void ActivationStore::check() {
+  for (Stream* const stream : {files_.get(), copies_.get()})
+    if (stream != nullptr) stream->throw_failure();
 }
 
 }  // namespace shardlora

@@ -83,17 +83,17 @@ TrainStep::TrainStep(Device& device, Model& model, ParamStore& store, Communicat
       neftune_alpha_(options.neftune_alpha),
       own_(most_owned(limits.micro_batches, reductions.size())),
       wave_(options.wave == 0 ? own_ : std::min(options.wave, own_)),
-      optimizer_(device, store),
-      reducer_(device, store, reductions, limits.micro_batches, wave_, units_with_two_parts(model.spec())),
-      streamer_(device, store, gathers, &reducer_, {training_visits(model.spec()), forward_visits(model.spec())},
-                options.streamer),
       batches_(device, own_, limits.rows, limits.samples),
       inputs_(device, options.layer_inputs, model.config().layers, wave_, limits.rows, model.config().hidden,
-              model.dtype()),
+              model.dtype(), options.scratch),
       saved_bytes_(model.saved_bytes(limits.rows)),
       head_kept_bytes_{model.head_kept_bytes(limits.rows, InputGradient::kYes),
                        model.head_kept_bytes(limits.rows, InputGradient::kNo)},
-      report_(device, reductions, limits.micro_batches, limits.rows, blocks_of(store, reductions.size())) {
+      report_(device, reductions, limits.micro_batches, limits.rows, blocks_of(store, reductions.size())),
+      optimizer_(device, store),
+      reducer_(device, store, reductions, limits.micro_batches, wave_, units_with_two_parts(model.spec())),
+      streamer_(device, store, gathers, &reducer_, {training_visits(model.spec()), forward_visits(model.spec())},
+                options.streamer) {
   const std::size_t row = static_cast<std::size_t>(model.config().hidden) * size_of(model.dtype());
   const auto wave = static_cast<std::size_t>(wave_), rows = static_cast<std::size_t>(limits.rows);
   gradients_ = device.allocate(wave * rows * row, Tier::kDevice, Purpose::kLayerInputs);
@@ -328,16 +328,22 @@ Workspace TrainStep::head_kept(const Member& member) const {
   return {head_kept_.data() + static_cast<std::size_t>(member.slot) * bytes, bytes};
 }
 
+void TrainStep::check_traffic() {
+  streamer_.check();
+  inputs_.check();
+  if (store_.uses_host()) store_.host().throw_failure();
+}
+
 void TrainStep::exchange(const HostStatus& mine) {
   streamer_.finish_reads();
+  inputs_.finish_files();
   try {
     report_.exchange(mine);
   } catch (const PeerFailed&) {
-    streamer_.check();  // it may know the cause, of which this is a consequence: another rank that stopped for it
+    check_traffic();  // it may know the cause, of which this is a consequence: another rank that stopped for it
     throw;
   }
-  streamer_.check();
-  if (store_.uses_host()) store_.host().throw_failure();
+  check_traffic();
 }
 
 std::vector<double> TrainStep::losses(const std::vector<SampleRefs>& micro_batches) const {

@@ -2,6 +2,7 @@
 // whole list and takes its contiguous run of it. The loss is the mean over all target tokens of the step.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <span>
 #include <vector>
@@ -32,6 +33,7 @@ struct StepOptions {
   std::vector<Recompute> recompute = {Recompute::kYes};  // of the layers, in turns
   std::int64_t wave = 0;  // micro-batches of a rank that share a visit of training; 0: all
   Tier layer_inputs = Tier::kDevice;
+  std::filesystem::path scratch = {};  // the directory of layer inputs on disk
   StreamerOptions streamer;
   float neftune_alpha = 0;  // noise on embeddings while training
 };
@@ -106,6 +108,7 @@ class TrainStep {
   std::int64_t wave() const;
   Workspace scratch() const { return {scratch_.data(), scratch_.bytes()}; }
 
+  void check_traffic();
   void exchange(const HostStatus& mine);
   // Sums over all ranks, in an order that does not depend on how many there are: of losses, by micro-batch of the
   // step; of squared gradients, by unit.
@@ -123,10 +126,8 @@ class TrainStep {
   std::vector<Recompute> recompute_;
   float neftune_alpha_;
   std::int64_t own_, wave_;  // micro-batches of a rank at most: in all, and in training at a time
-  Optimizer optimizer_;
-  GradientReducer reducer_;
-  LayerStreamer streamer_;
   Schedule running_ = kTrain;
+  // What compute may be at work on where a step fails comes before the streamer, whose end waits for it.
   BatchBuffers batches_;
   ActivationStore inputs_;
   Buffer gradients_, saved_, head_kept_, scratch_;
@@ -134,6 +135,9 @@ class TrainStep {
   std::vector<std::size_t> kept_at_;  // by layer, in saved_: what is kept of it; what is not all share its beginning
   std::size_t head_kept_bytes_[2];    // of a micro-batch, by schedule
   StepReport report_;
+  Optimizer optimizer_;
+  GradientReducer reducer_;
+  LayerStreamer streamer_;
 };
 
 }  // namespace shardlora

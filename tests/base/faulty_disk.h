@@ -50,6 +50,7 @@ class FaultyDisk : public Disk {
     return Disk::pwrite(descriptor, from, bytes, offset);
   }
   int ftruncate(int descriptor, off_t bytes) override { return broken() ? -1 : Disk::ftruncate(descriptor, bytes); }
+  int allocate(int descriptor, off_t bytes) override { return broken() ? -1 : Disk::allocate(descriptor, bytes); }
   int fsync(int descriptor) override {
     if (broken()) return -1;
     std::erase_if(unsynced_, [&](const Change& change) { return change.path == paths_[descriptor]; });

@@ -25,7 +25,8 @@ class Ranks(program.ProgramTest):
         # Computing activations again changes no bit either, nor where base and layer inputs rest.
         for ranks, *settings in [(1,), (2,), (3,), (4,), (2, "gradient_checkpointing=true", "sharding.strategy=full_shard"),
                                  (0, "offload.base=host", "offload.layer_inputs=host", "offload.optimizer=host"),
-                                 (2, "offload.base=disk", "base_prepared_path=kept", "offload.optimizer=host")]:
+                                 (2, "offload.base=disk", "base_prepared_path=kept", "offload.layer_inputs=disk",
+                                  "offload.optimizer=host")]:
             with self.subTest(ranks=ranks, settings=settings):
                 its_adapter, its_losses, its_peak = self.result(*settings, ranks=ranks)
                 self.assertEqual(its_losses, losses)

@@ -93,8 +93,7 @@ TEST(ForeignKeysTest, WhatIsTakenForSomethingNearIsSaid) {
                   "r.yaml:5: save_strategy: the adapter is written once, at the end",
                   "r.yaml:6: wandb_project: nothing is sent anywhere; the numbers are in metrics.jsonl in output_dir",
                   "r.yaml:9: streaming: files are read whole; the rows are the same",
-                  "r.yaml:7: optim: paged_adamw_8bit is AdamW with its state in f32 here",
-                  "r.yaml:8: gradient_checkpointing: inputs of layers go to host memory here, not to disk"));
+                  "r.yaml:7: optim: paged_adamw_8bit is AdamW with its state in f32 here"));
 }
 
 TEST(ForeignKeysTest, WhatWouldChangeTheResultIsRefused) {

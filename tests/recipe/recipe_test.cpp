@@ -218,6 +218,12 @@ datasets: [rows.jsonl]
   EXPECT_EQ(recipe.offload_optimizer, Tier::kPinned);
 }
 
+TEST(RecipeTest, TakesTheWordsForLayerInputsOnDisk) {
+  for (const char* line :
+       {"offload: {layer_inputs: disk}", "activation_offloading: disk", "gradient_checkpointing: offload_disk"})
+    EXPECT_EQ(load_text(kMinimal + line + "\n").offload_layer_inputs, Tier::kDisk) << line;
+}
+
 TEST(RecipeTest, ReadsTheCourseOfTheLearningRate) {
   const Recipe restarts =
       load_text(kMinimal + "lr_scheduler: cosine_with_restarts\nlr_scheduler_kwargs: {num_cycles: 2}\n");

@@ -29,7 +29,8 @@ struct Machine {
     for (const Recompute r : plan.recompute)
       on_device += wave * (r == Recompute::kNo ? 3 : r == Recompute::kCheap ? 2 : 0);
     if (plan.recompute.front() != Recompute::kNo) on_device += 3 * wave;
-    (plan.layer_inputs == Tier::kDevice ? on_device : on_host) += wave * kLayers;
+    if (plan.layer_inputs == Tier::kDevice) on_device += wave * kLayers;
+    if (plan.layer_inputs == Tier::kPinned) on_host += wave * kLayers;
     (plan.optimizer == Tier::kDevice ? on_device : on_host) += trained;
     return on_device <= device && on_host <= host;
   }
@@ -103,6 +104,19 @@ TEST(ChooseMemory, TakesTheDiskOnlyWhereItMay) {
       "in host memory; weights decoded one by one; what trains and its optimizer state in host memory; waves of 2 "
       "micro-batches");
   EXPECT_EQ(chosen({.device = 4, .host = 1000}), std::nullopt);
+}
+
+TEST(ChooseMemory, WritesLayerInputsToDiskOnlyWhereNothingElseIsLeft) {
+  const std::string decoded = "; weights decoded one by one";
+  EXPECT_EQ(chosen({.device = 10, .host = 16}),
+            "base shared out on disk; activations computed again in backward; inputs of layers in host memory" +
+                decoded + "; waves of 2 micro-batches");
+  EXPECT_EQ(chosen({.device = 10, .host = 7}),
+            "base shared out on disk; activations computed again in backward; inputs of layers on disk" + decoded +
+                "; waves of 2 micro-batches");
+  Recipe recipe;
+  recipe.offload_layer_inputs = Tier::kPinned;
+  EXPECT_EQ(chosen({.device = 10, .host = 7}, recipe), std::nullopt);
 }
 
 TEST(ChooseMemory, LeavesWhatTheRecipeSays) {

@@ -65,7 +65,7 @@ std::vector<Axis> axes(const std::vector<StreamMode>& modes) {
                                                              {Recompute::kCheap}},
                                     2)),
       axis(&TinyJob::optimizer, few(std::vector<Tiers>{{kDevice}, {kPinned, kDevice}, {kPinned}}, 2)),
-      axis(&TinyJob::layer_inputs, {Tier::kDevice, Tier::kPinned}),
+      axis(&TinyJob::layer_inputs, {Tier::kDevice, Tier::kPinned, Tier::kDisk}),
       axis(&TinyJob::decode, {Decode::kUnit, Decode::kMatrix}),
       axis(&TinyJob::prefetch, {Prefetch::kYes, Prefetch::kNo}),
       axis(&TinyJob::mode, modes),

@@ -109,6 +109,17 @@ TEST(TrainStep, GivesTheSameBitsWhereverLayerInputsRest) {
   EXPECT_EQ(run({.ranks = 2, .steps = 4, .layer_inputs = Tier::kPinned}).allocations, std::vector<std::uint64_t>(5));
 }
 
+// Of five layers three are read from the disk again, of one none.
+TEST(TrainStep, GivesTheSameBitsWithLayerInputsOnDisk) {
+  const TinyResult five = run({.layers = 5});
+  EXPECT_EQ(run({.layers = 5, .layer_inputs = Tier::kDisk}), five);
+  for (const std::int64_t wave : {1, 2})
+    EXPECT_EQ(run({.ranks = 2, .layers = 5, .wave = wave, .layer_inputs = Tier::kDisk, .mode = StreamMode::kDelayed}),
+              five);
+  EXPECT_EQ(run({.layers = 1, .layer_inputs = Tier::kDisk}), run({.layers = 1}));
+  EXPECT_EQ(run({.ranks = 2, .steps = 4, .layer_inputs = Tier::kDisk}).allocations, std::vector<std::uint64_t>(5));
+}
+
 // Seven micro-batches in steps of at most five: two of whole waves are two visits of every unit.
 TEST(TrainStep, EvaluatesAsManyMicroBatchesAtAVisitAsTwoLayersInputsHaveRoomFor) {
   const auto evaluate = [](TinyJob job) {

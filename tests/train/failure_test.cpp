@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cerrno>
 
+#include "base/disk.h"
 #include "decorators.h"
 #include "golden_job.h"
 #include "tiny_job.h"
@@ -95,6 +97,32 @@ TEST(FailedStep, IsUpdatedByNoRank) {
       for (const int count : updates) EXPECT_EQ(count, job.layers) << "rank " << broken << " after " << well;
     }
   }
+}
+
+// Some transfers of scratch files go well, then none of that kind.
+struct FailingScratch : Disk {
+  std::atomic<int> writes, reads;
+  FailingScratch(int writes, int reads) : writes(writes), reads(reads) {}
+  ssize_t pwrite(int descriptor, const void* from, std::size_t bytes, off_t offset) override {
+    errno = ENOSPC;
+    return writes-- <= 0 ? -1 : Disk::pwrite(descriptor, from, bytes, offset);
+  }
+  ssize_t pread(int descriptor, void* to, std::size_t bytes, off_t offset) override {
+    errno = EIO;
+    return reads-- <= 0 ? -1 : Disk::pread(descriptor, to, bytes, offset);
+  }
+};
+
+TEST(FailedStep, TellsOfLayerInputsThatTheDiskLost) {
+  const TinyJob job{.ranks = 2, .layers = 5, .layer_inputs = Tier::kDisk, .mode = StreamMode::kQueued};
+  {
+    FailingScratch disk(14, 1 << 20);
+    const DiskInstead instead(disk);
+    EXPECT_THAT([&] { run(job); }, ThrowsMessage<Error>(HasSubstr("cannot be written at offset ")));
+  }
+  FailingScratch disk(1 << 20, 7);
+  const DiskInstead instead(disk);
+  EXPECT_THAT([&] { run(job); }, ThrowsMessage<Error>(HasSubstr("cannot be read at offset ")));
 }
 
 }  // namespace

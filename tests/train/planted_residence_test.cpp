@@ -176,6 +176,7 @@ class PlantedTraffic : public testing::Test {
 TEST_F(PlantedTraffic, WithoutABugTheDawdlingRunsAreRight) {
   EXPECT_FALSE(shows(dawdling(Tier::kPinned, Tier::kPinned)));
   EXPECT_FALSE(shows(dawdling(Tier::kDisk, Tier::kDevice, Tier::kPinned)));
+  EXPECT_FALSE(shows(dawdling(Tier::kDevice, Tier::kDisk)));
 }
 
 TEST_F(PlantedTraffic, AMissingWaitForAnUploadShows) {
@@ -209,7 +210,12 @@ TEST_F(PlantedTraffic, ASlotThatIsFilledTooEarlyShows) {
 
 TEST_F(PlantedTraffic, LayerInputsThatComeTooLateOrGoTooEarlyShow) {
   for (const Missing missing : {Missing::kWaitOfCompute, Missing::kWaitOfTraffic})
-    EXPECT_TRUE(shows(out_of_step(dawdling(Tier::kDevice, Tier::kPinned), "layer inputs", missing)));
+    for (const Tier tier : {Tier::kPinned, Tier::kDisk})
+      EXPECT_TRUE(shows(out_of_step(dawdling(Tier::kDevice, tier), "layer inputs", missing)));
+}
+
+TEST_F(PlantedTraffic, LayerInputsThatAreWrittenBeforeTheyAreThereShow) {
+  EXPECT_TRUE(shows(out_of_step(dawdling(Tier::kDevice, Tier::kDisk), "layer input files", Missing::kWaitOfTraffic)));
 }
 
 TinyJob optimizer_on_host() { return dawdling(Tier::kDevice, Tier::kDevice, Tier::kPinned); }

@@ -1,6 +1,7 @@
 // A tiny random Llama trained for a few steps in one process: ranks are threads. What the equivalence tests compare.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 
 #include "base/philox.h"
@@ -190,6 +191,7 @@ inline TinyResult run_rank(const TinyJob& job, Rendezvous& rendezvous) {
                  {.recompute = job.recompute,
                   .wave = job.wave,
                   .layer_inputs = job.layer_inputs,
+                  .scratch = std::filesystem::temp_directory_path(),
                   .streamer = {dtype, job.poison, job.prefetch, job.decode, kPage},
                   .neftune_alpha = job.neftune_alpha});
   LossScale loss_scale = job.loss_scale;

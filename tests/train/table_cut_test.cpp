@@ -19,7 +19,7 @@ using testing::IsEmpty;
 constexpr TableCut kSlices{.most_elements = 40 * 32, .grain = 40};
 
 GoldenJob cut_golden(const std::string& variant, int ranks, bool saved) {
-  GoldenJob job{.variant = variant, .ranks = ranks, .steps = 5};
+  GoldenJob job{.variant = variant, .ranks = ranks, .steps = 2};
   if (saved) job.adapter = golden_path("adapter-saved-" + variant);
   job.cut = kSlices;
   return job;

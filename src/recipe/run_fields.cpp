@@ -96,8 +96,7 @@ std::vector<RecipeField> run_fields() {
                         "on the device, else in host memory, else on disk"),
       open_choice<Tier>({"offload.optimizer", "offload_optimizer_device"}, &Recipe::offload_optimizer,
                         {{"none", Tier::kDevice}, {"host", Tier::kPinned}, {"cpu", Tier::kPinned}},
-                        "where what trains rests with its gradients and optimizer state, and is updated; auto: on the "
-                        "device, or in host memory before any layer goes there"),
+                        "where what trains and its optimizer state rest; auto: on the device, or in host memory"),
       K::row(
           {"activation_offloading"}, "true, false or disk",
           "true is the same as offload.layer_inputs: host, disk as disk",

@@ -23,7 +23,7 @@ TEST(StepOnTheGpu, HasTheHostWaitOnce) {
 }
 
 TEST(StepOnTheGpu, WaitsOnceAndAllocatesNothingWhereTheHostUpdates) {
-  const TinyJob job{.optimizer = {Tier::kPinned}};
+  const TinyJob job{.micro_batches = 1, .optimizer = {Tier::kPinned}};
   EXPECT_EQ(calls_in_a_step(job, kWaits), 1);
   EXPECT_EQ(calls_in_a_step(job, kAllocations), 0);
   EXPECT_EQ(calls_in_a_step(job, {"cudaLaunchHostFunc"}), 3 * 2 + 5) << "squares and update of a layer, five casts";

@@ -71,20 +71,19 @@ TEST(TrainStep, GivesTheSameBitsFromEveryResidence) {
 constexpr Tier kOnDevice = Tier::kDevice, kOnHost = Tier::kPinned;
 
 TEST(TrainStep, GivesTheSameBitsWhereverTheOptimizerRests) {
-  EXPECT_EQ(run({.optimizer = {kOnHost}}).gradients, reference().gradients);
   const std::vector<Residence> mixed{{kOnDevice}, {kOnHost}, {Tier::kDisk}};
   EXPECT_EQ(run({.threads = 2, .wave = 2, .frozen = mixed, .optimizer = {kOnHost}}), reference());
   EXPECT_EQ(run({.ranks = 3, .wave = 1, .frozen = mixed, .optimizer = {kOnHost, kOnDevice}}), reference());
-  EXPECT_EQ(run({.ranks = 4, .micro_batches = 2, .optimizer = {kOnHost}}), run({.micro_batches = 2}));
-  for (const std::uint64_t seed : {1, 2, 3})
-    EXPECT_EQ(run({.ranks = 2, .optimizer = {kOnHost}, .mode = StreamMode::kDelayed, .seed = seed}), reference())
-        << seed;
-  EXPECT_EQ(run({.ranks = 2, .steps = 4, .optimizer = {kOnHost}}).allocations, std::vector<std::uint64_t>(5));
+  for (const std::uint64_t seed : {1, 2}) {
+    const TinyResult result = run({.ranks = 2, .optimizer = {kOnHost}, .mode = StreamMode::kDelayed, .seed = seed});
+    EXPECT_EQ(result, reference()) << seed;
+    EXPECT_EQ(result.gradients, reference().gradients);
+    EXPECT_EQ(result.allocations, std::vector<std::uint64_t>(4));
+  }
 }
 
 TEST(TrainStep, GivesTheSameBitsWhereverSharesOfTheOptimizerRest) {
   const TinyResult one = run({.lora_rank = 16});
-  EXPECT_EQ(run({.ranks = 2, .lora_rank = 16}), one);
   EXPECT_EQ(run({.ranks = 2, .wave = 2, .optimizer = {kOnHost}, .lora_rank = 16, .mode = StreamMode::kDelayed}), one);
 }
 
@@ -92,10 +91,9 @@ TEST(TrainStep, GivesTheSameBitsWhereverSharesOfTheOptimizerRest) {
 TEST(TrainStep, GivesTheSameBitsWhereverTablesThatTrainRest) {
   TinyJob job{.saved = {"embed_tokens", "lm_head"}};
   const TinyResult one = run(job);
-  job.optimizer = {kOnHost};
-  EXPECT_EQ(run(job), one);
   job.ranks = 2;
   job.wave = 1;
+  job.optimizer = {kOnHost};
   job.mode = StreamMode::kDelayed;
   EXPECT_EQ(run(job), one);
 }

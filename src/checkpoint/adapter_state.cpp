@@ -57,7 +57,7 @@ void set_adapter(ParamStore& store, const Adapter& adapter) {
 namespace {
 
 // Where rows of a parameter's trainable elements are.
-struct Place {
+struct RowsPlace {
   std::size_t unit = 0;
   std::int64_t begin = 0;  // in elements
   Shape shape;
@@ -68,7 +68,7 @@ struct Place {
 void save_adapter(const std::filesystem::path& directory, const ParamStore& store, Communicator& comm,
                   const LoraConfig& config, const std::string& base_model) {
   std::map<std::string, Shape> params;
-  std::map<std::string, std::map<std::int64_t, Place>> places;  // by parameter and first row
+  std::map<std::string, std::map<std::int64_t, RowsPlace>> places;  // by parameter and first row
   for (std::size_t u = 0; u < store.units(); ++u) {
     const UnitLayout& layout = store.layout(u);
     for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
@@ -85,7 +85,7 @@ void save_adapter(const std::filesystem::path& directory, const ParamStore& stor
   std::size_t gathered = store.units();
   Buffer elements;
   const auto values = [&](const std::string& param, std::int64_t row) -> ConstTensor {
-    const Place& place = places.at(param).at(row);
+    const RowsPlace& place = places.at(param).at(row);
     if (gathered != place.unit) {
       elements = Buffer();  // before there is room for the next one
       elements = store.gather_trainable(gathered = place.unit, kWriter, comm);

@@ -103,13 +103,13 @@ void expect_same_bits(const TinyJob& plain, const std::vector<StreamMode>& modes
 }
 
 TEST(DeepModel, GivesTheSameBitsAndAllocatesNothingHoweverItRestsAndComputes) {
-  expect_same_bits({.steps = 2, .layers = slow() ? 8 : 80, .micro_batches = 3},
+  expect_same_bits({.steps = 2, .layers = slow() ? 8 : 80, .micro_batches = 3, .lora_rank = 32},
                    {StreamMode::kInline, StreamMode::kQueued});
 }
 
 TEST(DeepModel, DoesSoWhenEveryStreamDawdles) {
   if (!on_cpu()) GTEST_SKIP() << "a card's streams take the time that they take";
-  expect_same_bits({.steps = 2, .micro_batches = 3}, {StreamMode::kDelayed});
+  expect_same_bits({.steps = 2, .micro_batches = 3, .lora_rank = 32}, {StreamMode::kDelayed});
 }
 
 }  // namespace

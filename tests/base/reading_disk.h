@@ -42,6 +42,11 @@ class ReadingDisk : public Disk {
     return Disk::pread(descriptor, to, bytes, offset);
   }
 
+  void set_bytes_per_second(double speed) {
+    const std::lock_guard lock(mutex_);
+    faults_.bytes_per_second = speed;
+  }
+
   std::vector<Read> reads() const {
     const std::lock_guard lock(mutex_);
     return reads_;

@@ -38,9 +38,6 @@ void Arena::charge(std::size_t bytes, Purpose purpose) {
   const auto p = static_cast<std::size_t>(purpose);
   use_.now[p] += bytes;
   use_.total_now += bytes;
-  use_.peak[p] = std::max(use_.peak[p], use_.now[p]);
-  use_.total_peak = std::max(use_.total_peak, use_.total_now);
-  ++use_.allocations;
 }
 
 // Null when there is no more.
@@ -85,6 +82,11 @@ Buffer Arena::allocate(std::size_t bytes, Purpose purpose) {
     throw OutOfMemory(fmt::format("{}: need {} MiB for {}; in use: {}; {}", source_->exhausted(), mebibytes(pages),
                                   name_of(purpose), by_purpose(use_), source_->advice()));
   }
+  const std::lock_guard lock(mutex_);
+  const auto p = static_cast<std::size_t>(purpose);
+  use_.peak[p] = std::max(use_.peak[p], use_.now[p]);
+  use_.total_peak = std::max(use_.total_peak, use_.total_now);
+  ++use_.allocations;
   return {*this, data, bytes, tier_, purpose};
 }
 

@@ -99,10 +99,8 @@ std::size_t GradientReducer::largest_message(const ParamStore& store, std::int64
 }
 
 GradientReducer::~GradientReducer() {
-  if (pending_) {
-    if (std::uncaught_exceptions() > unwinding_at_start_) comm_.abort();  // peers may never come
-    finish_quietly(comm_, pending_->done);
-  }
+  if (pending_ && std::uncaught_exceptions() > unwinding_at_start_) comm_.abort();  // peers may never come
+  finish_quietly(comm_, sent_);  // a compute stream that has failed did not wait for it
   if (store_.uses_host()) finish_quietly(store_.host());
 }
 
@@ -161,13 +159,13 @@ void GradientReducer::reduce(std::size_t unit, GradientPart part) {
     send.push_back(packed);
     receive.push_back(receive.back() + subtrees(r).size() * store_.trainable(unit).master.bytes());
   }
-  pending_ =
-      Pending{unit, part, comm_.all_to_all(receive_.data(), receive, send_.data(), send, device_.compute().record())};
+  sent_ = comm_.all_to_all(receive_.data(), receive, send_.data(), send, device_.compute().record());
+  pending_ = Pending{unit, part};
 }
 
 void GradientReducer::finish() {
   if (!pending_) return;
-  device_.timeline().wait(device_.compute(), pending_->done, Hop::kReduce);
+  device_.timeline().wait(device_.compute(), sent_, Hop::kReduce);
   take(pending_->unit, pending_->part, receive_.data());
   pending_.reset();
 }

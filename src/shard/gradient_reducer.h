@@ -79,8 +79,8 @@ class GradientReducer {
   struct Pending {
     std::size_t unit;
     GradientPart part;
-    Event done;
   };
+  Event sent_{};  // when the last exchange is done
   std::optional<Pending> pending_;
 };
 

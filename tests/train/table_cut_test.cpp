@@ -66,10 +66,11 @@ TEST(TableCut, ANewAdapterStartsAsInTheUncutModel) {
       const ModelSpec model(base.config(), rest_as(f32, f32), &lora, cut);
       ParamStore store(*device, 0, 1, model.units());
       initialise_adapter(store, base, 3);
-      adapters.push_back(collect_adapter(store, *comm, lora, ""));
+      const TemporaryDirectory directory;
+      save_adapter(directory.path(), store, *comm, lora, "");
+      adapters.push_back(read_adapter(directory.path()));
     }
     EXPECT_EQ(adapters[0].tensors, adapters[1].tensors) << variant;
-    EXPECT_EQ(adapters[0].tied, std::string(variant) == "tied");
   }
 }
 
@@ -98,7 +99,7 @@ TEST(TableCut, GivesTheSameBitsHoweverTheWorkIsLaidOut) {
   EXPECT_EQ(small({.ranks = 4, .frozen = apart, .mode = StreamMode::kDelayed}, tied), small({}, tied));
   EXPECT_EQ(small({.ranks = 2, .wave = 2, .layer_inputs = Tier::kPinned}, untied), small({}, untied));
   const TinyResult one = small({}, tied_trains);
-  EXPECT_EQ(small({.ranks = 2, .wave = 1, .recompute = Recompute::kNo, .prefetch = Prefetch::kNo}, tied_trains), one);
+  EXPECT_EQ(small({.ranks = 2, .wave = 1, .recompute = {Recompute::kNo}, .prefetch = Prefetch::kNo}, tied_trains), one);
   EXPECT_EQ(small({.threads = 2, .frozen = {{Tier::kDisk}}, .decode = Decode::kMatrix}, tied_trains), one);
   EXPECT_EQ(small({.ranks = 3, .wave = 1, .frozen = apart, .poison = Poison::kNo}, untied_trains),
             small({}, untied_trains));

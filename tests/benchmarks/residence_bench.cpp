@@ -89,9 +89,10 @@ class Run {
   double step() { return step_->run(batches_, adamw_step({}, 1e-4, ++steps_), 1.0, loss_scale_).loss; }
 
  private:
-  static std::vector<Residence> residences(const Model& model, Tier layers) {
-    std::vector<Residence> residences(model.spec().units().size());
-    for (std::int64_t l = 0; l < model.config().layers; ++l) residences[model.spec().layer_unit(l)].tier = layers;
+  static std::vector<UnitResidence> residences(const Model& model, Tier layers) {
+    std::vector<UnitResidence> residences(model.spec().units().size());
+    for (std::int64_t l = 0; l < model.config().layers; ++l)
+      residences[model.spec().layer_unit(l)].frozen.tier = layers;
     return residences;
   }
 

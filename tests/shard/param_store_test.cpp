@@ -75,9 +75,10 @@ TEST(KeptParameters, PutMastersBackWhereverTheyRest) {
   for (std::size_t u = 0; u < units.size(); ++u) store.set_trainable(u, later.data());
   for (const std::vector<float>& there : {later, kept}) {
     for (std::size_t u = 0; u < units.size(); ++u) {
-      std::vector<float> elements(static_cast<std::size_t>(store.layout(u).trainable_elements()));
-      store.gather_trainable(u, elements.data(), *comm);
-      EXPECT_EQ(elements, std::vector<float>(elements.size(), there[0])) << u;
+      const Buffer gathered = store.gather_trainable(u, 0, *comm);
+      const auto count = static_cast<std::size_t>(store.layout(u).trainable_elements());
+      const auto* const first = reinterpret_cast<const float*>(gathered.data());
+      EXPECT_EQ(std::vector<float>(first, first + count), std::vector<float>(count, there[0])) << u;
     }
     parameters.restore();
   }

@@ -23,7 +23,7 @@ std::int64_t nanoseconds_now() {
 }
 
 void Timeline::wait(Stream& stream, Event event, Hop hop) {
-  if (timing_ == Timing::kOff || event.stream == nullptr) return stream.wait(event);
+  if (timing_ == Timing::kOff || event.stream == nullptr || event.stream == &stream) return stream.wait(event);
   const Mark mark = open({{"compute", std::string("waits: ") + name_of(hop)}, hop});
   mark_begin(stream, mark);
   stream.wait(event);

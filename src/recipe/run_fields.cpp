@@ -59,8 +59,7 @@ std::vector<RecipeField> run_fields() {
       use_dtype({"fp16", "float16"}, &Recipe::fp16,
                 "compute in f16 with loss scaling; auto: where every rank is fast in it, but not in bf16"),
       K::row({"gradient_checkpointing"}, "auto, true or false",
-             "compute activations again in the backward pass: less memory, same bits; auto: of as many layers as "
-             "memory asks for",
+             "compute activations again in backward: less memory, same bits; auto: of as few layers as may be",
              read_checkpointing,
              [](const RecipeDraft& r) {
                return r.gradient_checkpointing ? written(*r.gradient_checkpointing) : std::string("auto");
@@ -92,8 +91,7 @@ std::vector<RecipeField> run_fields() {
                         "where the base rests; auto: layers without room on the device in host memory, else on disk"),
       open_choice<Tier>({"offload.layer_inputs"}, &Recipe::offload_layer_inputs,
                         {{"none", Tier::kDevice}, {"host", Tier::kPinned}, {"disk", Tier::kDisk}},
-                        "where what backward starts from rests: none: on the device; disk: where output_dir is; auto: "
-                        "on the device, else in host memory, else on disk"),
+                        "where what backward starts from rests: none: on the device; disk: beside output_dir's files"),
       open_choice<Tier>({"offload.optimizer", "offload_optimizer_device"}, &Recipe::offload_optimizer,
                         {{"none", Tier::kDevice}, {"host", Tier::kPinned}, {"cpu", Tier::kPinned}},
                         "where what trains and its optimizer state rest; auto: on the device, or in host memory"),

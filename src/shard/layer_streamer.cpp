@@ -144,7 +144,8 @@ void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
     case Tier::kPinned: there = slot.uploaded = upload(mine, unit, there); break;
     case Tier::kDisk:
       read(slot, mine, unit);
-      there = slot.uploaded.stream != nullptr ? slot.uploaded : slot.read;
+      if (slot.read.stream != nullptr) there = slot.read;  // neither, where this rank's share is empty
+      if (slot.uploaded.stream != nullptr) there = slot.uploaded;
       break;
   }
   if (gather) slot.gathered = gathers_.all_gather(slot.data, from, share, there);

@@ -39,7 +39,8 @@ class Timeline {
   virtual void measure(Timing timing) { timing_ = timing; }
   Timing timing() const { return timing_; }
 
-  // stream.wait(event), and how long the stream stood still for it. `stream` is the computing one.
+  // stream.wait(event), and how long the stream stood still for it. `stream` is the computing one; an event of its own
+  // is no wait.
   void wait(Stream& stream, Event event, Hop hop);
   // Around what is submitted to `stream` in between: a span with kSpans, else nothing. `end` takes what `begin` gave.
   using Mark = std::uint64_t;

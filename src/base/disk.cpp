@@ -1,9 +1,11 @@
 #include "base/disk.h"
 
 #include <fcntl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 
 namespace shardlora {
@@ -23,8 +25,18 @@ ssize_t Disk::pwrite(int descriptor, const void* from, std::size_t bytes, off_t 
 }
 int Disk::ftruncate(int descriptor, off_t bytes) { return ::ftruncate(descriptor, bytes); }
 int Disk::allocate(int descriptor, off_t bytes) {
-  if (bytes > 0) errno = ::posix_fallocate(descriptor, 0, bytes);  // its result is the error
-  return bytes == 0 || errno == 0 ? 0 : -1;
+  if (bytes == 0) return 0;
+  int result = 0;
+  do result = ::fallocate(descriptor, 0, 0, bytes);
+  while (result != 0 && errno == EINTR);
+  if (result == 0 || errno != EOPNOTSUPP) return result;
+  struct statvfs space{};  // posix_fallocate would write into every block here
+  if (::fstatvfs(descriptor, &space) == 0 &&
+      static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize < static_cast<std::uint64_t>(bytes)) {
+    errno = ENOSPC;
+    return -1;
+  }
+  return ::ftruncate(descriptor, bytes);
 }
 int Disk::fsync(int descriptor) { return ::fsync(descriptor); }
 int Disk::rename(const char* from, const char* to) { return ::rename(from, to); }

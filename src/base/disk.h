@@ -17,7 +17,8 @@ class Disk {
   virtual ssize_t pread(int descriptor, void* to, std::size_t bytes, off_t offset);
   virtual ssize_t pwrite(int descriptor, const void* from, std::size_t bytes, off_t offset);
   virtual int ftruncate(int descriptor, off_t bytes);
-  virtual int allocate(int descriptor, off_t bytes);  // posix_fallocate, from the beginning on
+  virtual int allocate(int descriptor,
+                       off_t bytes);  // fallocate, from the beginning on; without one the room is looked up
   virtual int fsync(int descriptor);
   virtual int rename(const char* from, const char* to);
   virtual int unlink(const char* path);

@@ -206,8 +206,13 @@ Prepared prepare_base(const BaseModel& source, const FormatOf& format_of, const 
                       Rendezvous& rendezvous, const std::function<void(std::uint64_t, std::uint64_t)>& told,
                       std::uint64_t sync_bytes) {
   const int rank = rendezvous.rank();
-  PreparedPlan plan = plan_of(source, format_of);
-  plan.manifest.set_source_sha256(rendezvous.exchange(rank == 0 ? source.sha256() : "")[0]);
+  PreparedPlan plan;
+  std::string sha256;
+  together(rendezvous, [&] {
+    plan = plan_of(source, format_of);
+    if (rank == 0) sha256 = source.sha256();
+  });
+  plan.manifest.set_source_sha256(rendezvous.exchange(sha256)[0]);
   bool there = false;
   together(rendezvous, [&] {  // all have looked before anything is made
     there = is_there(folder, plan.manifest);

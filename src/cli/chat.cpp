@@ -97,7 +97,11 @@ void chat(Rendezvous& rendezvous, const GenerationOptions& o, std::int64_t conte
   const auto responder_of = [&](const LoadedModel& loaded) {
     return Responder(ranks, loaded, tokenizer, maker.ends(), limits, o.sampling);
   };
-  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter, {.rehearse = responder_of});
+  const auto rehearse = [&](const LoadedModel& loaded) -> std::shared_ptr<void> {
+    responder_of(loaded);
+    return nullptr;
+  };
+  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter, {.rehearse = rehearse});
   Responder responder = responder_of(loaded);
   Conversation conversation(maker, o.system, context);
   if (ranks.first() && isatty(STDIN_FILENO) != 0) fmt::print("{}\n", kHelp);

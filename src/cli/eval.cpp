@@ -94,8 +94,8 @@ void eval(Rendezvous& rendezvous, const Recipe& recipe, const Options& o) {
   const TokenIds ends = o.answers ? ends_of_answers(recipe, tokenizer) : TokenIds();
   Workload workload = training_workload(ranks, forward_only, limits);
   workload.rehearse = [&, losses = workload.rehearse](const LoadedModel& loaded) {
-    losses(loaded);
     if (o.answers) rehearse_answers(ranks, loaded, ends, tokens_of(prompts), kAnswerTokens);
+    return losses(loaded);
   };
   LoadedModel loaded = load_with_adapter(ranks, forward_only, base, o.adapter, workload);
 

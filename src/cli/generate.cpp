@@ -51,7 +51,11 @@ void generate(Rendezvous& rendezvous, const GenerationOptions& o, const PromptOp
   const auto responder_of = [&](const LoadedModel& loaded) {
     return Responder(ranks, loaded, tokenizer, ends, limits, o.sampling);
   };
-  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter, {.rehearse = responder_of});
+  const auto rehearse = [&](const LoadedModel& loaded) -> std::shared_ptr<void> {
+    responder_of(loaded);
+    return nullptr;
+  };
+  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter, {.rehearse = rehearse});
   Responder responder = responder_of(loaded);
   responder.respond(ranks.first() ? prompt : TokenIds{}, [](std::string_view piece) {
     fmt::print("{}", piece);

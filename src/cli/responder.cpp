@@ -5,12 +5,14 @@
 #include <chrono>
 #include <utility>
 
+#include "models/visits.h"
+
 namespace shardlora {
 
 Responder::Responder(Ranks& ranks, const LoadedModel& loaded, const Tokenizer& tokenizer, TokenIds ends,
                      const GenerateLimits& limits, const Sampling& sampling)
     : tokenizer_(tokenizer),
-      offloaded_(offload_text(*loaded.store, ranks.size())),
+      offloaded_(offload_text(*loaded.store, forward_visits(loaded.model->spec()), ranks.size())),
       generator_(*ranks.device, *loaded.model, *loaded.store, *ranks.gathers, std::move(ends), limits, sampling,
                  loaded.streamer()) {}
 

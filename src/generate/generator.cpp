@@ -28,6 +28,7 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
       chunk_(std::clamp(kChunkTokens / limits.prompt_tokens, std::int64_t{1}, limits.prompts)),
       rows_(std::max(padded_rows(chunk_ * limits.prompt_tokens), padded_rows(limits.prompts))),
       capacity_(limits.prompt_tokens + limits.new_tokens),
+      saved_bytes_(model.saved_bytes(rows_)),
       streamer_(device, store, gathers, nullptr, {forward_visits(model.spec())}, streamer),
       batches_(device, chunks_of(limits.prompts, chunk_), rows_, chunk_),
       x_(device, Tier::kDevice, 1, chunks_of(limits.prompts, chunk_), rows_, model.config().hidden, model.dtype()) {
@@ -35,7 +36,7 @@ Generator::Generator(Device& device, Model& model, ParamStore& store, Communicat
   check_window(c, capacity_, "the length of the longest prompt with its answer");
   const std::int64_t cached = 2 * c.layers * limits.prompts * capacity_ * c.kv_heads * c.head_dim;
   cache_ = device.allocate(static_cast<std::size_t>(cached) * size_of(model.dtype()), Tier::kDevice, Purpose::kLive);
-  saved_ = device.allocate(model.saved_bytes(rows_).all(), Tier::kDevice, Purpose::kLive);
+  saved_ = device.allocate(saved_bytes_.all(), Tier::kDevice, Purpose::kLive);
   scratch_ = device.allocate(std::max(model.scratch_bytes(rows_), model.head_bytes(limits.prompts)), Tier::kDevice,
                              Purpose::kLive);
   logits_ = device.allocate(static_cast<std::size_t>(limits.prompts * c.vocab) * sizeof(float), Tier::kDevice,

@@ -51,7 +51,7 @@ class Generator {
   KvCache cache(std::int64_t layer, std::int64_t begin, std::int64_t end) const;
   Tensor upload(const TokenIds& ids, std::int64_t place);
   bool anyone(bool me);
-  Saved saved() const { return saved_at(saved_.data(), model_.saved_bytes(rows_)); }
+  Saved saved() const { return saved_at(saved_.data(), saved_bytes_); }
   Workspace scratch() const { return {scratch_.data(), scratch_.bytes()}; }
 
   Device& device_;
@@ -64,6 +64,7 @@ class Generator {
   std::int64_t chunk_;                   // prompts that go through a layer together
   std::int64_t rows_;                    // tokens of such a chunk at most
   std::int64_t capacity_;                // tokens of a sample's line in the cache
+  SavedBytes saved_bytes_;               // of a layer and a chunk
   LayerStreamer streamer_;
   BatchBuffers batches_;
   ActivationStore x_;

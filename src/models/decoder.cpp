@@ -110,7 +110,10 @@ class Decoder final : public Model {
     return most;
   }
   std::size_t head_bytes(std::int64_t labelled) const override {
-    return head_scratch_bytes(labelled, config_.hidden, table(spec_.head_unit()).shape[0], dtype_);
+    std::size_t most = 0;  // a shorter last slice may take more rows of logits at a time
+    for (std::size_t s = 0; s < spec_.slices(); ++s)
+      most = std::max(most, head_scratch_bytes(labelled, config_.hidden, table(spec_.head_unit(s)).shape[0], dtype_));
+    return most;
   }
   std::size_t head_kept_bytes(std::int64_t labelled, InputGradient gradient) const override {
     if (spec_.slices() == 1) return 0;

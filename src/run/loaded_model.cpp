@@ -55,13 +55,13 @@ void load_prepared(const BaseModel& base, Device& device, ParamStore& store) {
   }
 }
 
-// Takes what loading takes beside `store` for a while, and gives it back: the larger ways of load_base and of setting
-// what trains.
+// Takes what loading and saving take beside `store` for a while, and gives it back: the larger ways of load_base, and
+// of setting and gathering what trains.
 void rehearse_loading(const BaseModel& base, Device& device, const ParamStore& store) {
-  std::size_t frozen = 0, trainable = 0;
-  bool lands = false;  // where a share arrives that rests on the host
+  std::size_t frozen = 0, trainable = 0;  // trainable: of a whole unit, as rank 0 has it when the adapter is saved
+  bool lands = false;                     // where a share arrives that rests on the host
   for (std::size_t u = 0; u < store.units(); ++u) {
-    trainable = std::max(trainable, store.trainable(u).master.bytes());
+    trainable = std::max(trainable, static_cast<std::size_t>(store.layout(u).trainable_elements()) * sizeof(float));
     if (store.tier(u) == Tier::kDisk) continue;
     frozen = std::max(frozen, store.layout(u).frozen_bytes());
     lands = lands || store.tier(u) == Tier::kPinned;
@@ -145,21 +145,31 @@ void LoadedModel::choose_memory(Ranks& ranks, const Recipe& recipe, const BaseMo
     memory = plan;
     lack.clear();
     ranks.device->reset_peaks();  // a plan that lacks memory tells its own
-    try {
+    const auto take = [&]() -> std::shared_ptr<void> {
       store = make_store(ranks, residences(plan));
       rehearse_loading(base, *ranks.device, *store);
-      if (workload.rehearse) workload.rehearse(*this);
+      std::shared_ptr<void> held = workload.rehearse ? workload.rehearse(*this) : nullptr;
       if (available)
         check_available(ranks.device->memory(Tier::kDevice), ranks.device->memory(Tier::kPinned), *available,
                         ranks.rendezvous.local_size());
-    } catch (const OutOfMemory& error) {
-      lack = error.what();
+      return held;
+    };
+    std::shared_ptr<void> held;
+    std::vector<std::vector<double>> all;
+    try {
+      try {
+        held = take();
+      } catch (const OutOfMemory& error) {
+        lack = error.what();
+      }
+      all = ranks.exchange({lack.empty() ? 1.0 : 0.0});
     } catch (...) {
-      store.reset();  // what was only counted must not outlive the counting
+      held.reset();  // what was only counted must not outlive the counting
+      store.reset();
       throw;
     }
+    held.reset();
     store.reset();
-    const auto all = ranks.exchange({lack.empty() ? 1.0 : 0.0});
     return std::all_of(all.begin(), all.end(), [](const std::vector<double>& rank) { return rank[0] == 1; });
   };
   const auto counted = [&](const MemoryPlan& plan) {

@@ -21,8 +21,9 @@ struct Workload {
   std::int64_t micro_batches = 1;  // of a rank's largest step
   // What takes memory of its own as ranks first meet in a collective (shard/warm_up.h). Collective.
   std::function<void(const ParamStore& store)> warm_up = {};
-  // Takes all the memory that the work will take, and gives it back; OutOfMemory where there is none. Not collective.
-  std::function<void(const LoadedModel& loaded)> rehearse = {};
+  // Takes all the memory that the work will take; OutOfMemory where there is none. Not collective. What it returns is
+  // held until every rank has its own: ranks may share a disk, or a card.
+  std::function<std::shared_ptr<void>(const LoadedModel& loaded)> rehearse = {};
 };
 
 struct LoadedModel {

@@ -364,11 +364,11 @@ Workload training_workload(Ranks& ranks, const Recipe& recipe, const StepLimits&
                 gather_in_every_size(*ranks.device, *ranks.reductions, traffic.gathered);
                 send_in_every_size(*ranks.device, *ranks.reductions, traffic.sent);
               },
-          .rehearse =
-              [&ranks, &recipe, limits](const LoadedModel& loaded) {
-                const auto step = make_train_step(ranks, loaded, recipe, limits);
-                if (recipe.load_best_model_at_end) KeptParameters(*ranks.device, *loaded.store);
-              }};
+          .rehearse = [&ranks, &recipe, limits](const LoadedModel& loaded) -> std::shared_ptr<void> {
+            std::shared_ptr<TrainStep> step = make_train_step(ranks, loaded, recipe, limits);
+            if (recipe.load_best_model_at_end) KeptParameters(*ranks.device, *loaded.store);
+            return step;
+          }};
 }
 
 void train(Ranks& ranks, const Recipe& recipe) {

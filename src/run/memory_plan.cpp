@@ -74,16 +74,9 @@ std::int64_t least(std::int64_t all, const std::function<bool(std::int64_t)>& ho
   return enough;
 }
 
-std::optional<MemoryPlan> choose_for_wave(const Recipe& recipe, const MemoryDemand& demand, std::int64_t wave,
-                                          const Fits& fits) {
-  const std::vector<Manner> all = manners(recipe, demand.ranks);
-  for (const Manner& m : all) {
-    MemoryPlan plan = plan_of(m, demand, wave, recipe.offload_base.value_or(Tier::kDevice));
-    if (fits(plan)) return plan;
-  }
-  if (recipe.offload_base) return std::nullopt;
-
-  const Manner& m = all.back();
+// In this manner, as few layers as may be off the device, or all of the base.
+std::optional<MemoryPlan> choose_moved(const Manner& m, const MemoryDemand& demand, std::int64_t wave,
+                                       const Fits& fits) {
   const std::int64_t layers = demand.layers;
   const auto try_moved = [&](std::int64_t n, std::int64_t on_host) { return fits(moved(m, demand, wave, n, on_host)); };
   if (try_moved(layers, 0)) {  // then the device has room for the rest, whatever the host has
@@ -95,6 +88,23 @@ std::optional<MemoryPlan> choose_for_wave(const Recipe& recipe, const MemoryDema
     MemoryPlan plan = plan_of(m, demand, wave, tier);
     if ((tier != Tier::kDisk || demand.disk) && fits(plan)) return plan;
   }
+  return std::nullopt;
+}
+
+std::optional<MemoryPlan> choose_for_wave(const Recipe& recipe, const MemoryDemand& demand, std::int64_t wave,
+                                          const Fits& fits) {
+  const std::vector<Manner> all = manners(recipe, demand.ranks);
+  for (const Manner& m : all) {
+    MemoryPlan plan = plan_of(m, demand, wave, recipe.offload_base.value_or(Tier::kDevice));
+    if (fits(plan)) return plan;
+  }
+  if (recipe.offload_base) return std::nullopt;
+
+  // Where the host has no room for what trains, either, it stays on the device.
+  Manner on_device = all.back();
+  on_device.optimizer = recipe.offload_optimizer.value_or(Tier::kDevice);
+  for (const Manner& m : {all.back(), on_device})
+    if (std::optional<MemoryPlan> plan = choose_moved(m, demand, wave, fits)) return plan;
   return std::nullopt;
 }
 
@@ -186,11 +196,13 @@ std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand) {
   return text;
 }
 
-std::string offload_text(const ParamStore& store, int ranks) {
+std::string offload_text(const ParamStore& store, const std::vector<std::size_t>& visits, int ranks) {
   std::string text;
   for (const auto& [tier, name] : {std::pair{Tier::kPinned, "host memory"}, std::pair{Tier::kDisk, "the disk"}}) {
     std::size_t bytes = 0;
-    for (std::size_t u = 0; u < store.units(); ++u) {
+    for (std::size_t v = 0, n = visits.size(); v < n; ++v) {
+      const std::size_t u = visits[v];
+      if (n > 2 && (u == visits[(v + n - 1) % n] || u == visits[(v + n - 2) % n])) continue;  // it kept its slot
       const auto [begin, end] = store.resting(u);
       if (store.tier(u) == tier) bytes += end - begin;
     }

@@ -50,8 +50,9 @@ void check_available(const MemoryUse& device, const MemoryUse& host, std::uint64
 
 // "base shared out, 20 of 32 layers in host memory; activations kept"
 std::string memory_text(const MemoryPlan& plan, const MemoryDemand& demand);
-// What every pass over the model, so every token of an answer, brings to the device: "every token takes 12.40 GB from
-// host memory and 3.20 GB from the disk, on each of 2 ranks". Empty where the base rests on the device.
-std::string offload_text(const ParamStore& store, int ranks);
+// What a pass over the model in the order `visits`, so every token of an answer, brings to the device: "every token
+// takes 12.40 GB from host memory and 3.20 GB from the disk, on each of 2 ranks". Empty where the base rests on the
+// device.
+std::string offload_text(const ParamStore& store, const std::vector<std::size_t>& visits, int ranks);
 
 }  // namespace shardlora

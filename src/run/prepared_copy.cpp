@@ -82,9 +82,10 @@ Decision decide(const Recipe& recipe, const Quantization& settled, const BaseMod
   return {folder, ""};
 }
 
-// Why it cannot be made, the same on every rank; empty where it is there. What was begun goes: a full disk is wanted
-// for what is trained.
-std::string make_copy(Ranks& ranks, const BaseModel& source, const FormatOf& formats, const fs::path& folder) {
+// Why it cannot be made, the same on every rank; empty where it is there. What was begun of one that is not needed
+// goes: a full disk is wanted for what is trained.
+std::string make_copy(Ranks& ranks, const BaseModel& source, const FormatOf& formats, const fs::path& folder,
+                      Needed needed) {
   std::string trouble;
   try {
     prepare_base(source, formats, folder, ranks.rendezvous, PreparedProgress());
@@ -96,7 +97,7 @@ std::string make_copy(Ranks& ranks, const BaseModel& source, const FormatOf& for
   const auto first = std::find_if(all.begin(), all.end(), [](const std::string& t) { return !t.empty(); });
   if (first == all.end()) return "";
   std::error_code none;
-  if (ranks.first() && !fs::exists(folder / kManifestFile, none)) fs::remove_all(folder, none);
+  if (needed == Needed::kNo && ranks.first() && !fs::exists(folder / kManifestFile, none)) fs::remove_all(folder, none);
   return *first;
 }
 
@@ -136,7 +137,7 @@ std::unique_ptr<const BaseModel> prepared_copy(Ranks& ranks, const Recipe& recip
           "preparing once: {} becomes {:.2f} GB in {}, for later runs too; base_prepared_path: none does not keep it",
           source.path().string(), gigabytes(bytes), folder.string());
   }
-  const std::string trouble = make_copy(ranks, source, formats, folder);
+  const std::string trouble = make_copy(ranks, source, formats, folder, needed);
   if (!trouble.empty()) {
     if (needed == Needed::kYes && !ranks.first()) throw PeerFailed(trouble);
     if (needed == Needed::kYes)

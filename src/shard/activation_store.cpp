@@ -72,8 +72,10 @@ void ActivationStore::file(std::int64_t layer, Work work) {
   const std::size_t place = place_of(layer);
   staged_[place] = layer;
   files_->wait(copied_[place]);
+  const Timeline::Mark mark = device_.timeline().begin(*files_, "layer input files", fmt::format("layer {}", layer));
   files_->submit([&file = *file_, work, at = static_cast<std::size_t>(layer) * host_bytes(),
                   bytes = std::span(host(layer), whole_pages(kept_bytes_))] { work(file, at, bytes); });
+  device_.timeline().end(*files_, mark);
   filed_[place] = files_->record();
 }
 

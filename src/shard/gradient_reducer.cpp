@@ -218,7 +218,7 @@ void GradientReducer::put(std::size_t unit, GradientPart part, std::byte* sum) {
   }
   // Compute goes on at once: the last one that left had a unit's time for it.
   Stream& host = store_.host();
-  compute.wait(left_);
+  device_.timeline().wait(compute, left_, Hop::kReduce);
   device_.copy(leaving_.data(), sum, gradient.bytes(), compute);
   host.wait(compute.record());
   const Tensor landed = part == GradientPart::kFirst ? gradient : second_part_.tensor(DType::kF32, gradient.shape);

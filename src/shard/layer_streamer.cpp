@@ -124,12 +124,14 @@ bool LayerStreamer::fit_together(std::size_t a, std::size_t b) const {
 
 void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
   Slot& other = &slot == &slots_[0] ? slots_[1] : slots_[0];
-  if (other.unit && !fit_together(unit, *other.unit)) {  // it lies in the way, and its lease was the last one
-    CHECK(!leased_, "unit {} is fetched over unit {}, which is leased", unit, *other.unit);
+  if (slot_bytes(unit) + other.bytes > memory_.bytes()) {  // it lies in the way, and its lease was the last one
+    CHECK(!leased_, "unit {} is fetched over the unit that is leased", unit);
     other.unit.reset();
+    other.bytes = 0;
     slot.released = other.released;
   }
   slot.unit = unit;
+  slot.bytes = slot_bytes(unit);
   slot.data = &slot == &slots_[0] ? memory_.data() : memory_.data() + memory_.bytes() - slot_bytes(unit);
   slot.trainable_current = false;
   slot.read = slot.uploaded = slot.gathered = {};
@@ -229,9 +231,11 @@ Event LayerStreamer::round_masters(std::byte* to, std::size_t unit, Event after)
   CHECK(store_.residence(unit).masters == Tier::kPinned, "masters of unit {} rest in no memory", unit);
   const Tensor rounded = rounded_.tensor(options_.dtype, master.shape);
   masters_->wait(store_.updated(unit));
+  const Timeline::Mark mark = device_.timeline().begin(*masters_, "masters", store_.layout(unit).spec().name);
   HostOps(device_, *masters_).cast(rounded, master);
   masters_->wait(after);
   device_.copy(to, rounded.data, rounded.bytes(), *masters_);
+  device_.timeline().end(*masters_, mark);
   return masters_->record();
 }
 

@@ -93,6 +93,7 @@ class LayerStreamer final : private WeightDecoder {
   // A unit on its way to, or in, one end of the slot memory.
   struct Slot {
     std::optional<std::size_t> unit;
+    std::size_t bytes = 0;  // of its last unit, which `released` is behind, though it may be gone
     std::byte* data = nullptr;
     Event read{}, uploaded{}, gathered{}, trainable{};  // of its way here, where it goes that way
     bool trainable_current = false;

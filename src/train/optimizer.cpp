@@ -35,7 +35,7 @@ void Optimizer::sum_squares(std::size_t unit, Tensor sums) {
   if (!on_host(unit)) return device_.ops().sums_of_squares(sums, gradient);
   const Tensor on_host = squares_.tensor(DType::kF32, sums.shape, squares_at_[unit]);
   HostOps(device_, store_.host()).sums_of_squares(on_host, gradient);
-  device_.compute().wait(store_.host().record());
+  device_.timeline().wait(device_.compute(), store_.host().record(), Hop::kReduce);
   device_.copy(sums.data, on_host.data, sums.bytes(), device_.compute());
 }
 
@@ -48,7 +48,9 @@ void Optimizer::update(std::size_t unit, const AdamWStep& adamw, float gradient_
   if (!on_host(unit)) return device_.ops().adamw(share.master, m, v, share.gradient, adamw, gradient_scale);
   Stream& host = store_.host();
   host.wait(device_.compute().record());  // which has waited for all that was made of these masters
+  const Timeline::Mark mark = device_.timeline().begin(host, "host", store_.layout(unit).spec().name);
   HostOps(device_, host).adamw(share.master, m, v, share.gradient, adamw, gradient_scale);
+  device_.timeline().end(host, mark);
   store_.set_updated(unit, host.record());
 }
 

@@ -42,10 +42,12 @@ struct ScratchDisk : Disk {
     return full ? -1 : Disk::allocate(descriptor, bytes);
   }
   ssize_t pwrite(int descriptor, const void* from, std::size_t bytes, off_t offset) override {
-    return broken(bytes, offset) ? -1 : Disk::pwrite(descriptor, from, std::min(bytes, at_once), offset);
+    return broken(std::min(bytes, at_once), offset) ? -1
+                                                    : Disk::pwrite(descriptor, from, std::min(bytes, at_once), offset);
   }
   ssize_t pread(int descriptor, void* to, std::size_t bytes, off_t offset) override {
-    return broken(bytes, offset) ? -1 : Disk::pread(descriptor, to, std::min(bytes, at_once), offset);
+    return broken(std::min(bytes, at_once), offset) ? -1
+                                                    : Disk::pread(descriptor, to, std::min(bytes, at_once), offset);
   }
   bool broken(std::size_t bytes, off_t offset) const {
     errno = EIO;
@@ -99,9 +101,9 @@ TEST(ScratchFile, TellsWhereTheDiskFailed) {
   disk.breaks_at = 6 * kBlock;
   EXPECT_NO_THROW(file.write_at(0, blocks));
   EXPECT_THAT([&] { file.write_at(5 * kBlock, blocks); },
-              ThrowsMessage<Error>(HasSubstr("cannot be written at offset 20480: Input/output error")));
+              ThrowsMessage<Error>(HasSubstr("cannot be written at offset 24576: Input/output error")));
   EXPECT_THAT([&] { file.read_at(5 * kBlock, blocks); },
-              ThrowsMessage<Error>(HasSubstr("cannot be read at offset 20480: Input/output error")));
+              ThrowsMessage<Error>(HasSubstr("cannot be read at offset 24576: Input/output error")));
 }
 
 }  // namespace

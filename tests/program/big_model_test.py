@@ -57,7 +57,7 @@ class BigModel(program.ProgramTest):
         layers, resting, mapped = 21, [], []
         # The device's limit decides how many stay. What the host may have is what loading takes: no layer.
         for device_limit in ("155MiB", "210MiB", "318MiB"):
-            code, out, err = self.demo("--layers", str(layers), "--rows", "1", "--keep", "lora_r=4", "gradient_checkpointing=true",
+            code, out, err = self.demo("--layers", str(layers), "--steps", "4", "--rows", "1", "--keep", "lora_r=4", "gradient_checkpointing=true",
                                        "offload.layer_inputs=none", f"memory.device_limit={device_limit}",
                                        "memory.host_limit=72MiB", shape="small", tokens=16)
             self.assertEqual(code, 0, err)

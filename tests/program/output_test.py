@@ -34,6 +34,7 @@ class Output(program.ProgramTest):
                 self.assertEqual(len(seconds), 2, hop)
             self.assertEqual(step["waits"]["read"], [0, 0], "nothing rests on disk")
             self.assertGreater(min(step["waits"]["gather"]), 0, "adapters are always shared out")
+            self.assertGreater(min(step["waits"]["reduce"]), 0, "gradients are sent to their owners")
             self.assertGreater(step["tokens"], step["target_tokens"])
             self.assertGreater(step["target_tokens"], 0)
             self.assertGreater(step["tokens_per_second"], 0)

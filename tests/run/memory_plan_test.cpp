@@ -151,7 +151,7 @@ TEST(OffloadText, SaysWhatEveryTokenBringsToTheDevice) {
   const auto text = [&](int ranks, const std::vector<Residence>& frozen) {
     std::vector<UnitResidence> residences;
     for (const Residence& residence : frozen) residences.push_back({.frozen = residence});
-    return offload_text(ParamStore(device, 0, ranks, units, residences), ranks);
+    return offload_text(ParamStore(device, 0, ranks, units, residences), {0, 1, 2, 3}, ranks);
   };
   const Residence here{}, host{Tier::kPinned}, disk{Tier::kDisk};
   EXPECT_EQ(text(1, {here, here, here, here}), "");

@@ -165,7 +165,8 @@ TEST(TrainStep, GivesTheSameBitsWhenEveryStreamDawdles) {
 TEST(TrainStep, GivesTheSameBitsWhileEveryStreamIsTimed) {
   const TinyResult timed = run({.ranks = 2,
                                 .frozen = {{Tier::kDisk}, {Tier::kPinned}},
-                                .layer_inputs = Tier::kPinned,
+                                .optimizer = {Tier::kPinned},
+                                .layer_inputs = Tier::kDisk,
                                 .timing = Timing::kSpans});
   EXPECT_EQ(timed, reference());
   EXPECT_EQ(timed.allocations, std::vector<std::uint64_t>(4));
@@ -177,7 +178,8 @@ TEST(TrainStep, GivesTheSameBitsWhileEveryStreamIsTimed) {
     }
     ends[span.stream] = span.end;
   }
-  for (const char* stream : {"compute", "reads", "uploads", "layer inputs", "gathers", "reductions"})
+  for (const char* stream :
+       {"compute", "reads", "uploads", "layer inputs", "layer input files", "masters", "host", "gathers", "reductions"})
     EXPECT_TRUE(ends.contains(stream)) << stream;
 }
 

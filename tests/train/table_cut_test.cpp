@@ -101,6 +101,13 @@ TEST(TableCut, GivesTheSameBitsHoweverTheWorkIsLaidOut) {
   const TinyResult one = small({}, tied_trains);
   EXPECT_EQ(small({.ranks = 2, .wave = 1, .recompute = {Recompute::kNo}, .prefetch = Prefetch::kNo}, tied_trains), one);
   EXPECT_EQ(small({.threads = 2, .frozen = {{Tier::kDisk}}, .decode = Decode::kMatrix}, tied_trains), one);
+  EXPECT_EQ(small({.ranks = 2,
+                   .wave = 1,
+                   .optimizer = {Tier::kPinned},
+                   .layer_inputs = Tier::kDisk,
+                   .mode = StreamMode::kDelayed},
+                  tied_trains),
+            one);
   EXPECT_EQ(small({.ranks = 3, .wave = 1, .frozen = apart, .poison = Poison::kNo}, untied_trains),
             small({}, untied_trains));
 }

@@ -4,11 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
+#include <thread>
 
 #include "backend/cpu/cpu_device.h"
+#include "comm/single_rendezvous.h"
 #include "shard/traffic.h"
 #include "train/thread_ranks.h"
 
@@ -151,6 +154,33 @@ TEST(LayerStreamer, FetchesTheFirstUnitLateWhereTheLastOneLeavesNoRoom) {
     EXPECT_THAT(asked, ElementsAre("bBaA", "cC", "", "bBaA", "cC", "", "bBaA", "cC", ""));
     return 0;
   });
+}
+
+// Nor is the last unit written over while work that its lease was lent for still waits in the compute stream.
+TEST(LayerStreamer, LeavesTheLastUnitToItsReadersWhereTheFirstOneIsFetchedOverIt) {
+  SingleRendezvous rendezvous;
+  const std::unique_ptr<Device> device = make_cpu_device({.mode = StreamMode::kQueued});
+  const auto gathers = rendezvous.make_communicator(*device, "gathers");
+  const std::vector<UnitSpec> units = units_of_growing_size(kUnits);
+  ParamStore store(*device, 0, 1, units, Residence{Tier::kPinned});
+  fill(store, *gathers);
+  const std::vector<std::size_t> visits{1, 0, 2};
+  LayerStreamer streamer(*device, store, *gathers, nullptr, {visits}, {});
+  streamer.run(0);
+  std::vector<float> seen;
+  for (const std::size_t unit : visits) {
+    const Lease lease = streamer.borrow(unit);
+    if (unit != 2) continue;
+    // Its trainable part lies behind the frozen one, where the first unit comes.
+    device->compute().submit([&seen, late = lease.view().params[1]] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(30));
+      for (std::size_t i = 0; i < static_cast<std::size_t>(late.shape.numel()); ++i) seen.push_back(value(late, i));
+    });
+  }
+  const Lease next = streamer.borrow(visits[0]);
+  device->compute().synchronize();
+  ASSERT_FALSE(seen.empty());
+  for (std::size_t i = 0; i < seen.size(); ++i) EXPECT_EQ(seen[i], trainable_value(2, i)) << i;
 }
 
 // Rule 5: an optimiser that runs between two rounds is seen by the next one.

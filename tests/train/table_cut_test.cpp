@@ -5,9 +5,11 @@
 
 #include <algorithm>
 
+#include "backend/cpu/cpu_device.h"
 #include "comm/single_rendezvous.h"
 #include "golden_comparison.h"
 #include "io/temporary_directory.h"
+#include "nn/head.h"
 #include "tiny_job.h"
 
 namespace shardlora {
@@ -128,6 +130,20 @@ TEST(TableCut, GivesTheSameBitsInF16) {
 TEST(TableCut, AllocatesNothingOnceAStepIsMade) {
   EXPECT_EQ(run(cut({.ranks = 2, .steps = 4, .wave = 2, .dropout = 0.1, .neftune_alpha = 5}, {false, {}})).allocations,
             std::vector<std::uint64_t>(5));
+}
+
+// Of 131,072 rows: five slices of 22,016 and one of 20,992, of which more rows of logits are made at a time.
+TEST(TableCut, HasScratchForEverySliceAndNotForTheFirstOnly) {
+  ModelConfig config = tiny_config(false);
+  config.vocab = 131072;
+  const auto device = make_cpu_device();
+  const Format bf16 = dense_format(DType::kBF16);
+  const auto model = make_model(
+      *device, {config, rest_as(bf16, bf16), nullptr, {.most_elements = 22016 * config.hidden, .grain = 256}},
+      DType::kBF16);
+  ASSERT_EQ(model->spec().slices(), 6U);
+  for (const std::int64_t rows : {22016, 20992})
+    EXPECT_GE(model->head_bytes(640), head_scratch_bytes(640, config.hidden, rows, DType::kBF16)) << rows;
 }
 
 std::vector<float> joined(const TinyResult& result, const std::vector<std::size_t>& units) {

@@ -22,6 +22,7 @@
 #include "checkpoint/random_base.h"
 #include "comm/single_rendezvous.h"
 #include "io/temporary_directory.h"
+#include "param/layout.h"
 #include "train/decorators.h"
 #include "train/step.h"
 
@@ -166,11 +167,15 @@ int bench(int rounds) {
   const auto model =
       make_model(device, {base.config(), rest_as({Codec::kNF4, 64, true}, {.codec = Codec::kBF16}), &lora}, dtype);
   const std::int64_t layers = model->config().layers;
-  const std::size_t layer_bytes = UnitLayout(model->spec().units()[model->spec().layer_unit(0)]).frozen_bytes();
+  const UnitSpec& layer = model->spec().units()[model->spec().layer_unit(0)];
+  const std::size_t resting = UnitLayout(layer).frozen_bytes();
+  std::size_t stored = 0;  // norms are stored in another type than they rest in
+  for (const ParamSpec& param : layer.params)
+    if (!param.trainable) stored += layout_of(base.stored_format(base.name_of(param.name)).value(), param.shape).bytes;
   // A wave visits every layer twice; the last one stays at the turn, the first from one wave to the next.
   const auto theory = [&](const Variant& v) {
     const std::int64_t waves = kMicroBatches / v.wave;
-    return static_cast<std::size_t>(waves * (2 * layers - 2)) * layer_bytes;
+    return static_cast<std::size_t>(waves * (2 * layers - 2)) * (v.layers == Tier::kDisk ? stored : resting);
   };
 
   constexpr std::size_t kWavesOfOne = 1;

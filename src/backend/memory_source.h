@@ -33,11 +33,10 @@ class HostMemory final : public MemorySource {
 };
 
 // Addresses without memory: whoever touches them faults.
-class ReservedAddresses final : public MemorySource {
+class ReservedAddresses {
  public:
-  std::byte* take(std::size_t bytes) override;
-  void give_back(std::byte* data, std::size_t bytes) noexcept override;
-  std::string exhausted() const override { return "this process has no more addresses"; }
+  std::byte* take(std::size_t bytes);  // null when there are no more
+  void give_back(std::byte* data, std::size_t bytes) noexcept;
 };
 
 }  // namespace shardlora

@@ -272,7 +272,7 @@ void adamw(ConstTensor master, ConstTensor m, ConstTensor v, ConstTensor gradien
 
 void sums_of_squares(ConstTensor sums, ConstTensor x) {
   check_dtype("x", x, DType::kF32);
-  check("sums", sums, DType::kF32, {(x.numel() + kElementBlock - 1) / kElementBlock});
+  check("sums", sums, DType::kF32, {element_blocks(x.numel())});
 }
 
 }  // namespace shardlora::checks

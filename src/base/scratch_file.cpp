@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <initializer_list>
 #include <utility>
 
 #include "base/disk.h"
@@ -31,17 +32,21 @@ int open_new(const std::filesystem::path& directory, std::filesystem::path& path
        path.string(), what, offset, std::strerror(error));
 }
 
-// Bytes that calls of `transfer(done)` moved before one moved nothing, whose errno is left; those are all that are
-// wanted but where it fails.
+// Bytes that calls of `transfer(descriptor, done, part)` moved: past the page cache, by the first descriptor, as far as
+// that goes; what O_DIRECT left, at an end that is no page's, by the second. errno tells where it is less than wanted.
 template <typename Transfer>
-std::size_t transferred(std::size_t bytes, Transfer transfer) {
+std::size_t transferred(std::initializer_list<int> descriptors, std::size_t bytes, Transfer transfer) {
   std::size_t done = 0;
-  while (done < bytes) {
-    errno = 0;
-    const ssize_t n = transfer(done, std::min(bytes - done, std::size_t{1} << 30));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    done += static_cast<std::size_t>(n);
+  for (const int descriptor : descriptors) {
+    if (descriptor < 0) continue;
+    while (done < bytes) {
+      errno = 0;
+      const ssize_t n = transfer(descriptor, done, std::min(bytes - done, std::size_t{1} << 30));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) break;
+      done += static_cast<std::size_t>(n);
+    }
+    if (done == bytes || (errno != 0 && errno != EINVAL)) break;
   }
   return done;
 }
@@ -75,30 +80,21 @@ void ScratchFile::open_direct() {
   if (direct_ >= 0 && disk().pwrite(direct_, page.data(), page.size(), 0) < 0) disk().close(std::exchange(direct_, -1));
 }
 
-// What O_DIRECT left, at an end that is no page's, goes through the page cache.
 void ScratchFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
   CHECK(offset + bytes.size() <= bytes_, "{} bytes at {} of {}", bytes.size(), offset, bytes_);
-  const auto write = [&](int descriptor, std::uint64_t at, std::span<const std::byte> some) {
-    return transferred(some.size(), [&](std::size_t done, std::size_t part) {
-      return disk().pwrite(descriptor, some.data() + done, part, static_cast<off_t>(at + done));
-    });
-  };
-  std::size_t done = direct() ? write(direct_, offset, bytes) : 0;
-  if (done < bytes.size() && (!direct() || errno == 0 || errno == EINVAL))
-    done += write(descriptor_, offset + done, bytes.subspan(done));
+  const std::size_t done =
+      transferred({direct_, descriptor_}, bytes.size(), [&](int descriptor, std::size_t at, std::size_t part) {
+        return disk().pwrite(descriptor, bytes.data() + at, part, static_cast<off_t>(offset + at));
+      });
   if (done < bytes.size()) fail_at("written", path_, offset + done, errno);
 }
 
 void ScratchFile::read_at(std::uint64_t offset, std::span<std::byte> out) const {
   CHECK(offset + out.size() <= bytes_, "{} bytes at {} of {}", out.size(), offset, bytes_);
-  const auto read = [&](int descriptor, std::uint64_t at, std::span<std::byte> some) {
-    return transferred(some.size(), [&](std::size_t done, std::size_t part) {
-      return disk().pread(descriptor, some.data() + done, part, static_cast<off_t>(at + done));
-    });
-  };
-  std::size_t done = direct() ? read(direct_, offset, out) : 0;
-  if (done < out.size() && (!direct() || errno == 0 || errno == EINVAL))
-    done += read(descriptor_, offset + done, out.subspan(done));
+  const std::size_t done =
+      transferred({direct_, descriptor_}, out.size(), [&](int descriptor, std::size_t at, std::size_t part) {
+        return disk().pread(descriptor, out.data() + at, part, static_cast<off_t>(offset + at));
+      });
   if (done < out.size()) fail_at("read", path_, offset + done, errno == 0 ? EIO : errno);
 }
 

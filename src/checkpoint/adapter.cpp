@@ -203,13 +203,4 @@ void write_adapter(const std::filesystem::path& directory, const AdapterHead& he
   write_file_atomically(directory / kConfigFile, adapter_config_json(head));
 }
 
-void write_adapter(const std::filesystem::path& directory, const Adapter& adapter) {
-  std::map<std::string, Shape> params;
-  for (const auto& [name, tensor] : adapter.tensors) params.emplace(name, tensor.shape);
-  write_adapter(directory, adapter, params, [&](const std::string& param, std::int64_t) -> ConstTensor {
-    const AdapterTensor& tensor = adapter.tensors.at(param);
-    return {reinterpret_cast<const std::byte*>(tensor.values.data()), DType::kF32, tensor.shape};
-  });
-}
-
 }  // namespace shardlora

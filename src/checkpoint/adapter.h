@@ -51,7 +51,6 @@ using AdapterValues = std::function<ConstTensor(const std::string& param, std::i
 // each parameter in the order of the file.
 void write_adapter(const std::filesystem::path& directory, const AdapterHead& head,
                    const std::map<std::string, Shape>& params, const AdapterValues& values);
-void write_adapter(const std::filesystem::path& directory, const Adapter& adapter);
 // The parameters in the order in which that asks for them.
 std::vector<std::string> params_in_file_order(const std::map<std::string, Shape>& params, bool tied);
 

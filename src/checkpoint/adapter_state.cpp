@@ -8,13 +8,6 @@
 
 namespace shardlora {
 
-namespace {
-
-// Of a slice's first value in the tensor that an adapter has whole.
-std::int64_t offset_in_tensor(const ParamSpec& param) { return param.first_row * row_length(param.shape); }
-
-}  // namespace
-
 void initialise_adapter(ParamStore& store, const BaseModel& base, std::uint64_t seed) {
   constexpr std::uint32_t kStream = 0x0ADA97E5;  // keeps these draws apart from other uses of the seed
   const PhiloxKey key{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};
@@ -47,7 +40,7 @@ void set_adapter(ParamStore& store, const Adapter& adapter) {
     for (std::size_t p = 0; p < layout.spec().params.size(); ++p) {
       const ParamSpec& param = layout.spec().params[p];
       if (!param.trainable) continue;
-      const auto values = adapter.tensors.at(param.name).values.begin() + offset_in_tensor(param);
+      const auto values = adapter.tensors.at(param.name).values.begin() + param.first_value();
       std::copy(values, values + param.shape.numel(), elements.begin() + layout.element_offset(p));
     }
     store.set_trainable(u, elements.data());

@@ -36,7 +36,7 @@ void pack_out_of_whole(const BaseModel& base, const NameOf& name_of, const UnitL
   std::vector<std::byte> all(from.frozen_bytes());
   pack_unit(base, name_of, from, all);
   const SectionBytes bytes = section_bytes(param.format, param.shape),
-                     starts = section_starts(param.format, param.first_row * row_length(param.shape));
+                     starts = section_starts(param.format, param.first_value());
   for (std::size_t s = 0; s < bytes.size(); ++s) {
     const int section = static_cast<int>(s);
     std::copy_n(all.data() + from.section_offset(0, section) + starts[s], bytes[s],
@@ -61,7 +61,7 @@ std::vector<Source> sources_of(const BaseModel& base, const NameOf& name_of, con
     source.as_stored = !param.format.dense() && base.stored_format(source.name) == param.format;
     if (source.as_stored) {
       const SectionBytes bytes = section_bytes(param.format, param.shape),
-                         starts = section_starts(param.format, param.first_row * row_length(param.shape));
+                         starts = section_starts(param.format, param.first_value());
       for (int s = 1; s < kSections; ++s) {
         const auto at = static_cast<std::size_t>(s);
         if (bytes[at] > 0) base.read_section(source.name, s, {source.sections[at], bytes[at]}, starts[at]);
@@ -142,7 +142,7 @@ void pack_slice(const BaseModel& base, const UnitLayout& layout, std::size_t p, 
                 std::span<std::byte> out) {
   const ParamSpec& param = layout.spec().params[p];
   const SectionBytes bytes = section_bytes(param.format, param.shape),
-                     starts = section_starts(param.format, param.first_row * row_length(param.shape));
+                     starts = section_starts(param.format, param.first_value());
   const ParamLayout whole = layout_of(param.format, param.stored_shape());
   std::fill(out.begin(), out.end(), std::byte{0});
   for (std::size_t s = 0; s < bytes.size(); ++s) {
@@ -193,8 +193,7 @@ void pack_share(const BaseModel& base, const UnitLayout& layout, std::size_t beg
     std::fill(here.begin(), here.end(), std::byte{0});
     if (left >= last) continue;
     values.resize((last - left) / size);
-    base.read_values(name, values,
-                     param.first_row * row_length(param.shape) + static_cast<std::int64_t>((left - at) / size));
+    base.read_values(name, values, param.first_value() + static_cast<std::int64_t>((left - at) / size));
     quantize(param.format, values, {here.data()});
   }
 }

@@ -95,20 +95,16 @@ void chat(Rendezvous& rendezvous, const GenerationOptions& o, std::int64_t conte
   context = std::min(context, base.config().max_positions);
   const GenerateLimits limits{.prompt_tokens = context, .new_tokens = o.new_tokens};
   const auto responder_of = [&](const LoadedModel& loaded) {
-    return Responder(ranks, loaded, tokenizer, maker.ends(), limits, o.sampling);
+    return std::make_shared<Responder>(ranks, loaded, tokenizer, maker.ends(), limits, o.sampling);
   };
-  const auto rehearse = [&](const LoadedModel& loaded) -> std::shared_ptr<void> {
-    responder_of(loaded);
-    return nullptr;
-  };
-  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter, {.rehearse = rehearse});
-  Responder responder = responder_of(loaded);
+  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter, {.rehearse = responder_of});
+  const auto responder = responder_of(loaded);
   Conversation conversation(maker, o.system, context);
   if (ranks.first() && isatty(STDIN_FILENO) != 0) fmt::print("{}\n", kHelp);
   for (;;) {
     const TokenIds prompt = ranks.first() ? conversation.listen() : TokenIds{};
     if (ranks.exchange({static_cast<double>(prompt.size())})[0][0] == 0) break;
-    const std::string answer = responder.respond(prompt, [](std::string_view piece) {
+    const std::string answer = responder->respond(prompt, [](std::string_view piece) {
       fmt::print("{}", piece);
       std::fflush(stdout);
     });

@@ -49,15 +49,11 @@ void generate(Rendezvous& rendezvous, const GenerationOptions& o, const PromptOp
 
   const GenerateLimits limits{.prompt_tokens = std::ssize(prompt), .new_tokens = o.new_tokens};
   const auto responder_of = [&](const LoadedModel& loaded) {
-    return Responder(ranks, loaded, tokenizer, ends, limits, o.sampling);
+    return std::make_shared<Responder>(ranks, loaded, tokenizer, ends, limits, o.sampling);
   };
-  const auto rehearse = [&](const LoadedModel& loaded) -> std::shared_ptr<void> {
-    responder_of(loaded);
-    return nullptr;
-  };
-  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter, {.rehearse = rehearse});
-  Responder responder = responder_of(loaded);
-  responder.respond(ranks.first() ? prompt : TokenIds{}, [](std::string_view piece) {
+  LoadedModel loaded = load_with_adapter(ranks, recipe, base, o.adapter, {.rehearse = responder_of});
+  const auto responder = responder_of(loaded);
+  responder->respond(ranks.first() ? prompt : TokenIds{}, [](std::string_view piece) {
     fmt::print("{}", piece);
     std::fflush(stdout);
   });

@@ -72,13 +72,4 @@ class SafetensorsWriter {
   AtomicFile file_;
 };
 
-struct NamedTensor {
-  std::string name;
-  ConstTensor values;
-};
-
-// Atomically. `metadata` may add to `format: pt`. Names must differ.
-void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
-                       const std::map<std::string, std::string>& metadata = {});
-
 }  // namespace shardlora

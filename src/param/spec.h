@@ -21,6 +21,7 @@ struct ParamSpec {
 
   bool sliced() const { return stored_rows != 0; }
   Shape stored_shape() const { return sliced() ? Shape{stored_rows, shape[1]} : shape; }
+  std::int64_t first_value() const { return sliced() ? first_row * shape[1] : 0; }  // in the stored tensor
 };
 
 // A parameter of the base that trains, not one that an adapter adds: it starts as the base has it.

@@ -140,36 +140,32 @@ void LoadedModel::choose_memory(Ranks& ranks, const Recipe& recipe, const BaseMo
 
   // Where device memory is the machine's, its limit may be more than the machine has: then that counts.
   const std::optional<std::uint64_t> available = ranks.device->host_reads() ? available_memory() : std::nullopt;
+  // What a plan takes, until every rank has its own; what was only counted must not outlive the counting.
+  struct Taken {
+    std::unique_ptr<ParamStore>& store;
+    std::shared_ptr<void> work = nullptr;
+    ~Taken() {
+      work.reset();
+      store.reset();
+    }
+  };
   std::string lack;
   const auto taken = [&](const MemoryPlan& plan) {
     memory = plan;
     lack.clear();
     ranks.device->reset_peaks();  // a plan that lacks memory tells its own
-    const auto take = [&]() -> std::shared_ptr<void> {
+    Taken now{store};
+    try {
       store = make_store(ranks, residences(plan));
       rehearse_loading(base, *ranks.device, *store);
-      std::shared_ptr<void> held = workload.rehearse ? workload.rehearse(*this) : nullptr;
+      if (workload.rehearse) now.work = workload.rehearse(*this);
       if (available)
         check_available(ranks.device->memory(Tier::kDevice), ranks.device->memory(Tier::kPinned), *available,
                         ranks.rendezvous.local_size());
-      return held;
-    };
-    std::shared_ptr<void> held;
-    std::vector<std::vector<double>> all;
-    try {
-      try {
-        held = take();
-      } catch (const OutOfMemory& error) {
-        lack = error.what();
-      }
-      all = ranks.exchange({lack.empty() ? 1.0 : 0.0});
-    } catch (...) {
-      held.reset();  // what was only counted must not outlive the counting
-      store.reset();
-      throw;
+    } catch (const OutOfMemory& error) {
+      lack = error.what();
     }
-    held.reset();
-    store.reset();
+    const auto all = ranks.exchange({lack.empty() ? 1.0 : 0.0});
     return std::all_of(all.begin(), all.end(), [](const std::vector<double>& rank) { return rank[0] == 1; });
   };
   const auto counted = [&](const MemoryPlan& plan) {

@@ -365,9 +365,13 @@ Workload training_workload(Ranks& ranks, const Recipe& recipe, const StepLimits&
                 send_in_every_size(*ranks.device, *ranks.reductions, traffic.sent);
               },
           .rehearse = [&ranks, &recipe, limits](const LoadedModel& loaded) -> std::shared_ptr<void> {
-            std::shared_ptr<TrainStep> step = make_train_step(ranks, loaded, recipe, limits);
-            if (recipe.load_best_model_at_end) KeptParameters(*ranks.device, *loaded.store);
-            return step;
+            struct Work {
+              std::unique_ptr<TrainStep> step;
+              std::optional<KeptParameters> best;
+            };
+            const auto work = std::make_shared<Work>(make_train_step(ranks, loaded, recipe, limits));
+            if (recipe.load_best_model_at_end) work->best.emplace(*ranks.device, *loaded.store);
+            return work;
           }};
 }
 

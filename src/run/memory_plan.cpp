@@ -200,11 +200,9 @@ std::string offload_text(const ParamStore& store, const std::vector<std::size_t>
   std::string text;
   for (const auto& [tier, name] : {std::pair{Tier::kPinned, "host memory"}, std::pair{Tier::kDisk, "the disk"}}) {
     std::size_t bytes = 0;
-    for (std::size_t v = 0, n = visits.size(); v < n; ++v) {
-      const std::size_t u = visits[v];
-      if (n > 2 && (u == visits[(v + n - 1) % n] || u == visits[(v + n - 2) % n])) continue;  // it kept its slot
-      const auto [begin, end] = store.resting(u);
-      if (store.tier(u) == tier) bytes += end - begin;
+    for (std::size_t v = 0; v < visits.size(); ++v) {
+      const auto [begin, end] = store.resting(visits[v]);
+      if (store.tier(visits[v]) == tier && !keeps_slot(visits, v)) bytes += end - begin;
     }
     if (bytes > 0)
       text += fmt::format("{} {:.2f} GB from {}", text.empty() ? "every token takes" : " and",

@@ -19,7 +19,8 @@ nlohmann::ordered_json Profile::waits_of_step() {
   Timeline& timeline = ranks_.device->timeline();
   if (timeline.timing() == Timing::kOff) return nullptr;
   const Waits mine = timeline.take_waits();
-  const auto all = ranks_.exchange({mine.begin(), mine.end()});
+  std::vector<std::vector<double>> all{{mine.begin(), mine.end()}};
+  if (ranks_.size() > 1) all = ranks_.exchange(all[0]);
   nlohmann::ordered_json waits;
   for (std::size_t h = 0; h < mine.size(); ++h)
     for (const std::vector<double>& rank : all) waits[name_of(static_cast<Hop>(h))].push_back(rank[h]);

@@ -14,14 +14,11 @@ ActivationStore::ActivationStore(Device& device, Tier tier, std::int64_t layers,
       width_(width),
       dtype_(dtype),
       training_micro_batches_(micro_batches),
-      training_places_(tier == Tier::kDevice ? static_cast<std::size_t>(layers) + 1 : 2),
-      micro_batches_(micro_batches),
-      places_(training_places_),
-      place_bytes_(static_cast<std::size_t>(micro_batches * rows * width) * size_of(dtype)) {
-  places_memory_ = device.allocate(places_ * place_bytes_, Tier::kDevice, Purpose::kLayerInputs);
+      training_places_(tier == Tier::kDevice ? static_cast<std::size_t>(layers) + 1 : 2) {
+  places_memory_ = device.allocate(places() * place_bytes(), Tier::kDevice, Purpose::kLayerInputs);
   if (tier == Tier::kDevice) return;
   const auto all = static_cast<std::size_t>(layers) * host_bytes();
-  host_ = device.allocate(tier == Tier::kDisk ? places_ * host_bytes() : all, Tier::kPinned, Purpose::kLayerInputs);
+  host_ = device.allocate(tier == Tier::kDisk ? places() * host_bytes() : all, Tier::kPinned, Purpose::kLayerInputs);
   copies_ = device.make_stream("layer inputs");
   if (tier != Tier::kDisk) return;
   file_.emplace(scratch, all);
@@ -33,18 +30,11 @@ ActivationStore::~ActivationStore() {
     if (stream != nullptr) finish_quietly(*stream);
 }
 
-void ActivationStore::begin(Pass pass) {
-  pass_ = pass;
-  places_ = pass == Pass::kTraining ? training_places_ : 2;
-  micro_batches_ = training_micro_batches_ * static_cast<std::int64_t>(training_places_ / places_);
-  place_bytes_ = static_cast<std::size_t>(micro_batches_ * rows_ * width_) * size_of(dtype_);
-}
-
 Tensor ActivationStore::at(std::int64_t layer, std::int64_t slot, std::int64_t rows) const {
-  CHECK(slot < micro_batches_ && rows <= rows_, "micro-batch {} of {} rows in a store of {} x {}", slot, rows,
-        micro_batches_, rows_);
+  CHECK(slot < micro_batches() && rows <= rows_, "micro-batch {} of {} rows in a store of {} x {}", slot, rows,
+        micro_batches(), rows_);
   const auto in_place = static_cast<std::size_t>(slot * rows_ * width_) * size_of(dtype_);
-  return places_memory_.tensor(dtype_, {rows, width_}, place_of(layer) * place_bytes_ + in_place);
+  return places_memory_.tensor(dtype_, {rows, width_}, place_of(layer) * place_bytes() + in_place);
 }
 
 void ActivationStore::open(std::int64_t layer) {
@@ -59,7 +49,7 @@ void ActivationStore::keep(std::int64_t layer, std::int64_t slots) {
   const std::size_t place = place_of(layer);
   copies_->wait(device_.compute().record());
   copies_->wait(filed_[place]);
-  copied_[place] = copy("to the host", host(layer), places_memory_.data() + place * place_bytes_);
+  copied_[place] = copy("to the host", host(layer), places_memory_.data() + place * place_bytes());
   if (file_) file(layer, [](ScratchFile& to, std::uint64_t at, std::span<std::byte> bytes) { to.write_at(at, bytes); });
 }
 
@@ -91,7 +81,7 @@ void ActivationStore::load(std::int64_t layer) {
   read_ahead(layer);
   copies_->wait(filed_[place]);
   copies_->wait(device_.compute().record());  // whoever used the place was submitted
-  copied_[place] = copy("to the device", places_memory_.data() + place * place_bytes_, host(layer));
+  copied_[place] = copy("to the device", places_memory_.data() + place * place_bytes(), host(layer));
 }
 
 Event ActivationStore::copy(const char* where, std::byte* to, const std::byte* from) {

@@ -28,9 +28,11 @@ class ActivationStore {
   ~ActivationStore();
 
   // From here on waves are those of `pass`; nothing of the last pass is read any more.
-  void begin(Pass pass);
+  void begin(Pass pass) { pass_ = pass; }
   // Micro-batches that the pass has room for at a time.
-  std::int64_t micro_batches() const { return micro_batches_; }
+  std::int64_t micro_batches() const {
+    return training_micro_batches_ * static_cast<std::int64_t>(training_places_ / places());
+  }
   // (rows, width): where layer `layer`'s input of the wave's micro-batch `slot` is on the device, from `open` until
   // `open` of the layer after the next, and from `bring` on.
   Tensor at(std::int64_t layer, std::int64_t slot, std::int64_t rows) const;
@@ -46,8 +48,12 @@ class ActivationStore {
   void check();
 
  private:
-  std::size_t place_of(std::int64_t layer) const { return static_cast<std::size_t>(layer) % places_; }
-  std::size_t host_bytes() const { return whole_pages(place_bytes_); }  // of a layer
+  std::size_t places() const { return pass_ == Pass::kTraining ? training_places_ : 2; }
+  std::size_t place_of(std::int64_t layer) const { return static_cast<std::size_t>(layer) % places(); }
+  std::size_t place_bytes() const {  // a layer's inputs
+    return static_cast<std::size_t>(micro_batches() * rows_ * width_) * size_of(dtype_);
+  }
+  std::size_t host_bytes() const { return whole_pages(place_bytes()); }
   std::byte* host(std::int64_t layer) const;
   void load(std::int64_t layer);
   // Of what a layer keeps.
@@ -60,12 +66,10 @@ class ActivationStore {
   Device& device_;
   std::int64_t rows_, width_;
   DType dtype_;
-  // As the constructor and as `begin` cut the same memory. kept: bytes of a layer of the wave that runs.
   const std::int64_t training_micro_batches_;
   const std::size_t training_places_;
   Pass pass_ = Pass::kTraining;
-  std::int64_t micro_batches_;
-  std::size_t places_, place_bytes_, kept_bytes_ = 0;
+  std::size_t kept_bytes_ = 0;  // of a layer of the wave that runs
   Buffer places_memory_, host_;
   std::optional<ScratchFile> file_;
   std::unique_ptr<Stream> copies_, files_;

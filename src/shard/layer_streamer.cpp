@@ -118,13 +118,13 @@ std::size_t LayerStreamer::slot_bytes(std::size_t unit) const {
          whole_pages(static_cast<std::size_t>(gathers_.size()) * trainable_share(unit));
 }
 
-bool LayerStreamer::fit_together(std::size_t a, std::size_t b) const {
-  return slot_bytes(a) + slot_bytes(b) <= memory_.bytes();
+bool LayerStreamer::fits_beside(const Slot& slot, std::size_t unit) const {
+  return slot.bytes + slot_bytes(unit) <= memory_.bytes();
 }
 
 void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
   Slot& other = &slot == &slots_[0] ? slots_[1] : slots_[0];
-  if (slot_bytes(unit) + other.bytes > memory_.bytes()) {  // it lies in the way, and its lease was the last one
+  if (!fits_beside(other, unit)) {  // it lies in the way, and its lease was the last one
     CHECK(!leased_, "unit {} is fetched over the unit that is leased", unit);
     other.unit.reset();
     other.bytes = 0;
@@ -144,11 +144,7 @@ void LayerStreamer::fetch_frozen(Slot& slot, std::size_t unit) {
   switch (store_.tier(unit)) {
     case Tier::kDevice: from = store_.frozen(unit); break;
     case Tier::kPinned: there = slot.uploaded = upload(mine, unit, there); break;
-    case Tier::kDisk:
-      read(slot, mine, unit);
-      if (slot.read.stream != nullptr) there = slot.read;  // neither, where this rank's share is empty
-      if (slot.uploaded.stream != nullptr) there = slot.uploaded;
-      break;
+    case Tier::kDisk: there = read(slot, mine, unit); break;
   }
   if (gather) slot.gathered = gathers_.all_gather(slot.data, from, share, there);
 }
@@ -166,13 +162,13 @@ Event LayerStreamer::copy(std::byte* to, const std::byte* from, std::size_t byte
   return uploads_->record();
 }
 
-void LayerStreamer::read(Slot& slot, std::byte* to, std::size_t unit) {
+Event LayerStreamer::read(Slot& slot, std::byte* to, std::size_t unit) {
   const auto [begin, end] = store_.resting(unit);
   if (staging_.bytes() == 0) {
     reads_->wait(slot.released);
-    slot.read = read_into(to, unit, begin, end - begin);
-    return;
+    return slot.read = read_into(to, unit, begin, end - begin);
   }
+  Event there = slot.released;  // where this rank's share is empty
   uploads_->wait(slot.released);
   for (std::size_t at = begin, i = 0; at < end; at += options_.staged_block, ++i) {
     const std::size_t bytes = std::min(options_.staged_block, end - at);
@@ -180,8 +176,9 @@ void LayerStreamer::read(Slot& slot, std::byte* to, std::size_t unit) {
     reads_->wait(staged_[i % 2]);
     slot.read = read_into(block, unit, at, bytes);
     uploads_->wait(slot.read);
-    slot.uploaded = staged_[i % 2] = copy(to + (at - begin), block, bytes, unit);
+    there = slot.uploaded = staged_[i % 2] = copy(to + (at - begin), block, bytes, unit);
   }
+  return there;
 }
 
 Event LayerStreamer::read_into(std::byte* to, std::size_t unit, std::size_t begin, std::size_t bytes) {
@@ -246,7 +243,7 @@ void LayerStreamer::prefetch() {
   while (visit < schedule().size() && schedule()[visit] == unit) ++visit;
   const bool wraps = visit >= schedule().size();
   const std::size_t next = schedule()[wraps ? 0 : visit];
-  if (next == unit || (wraps && !fit_together(unit, next))) return;
+  if (next == unit || (wraps && !fits_beside(slots_[current_], next))) return;
   Slot& other = slots_[1 - current_];
   if (other.unit != next) fetch_frozen(other, next);
   if (!wraps && !other.trainable_current) fetch_trainable(other);
@@ -316,9 +313,7 @@ void LayerStreamer::reduce(Lease lease, GradientPart part) { reducer_->reduce(le
 void LayerStreamer::release() {
   leased_ = false;
   Slot& slot = slots_[current_];
-  const auto comes_at = [&](std::size_t visit) { return schedule()[visit % schedule().size()] == *slot.unit; };
-  const bool kept = comes_at(cursor_) || comes_at(cursor_ + 1);
-  if (!kept) {
+  if (!keeps_slot(schedule(), cursor_ + schedule().size() - 1)) {
     if (options_.poison == Poison::kYes) {
       device_.poison(slot.data, slot_bytes(*slot.unit), device_.compute());
       if (decoded_ == slot.unit || options_.decode == Decode::kMatrix)

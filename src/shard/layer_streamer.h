@@ -66,6 +66,12 @@ class Lease {
   std::size_t unit_;
 };
 
+// Whether the unit of visit `visit` of a cyclic schedule comes again next or next but one: it keeps its slot.
+inline bool keeps_slot(const std::vector<std::size_t>& schedule, std::size_t visit) {
+  const auto at = [&](std::size_t v) { return schedule[v % schedule.size()]; };
+  return at(visit + 1) == at(visit) || at(visit + 2) == at(visit);
+}
+
 class LayerStreamer final : private WeightDecoder {
  public:
   // `schedules`: every order of visits that `run` will be given, so that the slots are large enough for each.
@@ -104,12 +110,12 @@ class LayerStreamer final : private WeightDecoder {
   std::size_t frozen_slot_bytes(std::size_t unit) const;
   std::size_t trainable_share(std::size_t unit) const;  // bytes of every rank's, in the compute dtype
   std::size_t slot_bytes(std::size_t unit) const;
-  bool fit_together(std::size_t a, std::size_t b) const;
+  bool fits_beside(const Slot& slot, std::size_t unit) const;
   void fetch_frozen(Slot& slot, std::size_t unit);
   // Brings what rests here of a unit that is not on the device to `to`.
   Event upload(std::byte* to, std::size_t unit, Event after);
   // From the disk; where the host cannot read into the slots, by way of the staging blocks.
-  void read(Slot& slot, std::byte* to, std::size_t unit);
+  Event read(Slot& slot, std::byte* to, std::size_t unit);
   Event read_into(std::byte* to, std::size_t unit, std::size_t begin, std::size_t bytes);
   Event copy(std::byte* to, const std::byte* from, std::size_t bytes, std::size_t unit);  // on the uploads' stream
   void fetch_trainable(Slot& slot);

@@ -1,18 +1,11 @@
 #include "train/optimizer.h"
 
+#include <utility>
+
 #include "backend/host_ops.h"
 #include "shard/finish_quietly.h"
 
 namespace shardlora {
-namespace {
-
-std::size_t bytes_of_squares(const ParamStore& store, std::size_t unit) {
-  const std::int64_t n = store.trainable(unit).gradient.numel();
-  return static_cast<std::size_t>((n + kElementBlock - 1) / kElementBlock) * sizeof(float);
-}
-
-}  // namespace
-
 Optimizer::Optimizer(Device& device, ParamStore& store) : device_(device), store_(store) {
   std::size_t bytes = 0;
   for (std::size_t u = 0; u < store.units(); ++u) {
@@ -20,23 +13,31 @@ Optimizer::Optimizer(Device& device, ParamStore& store) : device_(device), store
     const bool together = where.masters == where.state && where.gradients == where.state;
     CHECK(together && where.state != Tier::kDisk, "{}: an update needs masters, gradients and state in one memory",
           store.layout(u).spec().name);
-    squares_at_.push_back(bytes);
-    if (on_host(u)) bytes += bytes_of_squares(store, u);
+    bytes += static_cast<std::size_t>(element_blocks(store.trainable(u).gradient.numel())) * sizeof(float);
   }
-  squares_ = device.allocate(bytes, Tier::kPinned, Purpose::kCommunication);
+  if (store.uses_host()) squares_ = device.allocate(bytes, Tier::kPinned, Purpose::kCommunication);
 }
 
 Optimizer::~Optimizer() {
   if (store_.uses_host()) finish_quietly(store_.host());
 }
 
-void Optimizer::sum_squares(std::size_t unit, Tensor sums) {
-  const Tensor gradient = store_.trainable(unit).gradient;
-  if (!on_host(unit)) return device_.ops().sums_of_squares(sums, gradient);
-  const Tensor on_host = squares_.tensor(DType::kF32, sums.shape, squares_at_[unit]);
-  HostOps(device_, store_.host()).sums_of_squares(on_host, gradient);
-  device_.timeline().wait(device_.compute(), store_.host().record(), Hop::kReduce);
-  device_.copy(sums.data, on_host.data, sums.bytes(), device_.compute());
+void Optimizer::sum_squares(Tensor sums) {
+  std::size_t at = 0;
+  for (std::size_t u = 0; u < store_.units(); ++u) {
+    const Tensor gradient = store_.trainable(u).gradient;
+    if (gradient.numel() == 0) continue;
+    const Tensor out{sums.data + at, DType::kF32, {element_blocks(gradient.numel())}};
+    const std::size_t place = std::exchange(at, at + out.bytes());
+    if (!on_host(u)) {
+      device_.ops().sums_of_squares(out, gradient);
+      continue;
+    }
+    const Tensor here = squares_.tensor(DType::kF32, out.shape, place);
+    HostOps(device_, store_.host()).sums_of_squares(here, gradient);
+    device_.timeline().wait(device_.compute(), store_.host().record(), Hop::kReduce);
+    device_.copy(out.data, here.data, out.bytes(), device_.compute());
+  }
 }
 
 void Optimizer::update(std::size_t unit, const AdamWStep& adamw, float gradient_scale) {

@@ -3,8 +3,6 @@
 // in both. A unit can be updated as soon as its gradient is complete.
 #pragma once
 
-#include <vector>
-
 #include "optim/adamw.h"
 #include "shard/param_store.h"
 
@@ -19,9 +17,9 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  // sums (ceil(n / kElementBlock)) f32, in device memory, of the n elements of the unit's gradient: in the order of
-  // compute(). One call a unit before the host waits.
-  void sum_squares(std::size_t unit, Tensor sums);
+  // sums: f32, in device memory, one for each block of kElementBlock elements of this rank's gradients, unit behind
+  // unit; in the order of compute(). One call before the host waits.
+  void sum_squares(Tensor sums);
   // AdamW, with m and v the two tensors of state; gradients count times `gradient_scale`.
   void update(std::size_t unit, const AdamWStep& adamw, float gradient_scale);
 
@@ -30,8 +28,7 @@ class Optimizer {
 
   Device& device_;
   ParamStore& store_;
-  Buffer squares_;  // of units on the host, on their way to the device
-  std::vector<std::size_t> squares_at_;
+  Buffer squares_;  // of units on the host, on their way to the device: where they come among all
 };
 
 }  // namespace shardlora

@@ -16,8 +16,7 @@ std::int64_t most_owned(std::int64_t micro_batches, int ranks) { return (micro_b
 // Blocks of `unit` that rank r owns: each has one sum of squares.
 std::size_t blocks_of(const ParamStore& store, std::size_t unit, std::size_t rank) {
   const auto& cuts = store.element_cuts(unit);
-  constexpr auto kBlock = static_cast<std::size_t>(kElementBlock);
-  return (cuts[rank + 1] - cuts[rank] + kBlock - 1) / kBlock;
+  return static_cast<std::size_t>(element_blocks(static_cast<std::int64_t>(cuts[rank + 1] - cuts[rank])));
 }
 
 // Of all units, by rank.
@@ -153,7 +152,7 @@ StepResult TrainStep::run(const std::vector<SampleRefs>& micro_batches, const Ad
   }
   reducer_.finish();
 
-  sum_squares();
+  optimizer_.sum_squares(report_.squares());
   exchange(status ? status() : HostStatus{});
   for (int r = 0; r < reductions_.size(); ++r) result.hosts.push_back(report_.status_of(static_cast<std::size_t>(r)));
   const std::vector<double> losses = this->losses(micro_batches), squares = this->squares();
@@ -220,9 +219,8 @@ TrainStep::Share TrainStep::load(const std::vector<SampleRefs>& micro_batches, s
 }
 
 std::int64_t TrainStep::wave() const {
-  if (running_ == kTrain) return wave_;
   std::int64_t most = std::min(own_, inputs_.micro_batches());
-  if (const std::size_t kept = head_kept_bytes_[kEvaluate]; kept > 0)
+  if (const std::size_t kept = head_kept_bytes_[running_]; kept > 0)
     most = std::min(most, static_cast<std::int64_t>(head_kept_.bytes() / kept));
   return most;
 }
@@ -353,19 +351,6 @@ std::vector<double> TrainStep::losses(const std::vector<SampleRefs>& micro_batch
     sums.push_back(std::accumulate(losses.begin(), losses.end(), 0.0));
   }
   return sums;
-}
-
-void TrainStep::sum_squares() {
-  const Tensor all = report_.squares();
-  const auto rank = static_cast<std::size_t>(reductions_.rank());
-  std::size_t block = 0;
-  for (std::size_t u = 0; u < store_.units(); ++u) {
-    const std::size_t count = blocks_of(store_, u, rank);
-    if (count == 0) continue;
-    const Tensor sums{all.data + block * sizeof(float), DType::kF32, {static_cast<std::int64_t>(count)}};
-    optimizer_.sum_squares(u, sums);
-    block += count;
-  }
 }
 
 std::vector<double> TrainStep::squares() const {

@@ -113,7 +113,6 @@ class TrainStep {
   // Sums over all ranks, in an order that does not depend on how many there are: of losses, by micro-batch of the
   // step; of squared gradients, by unit.
   std::vector<double> losses(const std::vector<SampleRefs>& micro_batches) const;
-  void sum_squares();
   std::vector<double> squares() const;
   void check_losses(const std::vector<SampleRefs>& micro_batches, const std::vector<double>& losses) const;
   void check_gradients(const std::vector<double>& squares, const LossScale& loss_scale) const;

@@ -7,6 +7,7 @@
 
 #include "backend/cpu/cpu_device.h"
 #include "base/file.h"
+#include "checkpoint/write_adapter.h"
 #include "io/temporary_directory.h"
 #include "train/thread_ranks.h"
 

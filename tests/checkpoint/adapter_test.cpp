@@ -9,9 +9,11 @@
 #include "base/file.h"
 #include "checkpoint/adapter_config.h"
 #include "checkpoint/error_of.h"
+#include "checkpoint/write_adapter.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "io/temporary_directory.h"
+#include "io/write_safetensors.h"
 #include "lora/lora_modules.h"
 
 namespace shardlora {

@@ -11,6 +11,7 @@
 #include "checkpoint/tiny_llama.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "io/write_safetensors.h"
 
 namespace shardlora {
 

@@ -11,6 +11,7 @@
 #include "io/json.h"
 #include "io/memory_file.h"
 #include "io/temporary_directory.h"
+#include "io/write_safetensors.h"
 
 namespace shardlora {
 namespace {

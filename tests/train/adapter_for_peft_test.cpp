@@ -3,8 +3,10 @@
 
 #include <cstdlib>
 
+#include "checkpoint/write_adapter.h"
 #include "golden_job.h"
 #include "io/temporary_directory.h"
+#include "io/write_safetensors.h"
 
 namespace shardlora {
 namespace {

@@ -7,9 +7,11 @@
 #include <numeric>
 
 #include "checkpoint/packed_weight.h"
+#include "checkpoint/write_adapter.h"
 #include "golden_job.h"
 #include "io/temporary_directory.h"
 #include "io/test_model.h"
+#include "io/write_safetensors.h"
 #include "run/base_formats.h"
 #include "sanitized.h"
 

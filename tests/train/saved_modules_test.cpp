@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "checkpoint/write_adapter.h"
 #include "decorators.h"
 #include "golden_comparison.h"
 #include "io/temporary_directory.h"

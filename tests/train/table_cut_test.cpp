@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "backend/cpu/cpu_device.h"
+#include "checkpoint/write_adapter.h"
 #include "comm/single_rendezvous.h"
 #include "golden_comparison.h"
 #include "io/temporary_directory.h"
